@@ -1,0 +1,10 @@
+//! Generated protobuf types and their conversion into the core's own. The only folder that names prost.
+
+#[allow(missing_docs, clippy::all)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/generated.rs"));
+}
+
+pub use generated::dgm::api::{
+    config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site,
+};

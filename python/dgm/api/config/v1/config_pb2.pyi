@@ -1,0 +1,250 @@
+from dgm.api.site.v1 import site_pb2 as _site_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DgmConfig(_message.Message):
+    __slots__ = ("site", "circuits", "assets", "cpos", "stations", "ems", "der", "ocpp", "api")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    CIRCUITS_FIELD_NUMBER: _ClassVar[int]
+    ASSETS_FIELD_NUMBER: _ClassVar[int]
+    CPOS_FIELD_NUMBER: _ClassVar[int]
+    STATIONS_FIELD_NUMBER: _ClassVar[int]
+    EMS_FIELD_NUMBER: _ClassVar[int]
+    DER_FIELD_NUMBER: _ClassVar[int]
+    OCPP_FIELD_NUMBER: _ClassVar[int]
+    API_FIELD_NUMBER: _ClassVar[int]
+    site: SiteConfig
+    circuits: _containers.RepeatedCompositeFieldContainer[CircuitConfig]
+    assets: _containers.RepeatedCompositeFieldContainer[AssetConfig]
+    cpos: _containers.RepeatedCompositeFieldContainer[CpoConfig]
+    stations: _containers.RepeatedCompositeFieldContainer[StationConfig]
+    ems: EmsConfig
+    der: DerConfig
+    ocpp: OcppConfig
+    api: ApiConfig
+    def __init__(self, site: _Optional[_Union[SiteConfig, _Mapping]] = ..., circuits: _Optional[_Iterable[_Union[CircuitConfig, _Mapping]]] = ..., assets: _Optional[_Iterable[_Union[AssetConfig, _Mapping]]] = ..., cpos: _Optional[_Iterable[_Union[CpoConfig, _Mapping]]] = ..., stations: _Optional[_Iterable[_Union[StationConfig, _Mapping]]] = ..., ems: _Optional[_Union[EmsConfig, _Mapping]] = ..., der: _Optional[_Union[DerConfig, _Mapping]] = ..., ocpp: _Optional[_Union[OcppConfig, _Mapping]] = ..., api: _Optional[_Union[ApiConfig, _Mapping]] = ...) -> None: ...
+
+class SiteConfig(_message.Message):
+    __slots__ = ("id", "name", "nominal_voltage_mv", "state_dir", "run_dir")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NOMINAL_VOLTAGE_MV_FIELD_NUMBER: _ClassVar[int]
+    STATE_DIR_FIELD_NUMBER: _ClassVar[int]
+    RUN_DIR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    nominal_voltage_mv: int
+    state_dir: str
+    run_dir: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., nominal_voltage_mv: _Optional[int] = ..., state_dir: _Optional[str] = ..., run_dir: _Optional[str] = ...) -> None: ...
+
+class CircuitConfig(_message.Message):
+    __slots__ = ("id", "parent", "import_limit_w", "export_limit_w", "current_limit_ma", "meter", "max_uncontrolled_w", "min_uncontrolled_w", "margin_permille")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    IMPORT_LIMIT_W_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_LIMIT_W_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_LIMIT_MA_FIELD_NUMBER: _ClassVar[int]
+    METER_FIELD_NUMBER: _ClassVar[int]
+    MAX_UNCONTROLLED_W_FIELD_NUMBER: _ClassVar[int]
+    MIN_UNCONTROLLED_W_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    parent: str
+    import_limit_w: int
+    export_limit_w: int
+    current_limit_ma: int
+    meter: str
+    max_uncontrolled_w: int
+    min_uncontrolled_w: int
+    margin_permille: int
+    def __init__(self, id: _Optional[str] = ..., parent: _Optional[str] = ..., import_limit_w: _Optional[int] = ..., export_limit_w: _Optional[int] = ..., current_limit_ma: _Optional[int] = ..., meter: _Optional[str] = ..., max_uncontrolled_w: _Optional[int] = ..., min_uncontrolled_w: _Optional[int] = ..., margin_permille: _Optional[int] = ...) -> None: ...
+
+class AssetConfig(_message.Message):
+    __slots__ = ("id", "type", "circuit", "phases", "power_max_w", "charge_max_w", "energy_wh", "soc_min_permille", "soc_max_permille", "bridge_reserve_w", "revert_w", "revert_s", "modbus")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_FIELD_NUMBER: _ClassVar[int]
+    PHASES_FIELD_NUMBER: _ClassVar[int]
+    POWER_MAX_W_FIELD_NUMBER: _ClassVar[int]
+    CHARGE_MAX_W_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_WH_FIELD_NUMBER: _ClassVar[int]
+    SOC_MIN_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    SOC_MAX_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    BRIDGE_RESERVE_W_FIELD_NUMBER: _ClassVar[int]
+    REVERT_W_FIELD_NUMBER: _ClassVar[int]
+    REVERT_S_FIELD_NUMBER: _ClassVar[int]
+    MODBUS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    type: _site_pb2.AssetType
+    circuit: str
+    phases: _containers.RepeatedScalarFieldContainer[_site_pb2.Phase]
+    power_max_w: int
+    charge_max_w: int
+    energy_wh: int
+    soc_min_permille: int
+    soc_max_permille: int
+    bridge_reserve_w: int
+    revert_w: int
+    revert_s: int
+    modbus: ModbusConfig
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[_site_pb2.AssetType, str]] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., power_max_w: _Optional[int] = ..., charge_max_w: _Optional[int] = ..., energy_wh: _Optional[int] = ..., soc_min_permille: _Optional[int] = ..., soc_max_permille: _Optional[int] = ..., bridge_reserve_w: _Optional[int] = ..., revert_w: _Optional[int] = ..., revert_s: _Optional[int] = ..., modbus: _Optional[_Union[ModbusConfig, _Mapping]] = ...) -> None: ...
+
+class ModbusConfig(_message.Message):
+    __slots__ = ("host", "port", "unit_id", "poll_interval_ms", "timeout_ms")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_ID_FIELD_NUMBER: _ClassVar[int]
+    POLL_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    unit_id: int
+    poll_interval_ms: int
+    timeout_ms: int
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., unit_id: _Optional[int] = ..., poll_interval_ms: _Optional[int] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+
+class CpoConfig(_message.Message):
+    __slots__ = ("id", "url")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    url: str
+    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
+
+class StationConfig(_message.Message):
+    __slots__ = ("id", "cpo", "evses", "csms_url")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CPO_FIELD_NUMBER: _ClassVar[int]
+    EVSES_FIELD_NUMBER: _ClassVar[int]
+    CSMS_URL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    cpo: str
+    evses: _containers.RepeatedCompositeFieldContainer[EvseConfig]
+    csms_url: str
+    def __init__(self, id: _Optional[str] = ..., cpo: _Optional[str] = ..., evses: _Optional[_Iterable[_Union[EvseConfig, _Mapping]]] = ..., csms_url: _Optional[str] = ...) -> None: ...
+
+class EvseConfig(_message.Message):
+    __slots__ = ("id", "connector_id", "circuit", "phases", "current_max_ma", "current_min_ma", "current_step_ma", "fallback_ma", "weight", "stratum")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_FIELD_NUMBER: _ClassVar[int]
+    PHASES_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_MAX_MA_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_MIN_MA_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_STEP_MA_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_MA_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    STRATUM_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    connector_id: int
+    circuit: str
+    phases: _containers.RepeatedScalarFieldContainer[_site_pb2.Phase]
+    current_max_ma: int
+    current_min_ma: int
+    current_step_ma: int
+    fallback_ma: int
+    weight: int
+    stratum: int
+    def __init__(self, id: _Optional[str] = ..., connector_id: _Optional[int] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., current_max_ma: _Optional[int] = ..., current_min_ma: _Optional[int] = ..., current_step_ma: _Optional[int] = ..., fallback_ma: _Optional[int] = ..., weight: _Optional[int] = ..., stratum: _Optional[int] = ...) -> None: ...
+
+class EmsConfig(_message.Message):
+    __slots__ = ("tick_ms", "cycle_ms", "evse_deadband_ma", "evse_up_interval_ms", "sample_max_age_ms", "meter_max_age_ms", "setpoint_ttl_ms", "rotation_ms")
+    TICK_MS_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_MS_FIELD_NUMBER: _ClassVar[int]
+    EVSE_DEADBAND_MA_FIELD_NUMBER: _ClassVar[int]
+    EVSE_UP_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_MAX_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    METER_MAX_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    SETPOINT_TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_MS_FIELD_NUMBER: _ClassVar[int]
+    tick_ms: int
+    cycle_ms: int
+    evse_deadband_ma: int
+    evse_up_interval_ms: int
+    sample_max_age_ms: int
+    meter_max_age_ms: int
+    setpoint_ttl_ms: int
+    rotation_ms: int
+    def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ...) -> None: ...
+
+class DerConfig(_message.Message):
+    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    CA_FIELD_NUMBER: _ClassVar[int]
+    PIN_FIELD_NUMBER: _ClassVar[int]
+    IN_BAND_REGISTRATION_FIELD_NUMBER: _ClassVar[int]
+    POLL_S_FIELD_NUMBER: _ClassVar[int]
+    SITE_RATING_W_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_CHARGE_RATING_W_FIELD_NUMBER: _ClassVar[int]
+    PEN_FIELD_NUMBER: _ClassVar[int]
+    NMI_FIELD_NUMBER: _ClassVar[int]
+    FACADE_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    certificate: str
+    private_key: str
+    ca: str
+    pin: str
+    in_band_registration: bool
+    poll_s: int
+    site_rating_w: int
+    battery_charge_rating_w: int
+    pen: int
+    nmi: str
+    facade: FacadeConfig
+    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ...) -> None: ...
+
+class OcppConfig(_message.Message):
+    __slots__ = ("host", "port", "profile_lease_s", "max_stack_level", "trigger_interval_s", "call_timeout_s", "facade")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_LEASE_S_FIELD_NUMBER: _ClassVar[int]
+    MAX_STACK_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    TRIGGER_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    CALL_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    FACADE_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    profile_lease_s: int
+    max_stack_level: int
+    trigger_interval_s: int
+    call_timeout_s: int
+    facade: FacadeConfig
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., profile_lease_s: _Optional[int] = ..., max_stack_level: _Optional[int] = ..., trigger_interval_s: _Optional[int] = ..., call_timeout_s: _Optional[int] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ...) -> None: ...
+
+class FacadeConfig(_message.Message):
+    __slots__ = ("host", "port")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+
+class ApiConfig(_message.Message):
+    __slots__ = ("host", "port", "certificate", "private_key", "client_ca", "metrics_host", "metrics_port_ems", "metrics_port_der", "metrics_port_ocpp")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_CA_FIELD_NUMBER: _ClassVar[int]
+    METRICS_HOST_FIELD_NUMBER: _ClassVar[int]
+    METRICS_PORT_EMS_FIELD_NUMBER: _ClassVar[int]
+    METRICS_PORT_DER_FIELD_NUMBER: _ClassVar[int]
+    METRICS_PORT_OCPP_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    certificate: str
+    private_key: str
+    client_ca: str
+    metrics_host: str
+    metrics_port_ems: int
+    metrics_port_der: int
+    metrics_port_ocpp: int
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., client_ca: _Optional[str] = ..., metrics_host: _Optional[str] = ..., metrics_port_ems: _Optional[int] = ..., metrics_port_der: _Optional[int] = ..., metrics_port_ocpp: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,118 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ConnectionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONNECTION_STATE_UNSPECIFIED: _ClassVar[ConnectionState]
+    CONNECTION_STATE_CONNECTING: _ClassVar[ConnectionState]
+    CONNECTION_STATE_REGISTERED: _ClassVar[ConnectionState]
+    CONNECTION_STATE_READY: _ClassVar[ConnectionState]
+    CONNECTION_STATE_LOST: _ClassVar[ConnectionState]
+
+class ControlState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTROL_STATE_UNSPECIFIED: _ClassVar[ControlState]
+    CONTROL_STATE_SCHEDULED: _ClassVar[ControlState]
+    CONTROL_STATE_ACTIVE: _ClassVar[ControlState]
+    CONTROL_STATE_COMPLETED: _ClassVar[ControlState]
+    CONTROL_STATE_CANCELLED: _ClassVar[ControlState]
+    CONTROL_STATE_SUPERSEDED: _ClassVar[ControlState]
+    CONTROL_STATE_REJECTED: _ClassVar[ControlState]
+    CONTROL_STATE_DEFAULT: _ClassVar[ControlState]
+CONNECTION_STATE_UNSPECIFIED: ConnectionState
+CONNECTION_STATE_CONNECTING: ConnectionState
+CONNECTION_STATE_REGISTERED: ConnectionState
+CONNECTION_STATE_READY: ConnectionState
+CONNECTION_STATE_LOST: ConnectionState
+CONTROL_STATE_UNSPECIFIED: ControlState
+CONTROL_STATE_SCHEDULED: ControlState
+CONTROL_STATE_ACTIVE: ControlState
+CONTROL_STATE_COMPLETED: ControlState
+CONTROL_STATE_CANCELLED: ControlState
+CONTROL_STATE_SUPERSEDED: ControlState
+CONTROL_STATE_REJECTED: ControlState
+CONTROL_STATE_DEFAULT: ControlState
+
+class Control(_message.Message):
+    __slots__ = ("mrid", "program_mrid", "primacy", "state", "start_utc_ms", "duration_ms", "modes", "responses_sent", "description")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_MRID_FIELD_NUMBER: _ClassVar[int]
+    PRIMACY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    MODES_FIELD_NUMBER: _ClassVar[int]
+    RESPONSES_SENT_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    program_mrid: str
+    primacy: int
+    state: ControlState
+    start_utc_ms: int
+    duration_ms: int
+    modes: _containers.RepeatedCompositeFieldContainer[Mode]
+    responses_sent: _containers.RepeatedScalarFieldContainer[int]
+    description: str
+    def __init__(self, mrid: _Optional[str] = ..., program_mrid: _Optional[str] = ..., primacy: _Optional[int] = ..., state: _Optional[_Union[ControlState, str]] = ..., start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., modes: _Optional[_Iterable[_Union[Mode, _Mapping]]] = ..., responses_sent: _Optional[_Iterable[int]] = ..., description: _Optional[str] = ...) -> None: ...
+
+class Mode(_message.Message):
+    __slots__ = ("name", "power_w", "permille", "on")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POWER_W_FIELD_NUMBER: _ClassVar[int]
+    PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    ON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    power_w: int
+    permille: int
+    on: bool
+    def __init__(self, name: _Optional[str] = ..., power_w: _Optional[int] = ..., permille: _Optional[int] = ..., on: _Optional[bool] = ...) -> None: ...
+
+class GetConnectionRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetConnectionResponse(_message.Message):
+    __slots__ = ("state", "server", "lfdi", "sfdi", "last_success_age_ms", "clock_offset_ms", "polls", "poll_failures")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    SFDI_FIELD_NUMBER: _ClassVar[int]
+    LAST_SUCCESS_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_OFFSET_MS_FIELD_NUMBER: _ClassVar[int]
+    POLLS_FIELD_NUMBER: _ClassVar[int]
+    POLL_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    state: ConnectionState
+    server: str
+    lfdi: str
+    sfdi: str
+    last_success_age_ms: int
+    clock_offset_ms: int
+    polls: int
+    poll_failures: int
+    def __init__(self, state: _Optional[_Union[ConnectionState, str]] = ..., server: _Optional[str] = ..., lfdi: _Optional[str] = ..., sfdi: _Optional[str] = ..., last_success_age_ms: _Optional[int] = ..., clock_offset_ms: _Optional[int] = ..., polls: _Optional[int] = ..., poll_failures: _Optional[int] = ...) -> None: ...
+
+class ListControlsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListControlsResponse(_message.Message):
+    __slots__ = ("controls",)
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    controls: _containers.RepeatedCompositeFieldContainer[Control]
+    def __init__(self, controls: _Optional[_Iterable[_Union[Control, _Mapping]]] = ...) -> None: ...
+
+class WatchControlsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchControlsResponse(_message.Message):
+    __slots__ = ("controls",)
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    controls: _containers.RepeatedCompositeFieldContainer[Control]
+    def __init__(self, controls: _Optional[_Iterable[_Union[Control, _Mapping]]] = ...) -> None: ...
