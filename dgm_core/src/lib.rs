@@ -4,4 +4,18 @@
 //! bytes, time ─> modbus (pure) ─> site image ─> arbiter (pure) ─> writes, grants
 //!      reactor owns sockets and the one thread; wire owns protobuf; py owns the Python border
 //! ```
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod arbiter;
+pub mod error;
+pub mod field;
+pub mod modbus;
+pub mod reactor;
+pub mod site;
+pub mod units;
 pub mod wire;
+
+#[cfg(feature = "python")]
+mod py;
+
+pub use error::CoreError;

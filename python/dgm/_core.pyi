@@ -5,8 +5,24 @@ Columns are flat int32 or int64 buffers, row-major, native byte order; ABSENT32 
 Rust never calls Python and never takes the interpreter lock; no call here waits for a device.
 """
 
-from collections.abc import Buffer
 from typing import final
+
+from typing_extensions import Buffer
+
+__all__ = [
+    "ABSENT32",
+    "ABSENT64",
+    "GRANT_COLUMNS",
+    "IMAGE_COLUMNS",
+    "OUTCOME_COLUMNS",
+    "SAMPLE_COLUMNS",
+    "TARGET_COLUMNS",
+    "Arbiter",
+    "CoreError",
+    "Facade",
+    "Field",
+    "allocate",
+]
 
 ABSENT32: int  # -2**31
 ABSENT64: int  # -2**63
@@ -14,7 +30,9 @@ ABSENT64: int  # -2**63
 # put_targets: one row per asset.  want: W for PV and BATTERY (positive into the asset), mA per phase for EVSE.
 TARGET_COLUMNS: tuple[str, ...]  # ("want", "weight", "stratum", "want_reason")
 # put_samples: any number of rows, one per reported EVSE.  plug_state: site.v1.PlugState number.
-SAMPLE_COLUMNS: tuple[str, ...]  # ("asset_index", "age_ms", "plug_state", "power_w", "i1_ma", "i2_ma", "i3_ma", "soc_permille", "energy_wh")
+SAMPLE_COLUMNS: tuple[
+    str, ...
+]  # ("asset_index", "age_ms", "plug_state", "power_w", "i1_ma", "i2_ma", "i3_ma", "soc_permille", "energy_wh")
 # put_outcomes: any number of rows.  state: ems.v1.OutcomeState number; fallback_ma: floor proved under the live limit.
 OUTCOME_COLUMNS: tuple[str, ...]  # ("asset_index", "sequence", "state", "value_ma", "fallback_ma")
 # image(): one int64 row per asset.  quality: site.v1.Quality number; age_ms at refresh.
@@ -49,6 +67,9 @@ class Arbiter:
         """Readings of METER, PV, BATTERY and LOAD assets, as int64 image rows (EVSE rows are ignored)."""
     def put_link(self, up: bool, now_ms: int) -> None:
         """Whether the ocpp role is heard; down counts every EVSE as unreachable."""
+    def put_control(self, asset_index: int, controlled: bool, now_ms: int) -> None:
+        """Whether a PV or BATTERY asset does what it is told; controlled until told otherwise. An uncontrolled battery
+        helps nobody and counts at its rating both ways, uncontrolled PV at its rating where PV is bounded."""
     def decide(self, now_ms: int) -> bool:
         """One tick. True: the EVSE grants were recomputed in it."""
     def grants(self) -> bytes:
@@ -79,11 +100,13 @@ class Field:
     def decision(self) -> bytes: ...
     def counters(self) -> dict[str, int]:
         """Monotonic counters and gauges by name (ticks_total, tick_overruns_total, modbus_requests_total,
-        modbus_timeouts_total, modbus_bad_frames_total, writes_total, readbacks_total, readback_mismatch_total, ...)."""
+        modbus_timeouts_total, modbus_bad_frames_total, writes_total, readbacks_total, readback_mismatch_total, ...).
+        devices_uncontrolled: PV and batteries that are not relied on in the newest tick (an alarm above 0);
+        control_lost_total: times that one of them was controlled before."""
 
 @final
 class Facade:
-    """A Modbus TCP server whose image Python publishes and whose writes Python collects; it answers on its own thread."""
+    """A Modbus TCP server: Python publishes its image and collects its writes; it answers on its own thread."""
 
     def __new__(cls, host: str, port: int, units: int) -> Facade:
         """Binds at once (OSError when the address is in use). Unit ids 1..units exist; others get exception 0x0B."""

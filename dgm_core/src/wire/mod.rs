@@ -1,10 +1,19 @@
 //! Generated protobuf types and their conversion into the core's own. The only folder that names prost.
+//!
+//! ```text
+//! bytes ─> DgmConfig ─> SiteParts ─> Site        bytes ─> LimitSet        Decision ─> bytes
+//! ```
+
+mod decision;
+mod limits;
+mod site;
 
 #[allow(missing_docs, clippy::all)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 }
 
-pub use generated::dgm::api::{
-    config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site,
-};
+pub use decision::encode_decision;
+pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
+pub use limits::decode_limits;
+pub use site::decode_site;

@@ -125,7 +125,7 @@ class Setpoint(_message.Message):
     def __init__(self, asset_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., power_w: _Optional[int] = ..., current_ma: _Optional[int] = ..., binding_limit_id: _Optional[str] = ..., ttl_ms: _Optional[int] = ..., safety: _Optional[bool] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("asset_id", "sequence", "state", "power_w", "current_ma", "age_ms", "evidence", "fallback_ma")
+    __slots__ = ("asset_id", "sequence", "state", "power_w", "current_ma", "age_ms", "evidence", "fallback_ma", "epoch")
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +134,7 @@ class Outcome(_message.Message):
     AGE_MS_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_MA_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     asset_id: str
     sequence: int
     state: OutcomeState
@@ -142,7 +143,8 @@ class Outcome(_message.Message):
     age_ms: int
     evidence: str
     fallback_ma: int
-    def __init__(self, asset_id: _Optional[str] = ..., sequence: _Optional[int] = ..., state: _Optional[_Union[OutcomeState, str]] = ..., power_w: _Optional[int] = ..., current_ma: _Optional[int] = ..., age_ms: _Optional[int] = ..., evidence: _Optional[str] = ..., fallback_ma: _Optional[int] = ...) -> None: ...
+    epoch: int
+    def __init__(self, asset_id: _Optional[str] = ..., sequence: _Optional[int] = ..., state: _Optional[_Union[OutcomeState, str]] = ..., power_w: _Optional[int] = ..., current_ma: _Optional[int] = ..., age_ms: _Optional[int] = ..., evidence: _Optional[str] = ..., fallback_ma: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class PutLimitRequest(_message.Message):
     __slots__ = ("limit", "request_id")

@@ -1,0 +1,80 @@
+//! The constraint set as a sparse matrix of small integers.
+//!
+//! A row bounds the sum of coefficient x mA over its columns (EVSEs). In a CURRENT row the coefficient is 1; in a W row it
+//! is the number of conductors, because all columns share one voltage: `sum(n * I) * V <= P` holds exactly when
+//! `sum(n * I) <= floor(P / V)`, so nothing is lost by dividing the bound instead of multiplying every current.
+
+/// Rows by columns, stored both ways.
+#[derive(Clone, Debug, Default)]
+pub struct Matrix {
+    row_starts: Vec<usize>,
+    row_entries: Vec<(usize, i64)>,
+    column_starts: Vec<usize>,
+    column_entries: Vec<(usize, i64)>,
+}
+
+impl Matrix {
+    /// From the entries of each row: (column, coefficient >= 1), every column at most once and below `columns`.
+    pub fn new(columns: usize, rows: impl Iterator<Item = Vec<(usize, i64)>>) -> Self {
+        let (mut row_starts, mut row_entries) = (vec![0], Vec::new());
+        for row in rows {
+            row_entries.extend(row);
+            row_starts.push(row_entries.len());
+        }
+        let mut matrix =
+            Self { row_starts, row_entries, column_starts: vec![0; columns + 1], column_entries: Vec::new() };
+        matrix.transpose(columns);
+        matrix
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.row_starts.len().saturating_sub(1)
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.column_starts.len().saturating_sub(1)
+    }
+
+    /// Columns of a row with their coefficients.
+    pub fn row(&self, row: usize) -> &[(usize, i64)] {
+        &self.row_entries[self.row_starts[row]..self.row_starts[row + 1]]
+    }
+
+    /// Rows of a column with its coefficients.
+    pub fn column(&self, column: usize) -> &[(usize, i64)] {
+        &self.column_entries[self.column_starts[column]..self.column_starts[column + 1]]
+    }
+
+    /// The most that `column` may still take of what is left in its rows, and the row that says so.
+    pub fn room(&self, column: usize, left: &[i64]) -> (i64, Option<usize>) {
+        let rooms =
+            self.column(column).iter().map(|&(row, coefficient)| (left[row].div_euclid(coefficient), Some(row)));
+        rooms.min_by_key(|(room, _)| *room).unwrap_or((i64::MAX, None))
+    }
+
+    /// Takes `amount` of a column out of what is left in its rows.
+    pub fn take(&self, column: usize, amount: i64, left: &mut [i64]) {
+        for &(row, coefficient) in self.column(column) {
+            left[row] = left[row].saturating_sub(amount.saturating_mul(coefficient));
+        }
+    }
+
+    fn transpose(&mut self, columns: usize) {
+        for &(column, _) in &self.row_entries {
+            self.column_starts[column + 1] += 1;
+        }
+        for column in 0..columns {
+            self.column_starts[column + 1] += self.column_starts[column];
+        }
+        let mut next = self.column_starts.clone();
+        self.column_entries = vec![(0, 0); self.row_entries.len()];
+        for row in 0..self.rows() {
+            for &(column, coefficient) in &self.row_entries[self.row_starts[row]..self.row_starts[row + 1]] {
+                self.column_entries[next[column]] = (row, coefficient);
+                next[column] += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Step 1: what every EVSE should have, as if every change were proved at once.
+//!
+//! ```text
+//! budgets less what cannot be moved ─> admit (minimum each) ─> fill above it ─> quantise down ─> crumbs
+//! ```
+//! Sharing with a minimum is not convex: who gets the minimum is decided first, by order; the rest is exact.
+
+use super::account::Counted;
+use super::budget::Budget;
+use super::fill::{fill, Filled, Share};
+use super::layout::Column;
+use super::matrix::Matrix;
+use super::seat::{Ask, Seat};
+use crate::units::Millis;
+
+/// A car that is on stays on at least so long while others could go first only by their wait.
+pub const ON_MIN_MS: i64 = 60_000;
+
+/// One EVSE in the sharing.
+pub struct Entrant<'a> {
+    /// Ratings.
+    pub column: &'a Column,
+    /// Wish.
+    pub ask: &'a Ask,
+    /// Grant and clocks.
+    pub seat: &'a Seat,
+    /// What it counts at now, and whether it follows.
+    pub counted: Counted,
+}
+
+impl Entrant<'_> {
+    /// mA per phase below which it is not lowered without being stopped.
+    pub fn least(&self) -> i64 {
+        let minimum =
+            if self.counted.follows() && self.seat.granted > 0 { self.column.evse.current_min.get() } else { 0 };
+        minimum + self.counted.unmovable()
+    }
+}
+
+/// mA per EVSE, on its step, and the row that stopped it.
+pub fn plan(
+    matrix: &Matrix,
+    budgets: &[Budget],
+    entrants: &[Entrant<'_>],
+    now: Millis,
+    rotation: Millis,
+) -> Vec<Filled> {
+    let left = left_for_grants(matrix, budgets.iter().map(|budget| budget.budget), entrants);
+    let order = admission_order(entrants, now, rotation);
+    let mut filled = admit(matrix, &left, entrants, &order);
+    let shares: Vec<Share> = entrants.iter().zip(&filled).map(|(entrant, admitted)| share(entrant, admitted)).collect();
+    for (admitted, level) in filled.iter_mut().zip(fill(matrix, &left, &shares)) {
+        if admitted.value > 0 {
+            *admitted = level;
+        }
+    }
+    quantise(entrants, &mut filled);
+    hand_out_crumbs(matrix, left, entrants, &order, &mut filled);
+    hold_the_stuck(matrix, budgets, entrants, &mut filled);
+    filled
+}
+
+/// What the rows leave after everything that no grant can move.
+pub fn left_for_grants(matrix: &Matrix, limits: impl Iterator<Item = i64>, entrants: &[Entrant<'_>]) -> Vec<i64> {
+    let mut left: Vec<i64> = limits.collect();
+    for (column, entrant) in entrants.iter().enumerate() {
+        matrix.take(column, entrant.counted.unmovable(), &mut left);
+    }
+    left
+}
+
+/// Who is admitted first: by stratum; then those just switched on, those who waited too long, those on (newest first,
+/// so that a turn ends for whoever had the longest), those who wait (longest first); then the configuration's order.
+fn admission_order(entrants: &[Entrant<'_>], now: Millis, rotation: Millis) -> Vec<usize> {
+    let key = |column: usize| {
+        let (seat, stratum) = (entrants[column].seat, entrants[column].ask.stratum);
+        let span = |since: Option<Millis>| since.map_or(0, |since| (now - since).get());
+        let (on, waiting) = (span(seat.on_since), span(seat.waiting_since));
+        match seat.granted > 0 {
+            true if on < ON_MIN_MS => (stratum, 0, on, column),
+            true => (stratum, 2, on, column),
+            false if waiting >= rotation.get() => (stratum, 1, -waiting, column),
+            false => (stratum, 3, -waiting, column),
+        }
+    };
+    let takes_part = |column: &usize| entrants[*column].counted.follows() && entrants[*column].ask.cap > 0;
+    let mut order: Vec<usize> = (0..entrants.len()).filter(takes_part).collect();
+    order.sort_by_cached_key(|column| key(*column));
+    order
+}
+
+/// The minimum to each in order, where it fits; who gets nothing is told the row.
+fn admit(matrix: &Matrix, left: &[i64], entrants: &[Entrant<'_>], order: &[usize]) -> Vec<Filled> {
+    let (mut left, mut filled) = (left.to_vec(), vec![Filled::default(); entrants.len()]);
+    for &column in order {
+        let minimum = entrants[column].column.evse.current_min.get();
+        let (room, row) = matrix.room(column, &left);
+        if room >= minimum {
+            matrix.take(column, minimum, &mut left);
+            filled[column].value = minimum;
+        } else {
+            filled[column].row = row;
+        }
+    }
+    filled
+}
+
+fn share(entrant: &Entrant<'_>, admitted: &Filled) -> Share {
+    Share {
+        floor: admitted.value,
+        cap: if admitted.value > 0 { entrant.ask.cap } else { 0 },
+        weight: entrant.ask.weight,
+        stratum: entrant.ask.stratum,
+    }
+}
+
+fn quantise(entrants: &[Entrant<'_>], filled: &mut [Filled]) {
+    for (entrant, filled) in entrants.iter().zip(filled) {
+        filled.value -= filled.value % entrant.column.evse.current_step.get();
+    }
+}
+
+/// What quantising left over, one step each: first to those who have that step already, so that nobody moves for it.
+fn hand_out_crumbs(
+    matrix: &Matrix,
+    mut left: Vec<i64>,
+    entrants: &[Entrant<'_>],
+    order: &[usize],
+    filled: &mut [Filled],
+) {
+    for (column, filled) in filled.iter().enumerate() {
+        matrix.take(column, filled.value, &mut left);
+    }
+    let has_it = |column: &usize, filled: &[Filled]| entrants[*column].seat.granted > filled[*column].value;
+    let (first, then): (Vec<usize>, Vec<usize>) = order.iter().partition(|column| has_it(column, filled));
+    for column in first.into_iter().chain(then) {
+        let (entrant, value) = (&entrants[column], filled[column].value);
+        let step = entrant.column.evse.current_step.get();
+        if value > 0 && value + step <= entrant.ask.cap && matrix.room(column, &left).0 >= step {
+            matrix.take(column, step, &mut left);
+            filled[column].value += step;
+        }
+    }
+}
+
+/// Who cannot be relied on keeps what it was told, unless it wants less or a row cannot be met even so.
+fn hold_the_stuck(matrix: &Matrix, budgets: &[Budget], entrants: &[Entrant<'_>], filled: &mut [Filled]) {
+    let left = left_for_grants(matrix, budgets.iter().map(|budget| budget.room), entrants);
+    for (column, entrant) in entrants.iter().enumerate().filter(|(_, entrant)| !entrant.counted.follows()) {
+        let over = matrix.column(column).iter().map(|(row, _)| *row).find(|row| left[*row] < 0);
+        filled[column] = match over {
+            Some(row) => Filled { value: 0, row: Some(row) },
+            None => Filled { value: entrant.seat.granted.min(entrant.ask.cap), row: None },
+        };
+    }
+}

@@ -1,0 +1,118 @@
+//! A SunSpec device for tests: registers with a chain of models that answers requests as the protocol says.
+use super::pdu::{Exception, Reply, Request, Span};
+use super::registers::Registers;
+use super::session::Failure;
+use super::sunspec::{ModelMap, Progress, Scan};
+
+/// Registers at 40000 with the given models, every point "not implemented" (0x8000) until set.
+pub struct FakeDevice {
+    registers: Registers,
+    models: Vec<(u16, u16)>,
+    /// Blocks written, in order: address and words.
+    pub writes: Vec<(u16, Vec<u16>)>,
+    /// The next request is answered with this.
+    pub fail_next: Option<Failure>,
+}
+
+impl FakeDevice {
+    /// Models as (number, length without header).
+    pub fn new(models: &[(u16, u16)]) -> Self {
+        let mut registers = Registers::default();
+        let mut words = vec![0x5375, 0x6e53];
+        for (id, length) in models {
+            words.extend([*id, *length]);
+            words.extend(std::iter::repeat_n(0x8000, usize::from(*length)));
+        }
+        words.extend([0xffff, 0]);
+        registers.define(Span { start: 40_000, count: u16::try_from(words.len()).unwrap() });
+        registers.replace(40_000, &words).unwrap();
+        Self { registers, models: models.to_vec(), writes: Vec::new(), fail_next: None }
+    }
+
+    /// A battery inverter: 100 kW, scale factors 0, setpoint off.
+    pub fn battery() -> Self {
+        let mut device = Self::new(&[(1, 66), (701, 153), (704, 65), (713, 7)]);
+        device.set(704, 55, &[0]);
+        device.set(701, 10, &[5_000]);
+        device.set(701, 116, &[0]);
+        device.set(713, 4, &[505]);
+        device.set(713, 8, &[0xffff]);
+        device
+    }
+
+    /// A PV inverter with a maximum of 50 kW.
+    pub fn pv() -> Self {
+        let mut device = Self::new(&[(1, 66), (701, 153), (702, 50), (704, 65)]);
+        device.set(702, 26, &[500]);
+        device.set(702, 45, &[2]);
+        device.set(704, 54, &[0xfffe]);
+        device.set(701, 10, &[3_000]);
+        device.set(701, 116, &[0]);
+        device
+    }
+
+    /// A meter that shows 1234 W of import.
+    pub fn meter() -> Self {
+        let mut device = Self::new(&[(1, 66), (203, 105)]);
+        device.set(203, 18, &[1_234]);
+        device.set(203, 22, &[0]);
+        device
+    }
+
+    /// Address of a model's header.
+    pub fn address(&self, id: u16) -> u16 {
+        let mut address = 40_002;
+        for (found, length) in &self.models {
+            if *found == id {
+                return address;
+            }
+            address += 2 + length;
+        }
+        panic!("no model {id}")
+    }
+
+    /// Sets words at an offset of a model.
+    pub fn set(&mut self, id: u16, offset: u16, words: &[u16]) {
+        let start = self.address(id) + offset;
+        self.registers.replace(start, words).unwrap();
+    }
+
+    /// Words at an offset of a model.
+    pub fn get(&self, id: u16, offset: u16, count: u16) -> Vec<u16> {
+        self.registers.read(Span { start: self.address(id) + offset, count }).unwrap().to_vec()
+    }
+
+    /// Carries a request out.
+    pub fn answer(&mut self, request: &Request) -> Result<Reply, Failure> {
+        if let Some(failure) = self.fail_next.take() {
+            return Err(failure);
+        }
+        let missing = Failure::Refused(Exception::IllegalAddress);
+        match request {
+            Request::Read { span, .. } => {
+                self.registers.read(*span).map(|words| Reply::Registers(words.to_vec())).ok_or(missing)
+            }
+            Request::WriteMany { start, values } => {
+                self.registers.replace(*start, values).ok_or(missing)?;
+                self.writes.push((*start, values.clone()));
+                Ok(Reply::Written)
+            }
+            other => panic!("a master does not send {other:?}"),
+        }
+    }
+
+    /// What a scan finds.
+    pub fn map(&mut self) -> ModelMap {
+        let mut scan = Scan::default();
+        loop {
+            let span = scan.next_span();
+            let words = self.registers.read(span).map(<[u16]>::to_vec);
+            let answer = words.as_deref().ok_or(Failure::Refused(Exception::IllegalAddress));
+            match scan.advance(answer) {
+                Progress::More => {}
+                Progress::Found(map) => return map,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

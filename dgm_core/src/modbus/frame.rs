@@ -1,0 +1,183 @@
+//! MBAP frames: cuts a TCP byte stream into PDUs and back, however the bytes were split.
+//!
+//! ```text
+//! transaction u16 │ protocol u16 = 0 │ length u16 = 2..=254 │ unit u8 │ pdu
+//! ```
+//!
+//! A stream with another protocol id or length cannot be re-synchronised: the decoder stays failed and the caller
+//! closes. It keeps at most one frame plus what the caller pushed last.
+
+const HEADER: usize = 6;
+const LENGTH_MIN: u16 = 2;
+const LENGTH_MAX: u16 = 254;
+
+/// One frame off the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Chosen by the master, echoed by the server.
+    pub transaction: u16,
+    /// Unit id.
+    pub unit: u8,
+    /// Function code and what follows it, 1..=253 bytes.
+    pub pdu: Vec<u8>,
+}
+
+/// Why the stream must be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// Protocol id other than 0.
+    Protocol(u16),
+    /// Length field outside 2..=254.
+    Length(u16),
+}
+
+/// Collects bytes until they are frames.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    buffer: Vec<u8>,
+    failed: Option<FrameError>,
+}
+
+impl Decoder {
+    /// Takes bytes as they came; call `next_frame` until it has no more.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.failed.is_none() {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// The next whole frame, `None` while it is not complete, the error for ever after one.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let Some(header) = self.buffer.first_chunk::<HEADER>() else {
+            return Ok(None);
+        };
+        let [t1, t0, p1, p0, l1, l0] = *header;
+        let length = check(u16::from_be_bytes([p1, p0]), u16::from_be_bytes([l1, l0]))
+            .inspect_err(|error| self.failed = Some(*error))?;
+        let end = HEADER + usize::from(length);
+        let Some([unit, pdu @ ..]) = self.buffer.get(HEADER..end) else {
+            return Ok(None);
+        };
+        let frame = Frame { transaction: u16::from_be_bytes([t1, t0]), unit: *unit, pdu: pdu.to_vec() };
+        self.buffer.drain(..end);
+        Ok(Some(frame))
+    }
+
+    /// Whether part of a frame is waiting for its rest.
+    pub fn is_partial(&self) -> bool {
+        self.failed.is_none() && !self.buffer.is_empty()
+    }
+}
+
+fn check(protocol: u16, length: u16) -> Result<u16, FrameError> {
+    if protocol != 0 {
+        return Err(FrameError::Protocol(protocol));
+    }
+    if !(LENGTH_MIN..=LENGTH_MAX).contains(&length) {
+        return Err(FrameError::Length(length));
+    }
+    Ok(length)
+}
+
+/// The bytes of one frame. The PDU must be 1..=253 bytes; every encoder of `pdu` keeps to that.
+pub fn encode(transaction: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(pdu.len() + 1).unwrap_or(u16::MAX);
+    let mut bytes = Vec::with_capacity(HEADER + 1 + pdu.len());
+    bytes.extend(transaction.to_be_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend(length.to_be_bytes());
+    bytes.push(unit);
+    bytes.extend_from_slice(pdu);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Everything a decoder says about a stream that arrives in the given pieces.
+    fn decode(pieces: &[&[u8]]) -> (Vec<Frame>, Option<FrameError>, bool) {
+        let (mut decoder, mut frames, mut error) = (Decoder::default(), Vec::new(), None);
+        for piece in pieces {
+            decoder.push(piece);
+            loop {
+                match decoder.next_frame() {
+                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(None) => break,
+                    Err(found) => {
+                        error = Some(found);
+                        break;
+                    }
+                }
+            }
+        }
+        (frames, error, decoder.is_partial())
+    }
+
+    fn any_frame() -> impl Strategy<Value = Frame> {
+        (any::<u16>(), any::<u8>(), prop::collection::vec(any::<u8>(), 1..=253))
+            .prop_map(|(transaction, unit, pdu)| Frame { transaction, unit, pdu })
+    }
+
+    fn bytes_of(frames: &[Frame]) -> Vec<u8> {
+        frames.iter().flat_map(|f| encode(f.transaction, f.unit, &f.pdu)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn frames_in_one_segment_come_out_in_order(frames in prop::collection::vec(any_frame(), 0..4)) {
+            prop_assert_eq!(decode(&[&bytes_of(&frames)]), (frames, None, false));
+        }
+
+        #[test]
+        fn any_stream_in_any_pieces_gives_the_same(
+            frames in prop::collection::vec(any_frame(), 0..3),
+            tail in prop::collection::vec(any::<u8>(), 0..20),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        ) {
+            let mut stream = bytes_of(&frames);
+            stream.extend(tail);
+            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            ends.sort_unstable();
+            ends.push(stream.len());
+            let mut start = 0;
+            let pieces: Vec<&[u8]> = ends.iter().map(|&end| { let piece = &stream[start..end]; start = end; piece }).collect();
+            prop_assert_eq!(decode(&pieces), decode(&[&stream]));
+        }
+    }
+
+    #[test]
+    fn every_split_of_a_read_request_gives_the_same() {
+        let stream = encode(7, 1, &[3, 0, 0, 0, 1]);
+        for cut in 0..=stream.len() {
+            let (head, tail) = stream.split_at(cut);
+            assert_eq!(decode(&[head, tail]), decode(&[&stream]));
+        }
+        let single: Vec<&[u8]> = stream.chunks(1).collect();
+        assert_eq!(decode(&single), decode(&[&stream]));
+    }
+
+    #[test]
+    fn a_wrong_header_fails_the_stream_for_ever() {
+        for (header, error) in [
+            ([0, 1, 0, 1, 0, 6], FrameError::Protocol(1)),
+            ([0, 1, 0, 0, 0, 0], FrameError::Length(0)),
+            ([0, 1, 0, 0, 0, 1], FrameError::Length(1)),
+            ([0, 1, 0, 0, 0, 255], FrameError::Length(255)),
+            ([0, 1, 0, 0, 0xff, 0xff], FrameError::Length(0xffff)),
+        ] {
+            let good = encode(2, 1, &[3, 0, 0, 0, 1]);
+            assert_eq!(decode(&[&header, &good]), (vec![], Some(error), false));
+        }
+    }
+
+    #[test]
+    fn a_frame_longer_than_what_came_waits() {
+        assert_eq!(decode(&[&[0, 1, 0, 0, 0, 9, 1, 3, 0, 0, 0, 1]]), (vec![], None, true));
+    }
+}

@@ -1,0 +1,237 @@
+//! One line: an endpoint with its single connection, and every device behind it.
+//!
+//! ```text
+//! bytes, now ──> session ── completion ──> device ──> readings
+//!                   ^───── one request ── plan::choose <── offers of all devices
+//! ```
+//!
+//! One transaction at a time, whatever the number of units: the unit of scheduling is the line. The owner of the
+//! socket feeds it and takes what is to be sent.
+use super::control::Outcome;
+use super::device::{Device, DeviceConfig, Event};
+use super::pdu::Request;
+use super::plan::{self, Class, Offer};
+use super::session::{Completion, Jitter, LinkCommand, Session, SessionCounters};
+use super::standing::Standing;
+use crate::site::image::Reading;
+use crate::units::{Millis, Watts};
+
+/// What has happened on a line since start, and how its devices stand now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineCounters {
+    /// The connection.
+    pub session: SessionCounters,
+    /// Readings delivered.
+    pub readings: u64,
+    /// Slots in which a device was not read.
+    pub polls_missed: u64,
+    /// Setpoint writes carried out, one per block of registers.
+    pub writes: u64,
+    /// Setpoints read back, right or wrong.
+    pub readbacks: u64,
+    /// Read-backs that showed something else than was written.
+    pub readback_mismatch: u64,
+    /// Setpoints that a device refused or that do not fit its registers.
+    pub control_refused: u64,
+    /// Devices that are read now.
+    pub devices_serving: u64,
+    /// Devices that answer without the models needed.
+    pub devices_unusable: u64,
+    /// Devices whose setpoint is proved now.
+    pub devices_controlled: u64,
+}
+
+impl std::ops::Add for LineCounters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            session: self.session + other.session,
+            readings: self.readings + other.readings,
+            polls_missed: self.polls_missed + other.polls_missed,
+            writes: self.writes + other.writes,
+            readbacks: self.readbacks + other.readbacks,
+            readback_mismatch: self.readback_mismatch + other.readback_mismatch,
+            control_refused: self.control_refused + other.control_refused,
+            devices_serving: self.devices_serving + other.devices_serving,
+            devices_unusable: self.devices_unusable + other.devices_unusable,
+            devices_controlled: self.devices_controlled + other.devices_controlled,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct InFlight {
+    device: usize,
+    class: Class,
+    is_write: bool,
+}
+
+/// State of one line.
+#[derive(Debug)]
+pub struct Line {
+    session: Session,
+    devices: Vec<Device>,
+    in_flight: Option<InFlight>,
+    last: Class,
+    output: Vec<u8>,
+    readings: Vec<(usize, Reading)>,
+    counters: LineCounters,
+}
+
+impl Line {
+    /// A line that has not connected yet.
+    pub fn new(devices: &[DeviceConfig], jitter: Jitter, now: Millis) -> Self {
+        Self {
+            session: Session::new(jitter),
+            devices: devices.iter().map(|config| Device::new(*config, now)).collect(),
+            in_flight: None,
+            last: Class::Poll,
+            output: Vec::new(),
+            readings: Vec::new(),
+            counters: LineCounters::default(),
+        }
+    }
+
+    /// The newest setpoint of a device, positive into it; `None` lets it fall back.
+    pub fn set_power(&mut self, device: usize, want: Option<Watts>, now: Millis) {
+        if let Some(device) = self.devices.get_mut(device) {
+            device.set(want);
+        }
+        self.pump(now);
+    }
+
+    /// Whether the setpoint of a device is proved and nobody else commands it.
+    pub fn is_controlled(&self, device: usize) -> bool {
+        self.devices.get(device).is_some_and(Device::is_controlled)
+    }
+
+    /// What is known of the control over a device.
+    pub fn standing(&self, device: usize) -> Standing {
+        self.devices.get(device).map_or(Standing::Silent, Device::standing)
+    }
+
+    /// The connection has been established.
+    pub fn connected(&mut self, now: Millis) {
+        self.session.connected();
+        self.pump(now);
+    }
+
+    /// The connection ended, or could not be established.
+    pub fn closed(&mut self, now: Millis) {
+        let completion = self.session.closed(now);
+        self.finish(completion, now);
+    }
+
+    /// Takes bytes as they came.
+    pub fn receive(&mut self, bytes: &[u8], now: Millis) {
+        let completion = self.session.receive(bytes, now);
+        self.finish(completion, now);
+    }
+
+    /// Time has passed.
+    pub fn wake(&mut self, now: Millis) {
+        let completion = self.session.expire(now);
+        self.finish(completion, now);
+    }
+
+    /// Bytes to send, in order.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Next thing to do with the socket.
+    pub fn take_command(&mut self, now: Millis) -> Option<LinkCommand> {
+        self.session.take_command(now)
+    }
+
+    /// Readings by position of the device, in the order in which they came; phases in the device's order.
+    pub fn take_readings(&mut self) -> Vec<(usize, Reading)> {
+        std::mem::take(&mut self.readings)
+    }
+
+    /// When `wake` or `take_command` has something to do.
+    pub fn wake_time(&self) -> Option<Millis> {
+        let polls = self.devices.iter().map(Device::wake_time);
+        if self.session.is_ready() {
+            polls.min()
+        } else {
+            self.session.wake_time()
+        }
+    }
+
+    /// Counters and gauges.
+    pub fn counters(&self) -> LineCounters {
+        let count = |is: fn(&Device) -> bool| self.devices.iter().map(|device| u64::from(is(device))).sum();
+        LineCounters {
+            session: self.session.counters,
+            polls_missed: self.devices.iter().map(|device| device.polls_missed).sum(),
+            devices_serving: count(Device::is_serving),
+            devices_unusable: count(Device::is_unusable),
+            devices_controlled: count(Device::is_controlled),
+            ..self.counters
+        }
+    }
+
+    fn finish(&mut self, completion: Option<Completion>, now: Millis) {
+        if let Some(completion) = completion {
+            if let Some(in_flight) = self.in_flight.take() {
+                self.deliver(&in_flight, &completion, now);
+            }
+        }
+        if !self.session.is_up() {
+            self.lose(now);
+        }
+        self.pump(now);
+    }
+
+    fn lose(&mut self, now: Millis) {
+        self.output.clear();
+        self.in_flight = None;
+        self.devices.iter_mut().for_each(|device| device.lose(now));
+    }
+
+    fn deliver(&mut self, in_flight: &InFlight, completion: &Completion, now: Millis) {
+        let Some(device) = self.devices.get_mut(in_flight.device) else { return };
+        self.counters.writes += u64::from(in_flight.is_write && completion.result.is_ok());
+        match device.complete(in_flight.class, completion, now) {
+            Event::Nothing | Event::Control(Outcome::Underway) => {}
+            Event::Reading(reading) => {
+                self.counters.readings += 1;
+                self.readings.push((in_flight.device, *reading));
+            }
+            Event::Control(Outcome::Confirmed) => self.counters.readbacks += 1,
+            Event::Control(Outcome::Refused) => self.counters.control_refused += 1,
+            Event::Control(Outcome::Mismatch) => {
+                self.counters.readbacks += 1;
+                self.counters.readback_mismatch += 1;
+            }
+        }
+    }
+
+    /// Sends the request whose turn it is, if the line is free.
+    fn pump(&mut self, now: Millis) {
+        if !self.session.is_ready() {
+            return;
+        }
+        let offers: Vec<(usize, Offer)> = self
+            .devices
+            .iter()
+            .enumerate()
+            .flat_map(|(index, device)| device.offers(now).map(move |offer| (index, offer)))
+            .collect();
+        let Some((index, class)) = plan::choose(&offers, self.last) else { return };
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let (unit, deadline) = (device.config().unit, now + device.config().timeout);
+        self.last = class;
+        if let Some(request) = device.take(class, now) {
+            let is_write = matches!(request, Request::WriteMany { .. } | Request::WriteOne { .. });
+            self.in_flight = Some(InFlight { device: index, class, is_write });
+            self.output.extend(self.session.send(unit, request, deadline, now));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "line_tests.rs"]
+mod tests;

@@ -1,0 +1,35 @@
+//! The Python border: the only file (with its folder) that names pyo3.
+//!
+//! Everything is copied at the border; Rust never calls Python and never waits for a device inside a call.
+
+mod arbiter;
+mod columns;
+mod facade;
+mod field;
+
+use pyo3::prelude::*;
+
+use crate::error::CoreError as Refusal;
+
+pyo3::create_exception!(
+    dgm._core,
+    CoreError,
+    pyo3::exceptions::PyException,
+    "A configuration or message the core cannot accept; the text says what, where, found, expected."
+);
+
+impl From<Refusal> for PyErr {
+    fn from(refusal: Refusal) -> Self {
+        CoreError::new_err(refusal.to_string())
+    }
+}
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("CoreError", module.py().get_type::<CoreError>())?;
+    columns::register(module)?;
+    arbiter::register(module)?;
+    field::register(module)?;
+    facade::register(module)?;
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! `dgm._core.Field`: the field thread as Python sees it. Every call copies and returns; none waits for a device.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyMemoryView};
+
+use super::arbiter::{grant_bytes, outcome_rows, sample_rows, target_rows};
+use super::columns;
+use super::CoreError as PyCoreError;
+use crate::arbiter::Decision;
+use crate::error::CoreError;
+use crate::field::{Field, Input};
+use crate::reactor::clock;
+use crate::reactor::notify::Notifier;
+use crate::reactor::polling::FieldThread;
+use crate::reactor::published::Published;
+use crate::site::{within, AssetKind, Site, QUANTITY_MAX, SPAN_MS_MAX};
+use crate::units::{count, AssetIndex, Millis};
+use crate::wire;
+
+/// The field core of the ems role: one thread polls Modbus devices, arbitrates each tick, writes and confirms.
+#[pyclass(name = "Field", module = "dgm._core", frozen)]
+pub struct PyField {
+    site: Arc<Site>,
+    epoch: i64,
+    published: Arc<Published>,
+    thread: Mutex<Stage>,
+    newest_limits: Mutex<Option<(i64, i64)>>,
+    image: Mutex<Py<PyBytes>>,
+}
+
+enum Stage {
+    New,
+    Running(FieldThread),
+    Stopped,
+}
+
+#[pymethods]
+impl PyField {
+    #[new]
+    fn new(py: Python<'_>, config: &[u8], epoch: i64) -> PyResult<Self> {
+        let site = Arc::new(wire::decode_site(config)?);
+        let nothing = Field::new(&site, epoch, 0, Millis::ZERO);
+        let decision: Decision = nothing.arbiter().decision().clone();
+        let published = Arc::new(Published::new(&site, decision, Notifier::new()?));
+        let image = Mutex::new(image_bytes(py, &published).0.unbind());
+        let (thread, newest_limits) = (Mutex::new(Stage::New), Mutex::new(None));
+        Ok(Self { site, epoch, published, thread, newest_limits, image })
+    }
+
+    /// Starts the thread. What was put before holds before the first tick.
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        let mut thread = lock(&self.thread);
+        if !matches!(*thread, Stage::New) {
+            return Err(PyCoreError::new_err("Field.start: found a field that was started before; expected a new one"));
+        }
+        let field = Field::new(&self.site, self.epoch, clock::seed(), clock::now());
+        *thread = Stage::Running(py.detach(|| FieldThread::start(field, Arc::clone(&self.published)))?);
+        Ok(())
+    }
+
+    /// Ends the thread after writing nothing more: devices fall back by their own revert timers.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        let stage = std::mem::replace(&mut *lock(&self.thread), Stage::Stopped);
+        match stage {
+            Stage::Running(thread) => Ok(py.detach(|| thread.stop())?),
+            Stage::New | Stage::Stopped => Ok(()),
+        }
+    }
+
+    /// eventfd: readable when a tick has published something new; read 8 bytes to clear.
+    fn fileno(&self) -> i32 {
+        self.published.notifier.fd()
+    }
+
+    fn put_limits(&self, limits: &[u8]) -> PyResult<()> {
+        let set = wire::decode_limits(limits)?;
+        set.check(&self.site)?;
+        let mut newest = lock(&self.newest_limits);
+        let found = (set.epoch, set.sequence);
+        if let Some(held) = newest.filter(|held| found < *held) {
+            let (what, found, held) =
+                if found.0 < held.0 { ("epoch", found.0, held.0) } else { ("sequence", found.1, held.1) };
+            return Err(CoreError::Old { what, found, held }.into());
+        }
+        self.put(Input::Limits(set))?;
+        *newest = Some(found);
+        Ok(())
+    }
+
+    fn put_targets(&self, targets: &Bound<'_, PyAny>, ttl_ms: i64) -> PyResult<()> {
+        let rows = target_rows(&columns::items::<i32>(targets)?)?;
+        let assets = self.site.assets().len();
+        if rows.len() != assets {
+            let expected = format!("{assets} rows, one per asset");
+            return Err(CoreError::Shape { what: "targets", found: rows.len(), expected }.into());
+        }
+        within("put_targets: ttl_ms", ttl_ms, 1, SPAN_MS_MAX)?;
+        self.put(Input::Targets(rows, Millis::new(ttl_ms)))
+    }
+
+    fn put_samples(&self, samples: &Bound<'_, PyAny>) -> PyResult<()> {
+        let rows = sample_rows(&columns::items::<i32>(samples)?)?;
+        rows.iter().try_for_each(|row| self.check_evse(row.asset))?;
+        self.put(Input::Samples(rows))
+    }
+
+    fn put_outcomes(&self, outcomes: &Bound<'_, PyAny>) -> PyResult<()> {
+        let rows = outcome_rows(&columns::items::<i32>(outcomes)?)?;
+        for row in &rows {
+            self.check_evse(row.asset)?;
+            for current in [row.value, row.fallback].into_iter().flatten() {
+                within("put_outcomes: value_ma, fallback_ma", current.get(), 0, QUANTITY_MAX)?;
+            }
+        }
+        self.put(Input::Outcomes(rows))
+    }
+
+    fn put_link(&self, up: bool) -> PyResult<()> {
+        self.put(Input::Link(up))
+    }
+
+    /// Copy the newest image under the seqlock into one buffer; returns its sequence.
+    fn refresh(&self, py: Python<'_>) -> u64 {
+        let (bytes, sequence) = image_bytes(py, &self.published);
+        *lock(&self.image) = bytes.unbind();
+        sequence
+    }
+
+    /// Read-only view of the last refresh(): int64 rows in IMAGE_COLUMNS order.
+    fn image<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let bytes = lock(&self.image).clone_ref(py);
+        PyMemoryView::from(bytes.bind(py))?.call_method1("cast", ("q",))
+    }
+
+    fn grants<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &grant_bytes(&self.published.decision().grants))
+    }
+
+    fn decision<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &wire::encode_decision(&self.published.decision()))
+    }
+
+    /// Monotonic counters and gauges by name.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = PyDict::new(py);
+        for (name, value) in self.published.read_counters() {
+            counters.set_item(name, value)?;
+        }
+        Ok(counters)
+    }
+}
+
+impl PyField {
+    fn put(&self, input: Input) -> PyResult<()> {
+        self.published.inbox.put(input, clock::now()).map_err(|_| {
+            PyCoreError::new_err("put_outcomes: found a full queue; expected a running field thread that takes it")
+        })
+    }
+
+    /// What the Arbiter would refuse later is refused here, where somebody hears of it.
+    fn check_evse(&self, asset: AssetIndex) -> Result<(), CoreError> {
+        let found = self.site.asset(asset).map(|asset| &asset.spec.kind);
+        if matches!(found, Some(AssetKind::Evse(_))) {
+            return Ok(());
+        }
+        let expected = "an EVSE of the configuration".to_owned();
+        Err(CoreError::Index { what: "asset", found: count(asset.0), expected })
+    }
+}
+
+impl Drop for PyField {
+    /// A field that nobody holds any more decides nothing any more; the thread never needs the interpreter to end.
+    fn drop(&mut self) {
+        if let Stage::Running(thread) = std::mem::replace(&mut *lock(&self.thread), Stage::Stopped) {
+            // A thread that had panicked has ended, which is all that is wanted here.
+            let _ = thread.stop();
+        }
+    }
+}
+
+fn image_bytes<'py>(py: Python<'py>, published: &Published) -> (Bound<'py, PyBytes>, u64) {
+    let mut copy = Vec::new();
+    let sequence = published.read_image(clock::now(), &mut copy);
+    (PyBytes::new(py, &columns::to_bytes(&copy)), sequence)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds the class to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyField>()
+}
