@@ -2,8 +2,9 @@
 
     event, now ──> handle() ──> effects          wake_time() ──> when to call handle(Tick(), now) at the latest
 
-A machine never awaits, never reads a clock, never draws a random number or id of its own (they are injected), and never
-raises for a bad peer: that is an effect or a counted rejection. `runner.py` loops in real time, `sim/world` in virtual time.
+A machine never awaits, never reads a clock, never draws a random number or id of its own (they are injected), and
+never raises for a bad peer: that is an effect or a counted rejection. The shells loop in real time, `sim/world` in
+virtual time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 EventT = TypeVar("EventT", contravariant=True)
-EffectT = TypeVar("EffectT", covariant=True)
+EffectT = TypeVar("EffectT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,77 @@
+"""`dgm check`: everything that can be proved about a site.yaml before anything starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from dgm.api.config.v1.config_pb2 import DgmConfig
+from dgm.app import examine
+from dgm.errors import ConfigError, Problem
+from dgm.log import logger
+from dgm.site.proof import RowProof, fallback_proof
+
+BAD_INPUT = 2
+
+
+def run_check(site: Path, *, json_out: bool) -> int:
+    """Print the findings; 0 when the site may start and every fallback row holds, 2 otherwise."""
+    rows: list[RowProof] = []
+    problems: tuple[Problem, ...] = ()
+    try:
+        examined = examine(site)
+        problems = examined.problems
+        if not examined.in_file:
+            rows = fallback_proof(examined.config)
+    except ConfigError as error:
+        problems = error.problems
+    passed = not problems and all(row.holds for row in rows)
+    if json_out:
+        typer.echo(json.dumps(_as_json(problems, rows, passed=passed), indent=2))
+    else:
+        _print(site, problems, rows)
+    return 0 if passed else BAD_INPUT
+
+
+def warn_of_unproved_fallbacks(config: DgmConfig) -> None:
+    """`dgm run` starts a site that is still being commissioned, but says loudly what `dgm check` would refuse."""
+    for row in fallback_proof(config):
+        if not row.holds:
+            logger("check").error("the fallbacks do not keep this row when nobody is alive", row=str(row))
+
+
+def _as_json(problems: tuple[Problem, ...], rows: list[RowProof], *, passed: bool) -> dict[str, object]:
+    return {
+        "passed": passed,
+        "problems": [
+            {"path": item.path, "line": item.line, "found": item.found, "expected": item.expected} for item in problems
+        ],
+        "fallback_proof": [
+            {
+                "circuit": row.circuit_id,
+                "side": row.side,
+                "unit": row.unit,
+                "total": row.total,
+                "bound": row.bound,
+                "holds": row.holds,
+            }
+            for row in rows
+        ],
+    }
+
+
+def _print(site: Path, problems: tuple[Problem, ...], rows: list[RowProof]) -> None:
+    if problems:
+        typer.echo(str(ConfigError(problems, source=str(site))), err=True)
+    for row in rows:
+        typer.echo(f"fallback proof {'holds' if row.holds else 'FAILS'}: {row}")
+    failing = [row for row in rows if not row.holds]
+    if failing:
+        typer.echo(
+            f"{site}: {len(failing)} row(s) not kept with nobody alive; lower fallback_ma or revert_w below them",
+            err=True,
+        )
+    if not problems and not failing:
+        typer.echo(f"{site}: fine")

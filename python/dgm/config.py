@@ -1,0 +1,505 @@
+"""site.yaml to DgmConfig: strict, complete, all problems at once.
+
+    text ──yaml nodes──> message (keys, types, enums) ──> defaults ──> rules of the site ──> DgmConfig
+
+No I/O: the caller reads the file. What a value means is said in proto/dgm/api/config/v1/config.proto; what is checked
+against files, devices and ports is checked by the roles before they start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import yaml
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig, FacadeConfig
+from dgm.api.site.v1.site_pb2 import AssetType, Phase
+from dgm.errors import ConfigError, Problem
+
+MAX_TEXT_BYTES = 4_000_000
+"""A larger file is refused before it is parsed: 10,000 stations need about 2 MB."""
+
+LOWEST_PORT = 1024
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
+"""What an OCPP identity may be (OCPP-J part 4, 3.1.1), for every id: no blanks and no ':' or '/'."""
+
+THREE_PHASES = (Phase.PHASE_L1, Phase.PHASE_L2, Phase.PHASE_L3)
+
+
+def parse(text: str, *, source: str = "site.yaml") -> DgmConfig:
+    """The configuration with every documented default filled in. ConfigError lists all that is wrong."""
+    config, problems = examine(text)
+    if problems:
+        raise ConfigError(problems, source=source)
+    return config
+
+
+def examine(text: str) -> tuple[DgmConfig, list[Problem]]:
+    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it."""
+    config = DgmConfig()
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        return config, [Problem(path="(file)", found="more than 4 MB", expected="a site.yaml below 4 MB")]
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        return config, [_yaml_problem(error)]
+    reader = _Reader()
+    if root is None:
+        reader.note("(file)", "nothing", "a mapping with the keys of DgmConfig", None)
+    else:
+        reader.message(root, config, "")
+    _fill_defaults(config)
+    return config, reader.problems + list(_site_problems(config, reader.lines))
+
+
+def _yaml_problem(error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    found = str(getattr(error, "problem", None) or error)
+    return Problem(
+        path="(file)", found=found, expected="well-formed YAML", line=None if mark is None else mark.line + 1
+    )
+
+
+class _Reader:
+    """Walks YAML nodes along the message descriptor and collects problems instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.lines: dict[str, int] = {}
+
+    def note(self, path: str, found: str, expected: str, node: yaml.Node | None) -> None:
+        line = None if node is None else node.start_mark.line + 1
+        self.problems.append(Problem(path=path or "(file)", found=found, expected=expected, line=line))
+
+    def message(self, node: yaml.Node, target: Message, path: str) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            self.note(path, _show(node), f"a mapping with keys of {target.DESCRIPTOR.name}", node)
+            return
+        self.lines[path] = node.start_mark.line + 1
+        fields = cast(Mapping[str, FieldDescriptor], target.DESCRIPTOR.fields_by_name)
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            here = f"{path}.{key}" if path else key
+            if key in seen:
+                self.note(here, f"the key {key!r} a second time", "each key once", key_node)
+            elif key not in fields:
+                self.note(here, f"unknown key {key!r}", "one of " + ", ".join(sorted(fields)), key_node)
+            else:
+                self.field(value_node, target, fields[key], here)
+            seen.add(key)
+
+    def field(self, node: yaml.Node, target: Message, field: FieldDescriptor, path: str) -> None:
+        self.lines[path] = node.start_mark.line + 1
+        if field.is_repeated:
+            self.repeated(node, target, field, path)
+        elif field.message_type is not None:
+            child = getattr(target, field.name)
+            child.SetInParent()
+            self.message(node, child, path)
+        else:
+            value = self.scalar(node, field, path)
+            if value is not None:
+                setattr(target, field.name, value)
+
+    def repeated(self, node: yaml.Node, target: Message, field: FieldDescriptor, path: str) -> None:
+        if not isinstance(node, yaml.SequenceNode):
+            self.note(path, _show(node), "a list", node)
+            return
+        items = getattr(target, field.name)
+        for index, item in enumerate(node.value):
+            here = f"{path}[{index}]"
+            self.lines[here] = item.start_mark.line + 1
+            if field.message_type is not None:
+                self.message(item, items.add(), here)
+            else:
+                value = self.scalar(item, field, here)
+                if value is not None:
+                    items.append(value)
+
+    def scalar(self, node: yaml.Node, field: FieldDescriptor, path: str) -> int | str | bool | None:
+        if not isinstance(node, yaml.ScalarNode):
+            self.note(path, _show(node), "one value", node)
+            return None
+        if field.enum_type is not None:
+            return self.enum(node, field.enum_type, path)
+        kind = node.tag.rsplit(":", 1)[-1]
+        if field.type == FieldDescriptor.TYPE_BOOL:
+            return self.expect(node, path, kind == "bool", "true or false", node.value.lower() in ("true", "yes", "on"))
+        if field.type == FieldDescriptor.TYPE_INT64:
+            good = kind == "int" and re.fullmatch(r"[+-]?[0-9][0-9_]*", node.value) is not None
+            number = int(node.value.replace("_", "")) if good else 0
+            good = good and -(2**53) < number < 2**53
+            return self.expect(node, path, good, f"a whole number ({_unit(field.name)})", number)
+        return self.expect(node, path, kind in ("str", "int", "float"), "text", node.value)
+
+    def expect(
+        self, node: yaml.ScalarNode, path: str, good: bool, expected: str, value: int | str | bool
+    ) -> int | str | bool | None:
+        if good:
+            return value
+        self.note(path, _show(node), expected, node)
+        return None
+
+    def enum(self, node: yaml.ScalarNode, enum: EnumDescriptor, path: str) -> int | None:
+        prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.name).upper() + "_"
+        names = {value.name.removeprefix(prefix): value.number for value in enum.values if value.number != 0}
+        number = names.get(node.value.upper())
+        if number is None:
+            self.note(path, _show(node), "one of " + ", ".join(names), node)
+        return number
+
+
+def _show(node: yaml.Node) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return repr(node.value[:60])
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
+
+
+def _unit(name: str) -> str:
+    units = {"w": "W", "wh": "Wh", "ma": "mA", "mv": "mV", "ms": "ms", "s": "s", "permille": "per mille"}
+    return units.get(name.rsplit("_", 1)[-1], "no unit")
+
+
+def _default(message: Message, **values: int | str) -> None:
+    """Fill fields that are absent (or, without presence, zero): config.proto says which default each has."""
+    for name, value in values.items():
+        field = message.DESCRIPTOR.fields_by_name[name]
+        absent = not message.HasField(name) if field.has_presence else not getattr(message, name)
+        if absent:
+            setattr(message, name, value)
+
+
+def _fill_defaults(config: DgmConfig) -> None:
+    _default(config.site, nominal_voltage_mv=230_000, state_dir="state", run_dir="run")
+    for circuit in config.circuits:
+        _default(circuit, margin_permille=10)
+    for asset in config.assets:
+        _fill_asset(asset)
+    for station in config.stations:
+        for evse in station.evses:
+            _default(evse, current_min_ma=6000, current_step_ma=1000, fallback_ma=0, weight=1, stratum=1)
+    _default(
+        config.ems,
+        tick_ms=100,
+        cycle_ms=1000,
+        evse_deadband_ma=1000,
+        evse_up_interval_ms=5000,
+        sample_max_age_ms=12_000,
+        meter_max_age_ms=2000,
+        setpoint_ttl_ms=15_000,
+        rotation_ms=900_000,
+    )
+    if config.HasField("der"):
+        _default(config.der, poll_s=900)
+    if config.HasField("ocpp"):
+        _default(
+            config.ocpp,
+            host="127.0.0.1",
+            port=9000,
+            profile_lease_s=120,
+            max_stack_level=8,
+            trigger_interval_s=10,
+            call_timeout_s=10,
+        )
+    for facade in _facades(config):
+        _default(facade[1], host="127.0.0.1")
+    config.api.SetInParent()
+    _default(config.api, metrics_host="127.0.0.1")
+
+
+def _fill_asset(asset: AssetConfig) -> None:
+    if not asset.phases:
+        asset.phases.extend(THREE_PHASES)
+    if asset.type == AssetType.ASSET_TYPE_BATTERY:
+        _default(asset, charge_max_w=asset.power_max_w, soc_min_permille=200, soc_max_permille=900, bridge_reserve_w=0)
+        _default(asset, revert_w=0)
+    if asset.type in (AssetType.ASSET_TYPE_PV, AssetType.ASSET_TYPE_BATTERY):
+        _default(asset, revert_s=30)
+    if asset.HasField("modbus"):
+        fast = asset.type == AssetType.ASSET_TYPE_METER
+        _default(asset.modbus, unit_id=1, poll_interval_ms=100 if fast else 200, timeout_ms=500)
+
+
+def _facades(config: DgmConfig) -> list[tuple[str, FacadeConfig]]:
+    found = []
+    if config.HasField("der") and config.der.HasField("facade"):
+        found.append(("der.facade", config.der.facade))
+    if config.HasField("ocpp") and config.ocpp.HasField("facade"):
+        found.append(("ocpp.facade", config.ocpp.facade))
+    return found
+
+
+def _site_problems(config: DgmConfig, lines: dict[str, int]) -> Iterator[Problem]:
+    """The rules that need more than one field."""
+    rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _ports)
+    for rule in rules:
+        for path, found, expected in rule(config):
+            yield Problem(path=path, found=found, expected=expected, line=_line(path, lines))
+
+
+def _line(path: str, lines: dict[str, int]) -> int | None:
+    while path:
+        if path in lines:
+            return lines[path]
+        path = re.sub(r"(\.[^.\[]+|\[\d+\])$", "", path) if re.search(r"[.\[]", path) else ""
+    return None
+
+
+Finding = tuple[str, str, str]
+
+
+def _ids(config: DgmConfig) -> Iterator[Finding]:
+    named = [("site.id", "site", config.site.id)]
+    named += [(f"circuits[{i}].id", "circuit", item.id) for i, item in enumerate(config.circuits)]
+    named += [(f"assets[{i}].id", "asset", item.id) for i, item in enumerate(config.assets)]
+    named += [(f"cpos[{i}].id", "cpo", item.id) for i, item in enumerate(config.cpos)]
+    for i, station in enumerate(config.stations):
+        named.append((f"stations[{i}].id", "station", station.id))
+        named += [(f"stations[{i}].evses[{j}].id", "asset", evse.id) for j, evse in enumerate(station.evses)]
+    first: dict[tuple[str, str], str] = {}
+    for path, kind, name in named:
+        if not name:
+            yield path, "nothing", f"an id for this {kind}"
+        elif not IDENTIFIER.fullmatch(name):
+            yield path, repr(name), "1 to 48 letters, digits or . _ | * = + @ - (no blank, ':' or '/')"
+        elif (kind, name) in first:
+            yield path, f"duplicate id {name!r}, first at {first[kind, name]}", f"one {kind} of each id"
+        else:
+            first[kind, name] = path
+
+
+def _tree(config: DgmConfig) -> Iterator[Finding]:
+    if not config.circuits:
+        yield "circuits", "no circuit", "at least the connection point"
+        return
+    parents = {circuit.id: circuit.parent for circuit in config.circuits}
+    roots = [circuit.id for circuit in config.circuits if not circuit.parent]
+    if len(roots) != 1:
+        yield (
+            "circuits",
+            f"{len(roots)} circuits without a parent ({', '.join(roots)})",
+            "exactly one, the connection point",
+        )
+    for index, circuit in enumerate(config.circuits):
+        path = f"circuits[{index}].parent"
+        if circuit.parent and circuit.parent not in parents:
+            yield path, f"unknown circuit {circuit.parent!r}", "the id of a circuit in this file"
+            continue
+        trail, at = [circuit.id], circuit.parent
+        while at and at in parents and at not in trail:
+            trail.append(at)
+            at = parents[at]
+        if at == circuit.id:
+            yield path, "a cycle " + " > ".join([*trail, at]), "a tree that ends at the connection point"
+
+
+def _circuits(config: DgmConfig) -> Iterator[Finding]:
+    meters = {asset.id for asset in config.assets if asset.type == AssetType.ASSET_TYPE_METER}
+    for index, circuit in enumerate(config.circuits):
+        path = f"circuits[{index}]"
+        yield from _not_negative(circuit, path)
+        if circuit.meter and circuit.meter not in meters:
+            yield f"{path}.meter", repr(circuit.meter), "the id of an asset of type METER"
+        if not circuit.parent:
+            yield from _connection_point(circuit, path)
+        elif not circuit.meter and not circuit.HasField("max_uncontrolled_w") and _has_limit(circuit):
+            expected = "max_uncontrolled_w (W of load that nobody controls, 0 if there is none): no meter can tell"
+            yield f"{path}.max_uncontrolled_w", "nothing", expected
+        if circuit.margin_permille > 200:
+            yield f"{path}.margin_permille", str(circuit.margin_permille), "0..200"
+
+
+def _has_limit(circuit: CircuitConfig) -> bool:
+    return any(circuit.HasField(name) for name in ("import_limit_w", "export_limit_w", "current_limit_ma"))
+
+
+def _connection_point(circuit: CircuitConfig, path: str) -> Iterator[Finding]:
+    wanted = {
+        "import_limit_w": "W, from the connection agreement",
+        "current_limit_ma": "mA per phase, the main breaker",
+        "max_uncontrolled_w": "W, the most the building can draw: worst case without the meter",
+    }
+    for name, meaning in wanted.items():
+        if not circuit.HasField(name):
+            yield f"{path}.{name}", "nothing", meaning
+    if not circuit.meter:
+        yield f"{path}.meter", "nothing", "the id of the METER asset at the connection point"
+
+
+def _not_negative(message: Message, path: str) -> Iterator[Finding]:
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_INT64 and not field.is_repeated and value < 0:
+            yield f"{path}.{field.name}", str(value), f"0 or more ({_unit(field.name)})"
+
+
+def _assets(config: DgmConfig) -> Iterator[Finding]:
+    circuits = {circuit.id for circuit in config.circuits}
+    allowed = (
+        AssetType.ASSET_TYPE_METER,
+        AssetType.ASSET_TYPE_PV,
+        AssetType.ASSET_TYPE_BATTERY,
+        AssetType.ASSET_TYPE_LOAD,
+    )
+    for index, asset in enumerate(config.assets):
+        path = f"assets[{index}]"
+        if asset.type not in allowed:
+            yield f"{path}.type", AssetType.Name(asset.type), "METER, PV, BATTERY or LOAD (EVSEs stand under stations)"
+            continue
+        if asset.circuit not in circuits:
+            yield f"{path}.circuit", repr(asset.circuit), "the id of a circuit in this file"
+        yield from _phases(asset.phases, path)
+        yield from _not_negative(asset, path)
+        yield from _asset_needs(asset, path)
+        yield from _modbus(asset, path)
+
+
+def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
+    needs = {
+        AssetType.ASSET_TYPE_PV: ["power_max_w", "revert_w"],
+        AssetType.ASSET_TYPE_BATTERY: ["power_max_w", "energy_wh"],
+    }
+    for name in needs.get(asset.type, []):
+        if not asset.HasField(name):
+            yield f"{path}.{name}", "nothing", f"a number ({_unit(name)})"
+    if asset.type == AssetType.ASSET_TYPE_BATTERY and not asset.soc_min_permille < asset.soc_max_permille <= 1000:
+        found = f"{asset.soc_min_permille}..{asset.soc_max_permille}"
+        yield f"{path}.soc_max_permille", found, "soc_min_permille < soc_max_permille <= 1000"
+    if asset.HasField("revert_s") and not 5 <= asset.revert_s <= 3600:
+        yield f"{path}.revert_s", str(asset.revert_s), "5..3600 s"
+
+
+def _modbus(asset: AssetConfig, path: str) -> Iterator[Finding]:
+    if not asset.HasField("modbus"):
+        if asset.type != AssetType.ASSET_TYPE_LOAD:
+            yield f"{path}.modbus", "nothing", "host, port and unit_id of the device"
+        return
+    modbus = asset.modbus
+    if not modbus.host:
+        yield f"{path}.modbus.host", "nothing", "an address or host name"
+    ranges = {"port": (1, 65535), "unit_id": (1, 247), "poll_interval_ms": (20, 60_000), "timeout_ms": (50, 10_000)}
+    for name, (low, high) in ranges.items():
+        value = getattr(modbus, name)
+        if not low <= value <= high:
+            yield f"{path}.modbus.{name}", str(value), f"{low}..{high}"
+
+
+def _phases(phases: object, path: str) -> Iterator[Finding]:
+    names = [Phase.Name(number).removeprefix("PHASE_") for number in phases]  # type: ignore[attr-defined]
+    if len(names) not in (1, 3) or len(set(names)) != len(names):
+        yield f"{path}.phases", "[" + ", ".join(names) + "]", "one phase, or L1, L2 and L3 in the device's own order"
+
+
+def _stations(config: DgmConfig) -> Iterator[Finding]:
+    cpos = {cpo.id for cpo in config.cpos}
+    circuits = {circuit.id for circuit in config.circuits}
+    for index, cpo in enumerate(config.cpos):
+        yield from _websocket_url(cpo.url, f"cpos[{index}].url")
+    for index, station in enumerate(config.stations):
+        path = f"stations[{index}]"
+        if station.cpo not in cpos:
+            yield f"{path}.cpo", repr(station.cpo), "the id of a cpo in this file"
+        if station.csms_url:
+            yield from _websocket_url(station.csms_url, f"{path}.csms_url")
+        if len(station.evses) != 1:
+            expected = "exactly one (a limit per EVSE of a larger station needs mode merge, which is not built yet)"
+            yield f"{path}.evses", f"{len(station.evses)} EVSEs", expected
+        for at, evse in enumerate(station.evses):
+            yield from _evse(evse, f"{path}.evses[{at}]", circuits)
+
+
+def _websocket_url(url: str, path: str) -> Iterator[Finding]:
+    if not re.fullmatch(r"wss?://[^/\s?#]+(/[^\s?#]*)?", url):
+        yield path, repr(url), "ws://host[:port][/path] or wss://..., without query"
+
+
+def _evse(evse: EvseConfig, path: str, circuits: set[str]) -> Iterator[Finding]:
+    if evse.circuit not in circuits:
+        yield f"{path}.circuit", repr(evse.circuit), "the id of a circuit in this file"
+    if evse.connector_id != 1:
+        yield f"{path}.connector_id", str(evse.connector_id), "1"
+    yield from _phases(evse.phases, path)
+    low, high, step = evse.current_min_ma, evse.current_max_ma, evse.current_step_ma
+    if not 0 < low <= high <= 1_000_000:
+        yield f"{path}.current_max_ma", f"min {low} mA, max {high} mA", "0 < current_min_ma <= current_max_ma"
+    if not 0 < step <= 10_000 or step % 100:
+        yield f"{path}.current_step_ma", str(step), "100..10000 in steps of 100 mA (OCPP carries one decimal)"
+    if evse.fallback_ma and not low <= evse.fallback_ma <= high:
+        yield f"{path}.fallback_ma", str(evse.fallback_ma), "0, or current_min_ma..current_max_ma"
+    if not 1 <= evse.weight <= 1000 or not 1 <= evse.stratum <= 16:
+        yield path, f"weight {evse.weight}, stratum {evse.stratum}", "weight 1..1000, stratum 1..16"
+
+
+def _gateways(config: DgmConfig) -> Iterator[Finding]:
+    if config.stations and not config.HasField("ocpp"):
+        yield "ocpp", "nothing", "the OCPP listener (host, port): there are stations"
+    if config.HasField("ocpp"):
+        ocpp = config.ocpp
+        ranges = {
+            "profile_lease_s": (20, 3600),
+            "max_stack_level": (1, 99),
+            "trigger_interval_s": (1, 10),
+            "call_timeout_s": (1, 60),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(ocpp, name) <= high:
+                yield f"ocpp.{name}", str(getattr(ocpp, name)), f"{low}..{high}"
+    if config.HasField("der"):
+        yield from _der(config)
+    if config.api.host and not (config.api.certificate and config.api.private_key and config.api.client_ca):
+        yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
+    yield from _ems_ranges(config)
+
+
+def _der(config: DgmConfig) -> Iterator[Finding]:
+    der = config.der
+    if not re.fullmatch(r"https://[^/\s?#]+/\S*", der.url):
+        yield "der.url", repr(der.url), "https://host[:port]/path of the DeviceCapability"
+    for name in ("certificate", "private_key", "ca"):
+        if not getattr(der, name):
+            yield f"der.{name}", "nothing", "a PEM file"
+    if der.pin and not re.fullmatch(r"[0-9]{6}", der.pin):
+        yield "der.pin", repr(der.pin), "6 digits (5 and a check digit), in quotes"
+    if der.site_rating_w <= 0:
+        yield "der.site_rating_w", str(der.site_rating_w), "W, above 0 (setMaxW)"
+
+
+def _ems_ranges(config: DgmConfig) -> Iterator[Finding]:
+    ranges = {
+        "tick_ms": (20, 1000),
+        "cycle_ms": (200, 10_000),
+        "evse_deadband_ma": (100, 10_000),
+        "evse_up_interval_ms": (0, 600_000),
+        "sample_max_age_ms": (1000, 60_000),
+        "meter_max_age_ms": (200, 5000),
+        "setpoint_ttl_ms": (3000, 300_000),
+        "rotation_ms": (60_000, 7_200_000),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(config.ems, name)
+        if not low <= value <= high:
+            yield f"ems.{name}", str(value), f"{low}..{high}"
+
+
+def _ports(config: DgmConfig) -> Iterator[Finding]:
+    wanted = [(path, facade.host, facade.port) for path, facade in _facades(config)]
+    if config.HasField("ocpp"):
+        wanted.append(("ocpp.port", config.ocpp.host, config.ocpp.port))
+    if config.api.host:
+        wanted.append(("api.port", config.api.host, config.api.port))
+    metrics = ("metrics_port_ems", "metrics_port_der", "metrics_port_ocpp")
+    wanted += [(f"api.{name}", config.api.metrics_host, getattr(config.api, name)) for name in metrics]
+    first: dict[tuple[str, int], str] = {}
+    for path, host, port in wanted:
+        if path.startswith("api.metrics") and port == 0:
+            continue
+        if not LOWEST_PORT <= port <= 65535:
+            yield path, str(port), f"{LOWEST_PORT}..65535"
+        elif (host, port) in first:
+            yield path, f"{host}:{port}, already used by {first[host, port]}", "a port of its own"
+        else:
+            first[host, port] = path

@@ -1,0 +1,110 @@
+"""site.yaml is parsed strictly, completely, and with every problem at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dgm import config
+from dgm.api.site.v1.site_pb2 import Phase
+from dgm.errors import ConfigError
+
+EXAMPLE = (Path(__file__).resolve().parents[2] / "deploy" / "site.example.yaml").read_text(encoding="utf-8")
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def changed(**changes: object) -> str:
+    """The example with top-level sections replaced."""
+    document = yaml.safe_load(EXAMPLE)
+    document.update(changes)
+    return yaml.safe_dump(document)
+
+
+def test_the_annotated_example_is_accepted_and_gets_its_defaults() -> None:
+    site = config.parse(EXAMPLE)
+    assert site.ems.tick_ms == 100
+    assert site.stations[1].evses[0].phases == [Phase.PHASE_L2, Phase.PHASE_L3, Phase.PHASE_L1]
+    assert site.stations[0].evses[0].current_min_ma == 6000
+    assert site.assets[2].charge_max_w == 30_000
+    assert site.circuits[1].HasField("max_uncontrolled_w")
+    assert not site.circuits[1].HasField("import_limit_w")
+
+
+def test_unknown_and_duplicate_keys_and_wrong_types_are_listed_together_with_lines() -> None:
+    text = EXAMPLE.replace("import_limit_w: 100000", "import_limit_kw: 100").replace(
+        "  id: office-1\n", "  id: office-1\n  id: office-2\n"
+    )
+    text = text.replace("power_max_w: 30000\n    revert_w", "power_max_w: 30 kW\n    revert_w")
+    found = "\n".join(problems_of(text))
+    assert "circuits[0].import_limit_kw (line 14): found unknown key" in found
+    assert "site.id (line 5): found the key 'id' a second time" in found
+    assert "assets[1].power_max_w" in found
+    assert "'30 kW'; expected a whole number (W)" in found
+
+
+def test_a_duplicate_id_names_both_places() -> None:
+    text = EXAMPLE.replace("{id: evse-2", "{id: evse-1")
+    assert any(
+        problem.startswith("stations[1].evses[0].id") and "first at stations[0].evses[0].id" in problem
+        for problem in problems_of(text)
+    )
+
+
+def test_a_tree_with_a_cycle_is_shown_as_the_cycle() -> None:
+    circuits = yaml.safe_load(EXAMPLE)["circuits"]
+    circuits += [{"id": "a", "parent": "b"}, {"id": "b", "parent": "a"}]
+    assert any("a cycle a > b > a" in problem for problem in problems_of(changed(circuits=circuits)))
+
+
+def test_two_connection_points_are_refused() -> None:
+    circuits = yaml.safe_load(EXAMPLE)["circuits"]
+    del circuits[1]["parent"]
+    assert any("2 circuits without a parent" in problem for problem in problems_of(changed(circuits=circuits)))
+
+
+def test_a_limit_without_a_meter_needs_a_worst_case() -> None:
+    circuits = yaml.safe_load(EXAMPLE)["circuits"]
+    del circuits[1]["max_uncontrolled_w"]
+    assert any("circuits[1].max_uncontrolled_w" in problem for problem in problems_of(changed(circuits=circuits)))
+
+
+def test_the_same_port_twice_is_refused() -> None:
+    text = EXAMPLE.replace("port: 1502", "port: 9000")
+    assert any("already used by" in problem for problem in problems_of(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a\n", "site: [1]\n", "\t", "a: &a [*a]\n", "site: {id: !!python/object:os.x 1}"]
+)
+def test_a_file_of_another_shape_is_refused_with_a_message(text: str) -> None:
+    assert problems_of(text)
+
+
+def test_values_that_yaml_reads_as_something_else_are_refused_not_guessed() -> None:
+    assert problems_of(EXAMPLE.replace("port: 9000", "port: 9_000.0"))
+    assert problems_of(EXAMPLE.replace("port: 9000", "port: 0x2328"))
+    assert problems_of(EXAMPLE.replace("weight", "weight").replace("type: PV", "type: EVSE"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_damaged_file_escapes_as_anything_but_a_config_error(data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, len(EXAMPLE) - 1))
+    length = data.draw(st.integers(0, 40))
+    insert = data.draw(st.text(max_size=20))
+    damaged = EXAMPLE[:position] + insert + EXAMPLE[position + length :]
+    listed = 1
+    try:
+        config.parse(damaged)
+    except ConfigError as error:
+        listed = len(error.problems)
+    assert listed > 0
