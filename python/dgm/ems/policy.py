@@ -1,0 +1,262 @@
+"""What each asset wants this cycle, and why. Wants rank below limits: the core grants at most this much.
+
+    readings, grants, targets, memory, now ──decide_wants──> one Want per asset, new memory
+
+    EVSE      no car: 0; car: current_max, lowered to draw + 2 steps once it draws clearly less than granted for 20 s,
+              raised again when the draw reaches the grant; suspended by the car for 60 s: current_min
+    BATTERY   charge with what would be exported otherwise; helping to keep a limit is the core's own decision
+    PV        everything
+
+A target of the API replaces the own want within [0, max]. Grants, not draws, are what the core accounts for: lowering a
+want only frees what a car evidently does not use, and the core frees it no earlier than the lower limit is proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from dgm.api.site.v1.site_pb2 import AssetType, PlugState, Quality
+from dgm.machine import Now
+from dgm.site.state import Reading, SiteState, max_current_ma
+from dgm.site.topology import AssetEntry, Topology
+
+UNDERDRAW_MS = 20_000
+"""How long a car draws clearly less than granted before its want follows the draw."""
+
+SUSPENDED_MS = 60_000
+"""How long a car that pauses by itself keeps its full want."""
+
+SPARE_STEPS = 2
+"""Room above the draw that a lowered want leaves, in steps: reaching it shows that the car could take more."""
+
+SURPLUS_STEP_W = 100
+"""Battery charge follows the surplus in these steps: less is noise of the meter."""
+
+NO_CAR = (
+    PlugState.PLUG_STATE_UNSPECIFIED,
+    PlugState.PLUG_STATE_AVAILABLE,
+    PlugState.PLUG_STATE_FINISHING,
+    PlugState.PLUG_STATE_RESERVED,
+    PlugState.PLUG_STATE_UNAVAILABLE,
+    PlugState.PLUG_STATE_FAULTED,
+    PlugState.PLUG_STATE_OFFLINE,
+)
+
+
+class WantReason(IntEnum):
+    """Why an asset wants what it wants; crosses to the core as a number."""
+
+    UNCONTROLLED = 0
+    NO_CAR = 1
+    CAR = 2
+    UNDERDRAW = 3
+    SUSPENDED_EV = 4
+    TARGET = 5
+    SURPLUS = 6
+    NO_SURPLUS = 7
+    FULL_PV = 8
+
+
+REASON_TEXT: Mapping[WantReason, str] = {
+    WantReason.UNCONTROLLED: "nothing is wanted of it: it is not controlled",
+    WantReason.NO_CAR: "no car that could charge",
+    WantReason.CAR: "a car is plugged in and may take the maximum",
+    WantReason.UNDERDRAW: "the car draws clearly less than granted: its draw and two steps",
+    WantReason.SUSPENDED_EV: "the car paused by itself: the minimum, so that it can resume",
+    WantReason.TARGET: "a target of the API",
+    WantReason.SURPLUS: "charge with what would be exported otherwise",
+    WantReason.NO_SURPLUS: "nothing would be exported, or the battery is full or not seen",
+    WantReason.FULL_PV: "all that the sun gives",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """Wanted by one asset: W into the asset (PV, BATTERY) or mA per phase (EVSE); None: not controlled."""
+
+    value: int | None
+    reason: WantReason
+    target_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The reason for people."""
+        named = f" ({self.target_id})" if self.target_id else ""
+        return REASON_TEXT[self.reason] + named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvseMemory:
+    """What policy remembers of one EVSE. ceiling_ma: want lowered to the draw, None: not lowered."""
+
+    plug_state: PlugState = PlugState.PLUG_STATE_UNSPECIFIED
+    plug_since_ms: int = 0
+    grant_ma: int = 0
+    under_since_ms: int | None = None
+    ceiling_ma: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyMemory:
+    """All that policy remembers, by asset index."""
+
+    evses: Mapping[int, EvseMemory] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedTarget:
+    """The target that won for an asset. value: W or mA as in Want."""
+
+    id: str
+    value: int
+
+
+def decide_wants(
+    state: SiteState, targets: Mapping[int, WantedTarget], memory: PolicyMemory, now: Now
+) -> tuple[list[Want], PolicyMemory]:
+    """One Want per asset in column order, and the memory for the next cycle."""
+    wants: list[Want] = []
+    evses: dict[int, EvseMemory] = {}
+    surplus_w = surplus(state, now)
+    for asset in state.topology.assets:
+        target = targets.get(asset.index)
+        if asset.is_evse:
+            held = memory.evses.get(asset.index, EvseMemory(plug_since_ms=now.mono_ms))
+            evses[asset.index] = evse_memory(asset, held, state, now)
+            wants.append(evse_want(asset, evses[asset.index], target, now))
+        elif asset.type == AssetType.ASSET_TYPE_BATTERY:
+            wants.append(battery_want(asset, state, target, surplus_w, now))
+        elif asset.type == AssetType.ASSET_TYPE_PV:
+            wants.append(pv_want(asset, target))
+        else:
+            wants.append(Want(value=None, reason=WantReason.UNCONTROLLED))
+    return wants, PolicyMemory(evses=evses)
+
+
+def evse_memory(asset: AssetEntry, held: EvseMemory, state: SiteState, now: Now) -> EvseMemory:
+    """Follow plug state, grant and draw of one EVSE."""
+    reading = state.reading(asset.index)
+    grant = state.grant(asset.index)
+    grant_ma = grant.current_ma if grant is not None and grant.HasField("current_ma") else 0
+    if reading.plug_state != held.plug_state:
+        # Another state is another situation: a car that begins to charge gets its full want at once.
+        return EvseMemory(plug_state=reading.plug_state, plug_since_ms=now.mono_ms, grant_ma=grant_ma)
+    raised = grant_ma > held.grant_ma
+    held = replace(held, grant_ma=grant_ma, under_since_ms=None if raised else held.under_since_ms)
+    if state.quality(asset.index, now) != Quality.QUALITY_GOOD:
+        return replace(held, under_since_ms=None)
+    draw_ma = draw(asset, reading, state.topology)
+    return held if draw_ma is None else _follow_draw(asset, held, draw_ma, now)
+
+
+def _follow_draw(asset: AssetEntry, held: EvseMemory, draw_ma: int, now: Now) -> EvseMemory:
+    spare_ma = SPARE_STEPS * asset.current_step_ma
+    if draw_ma + asset.current_step_ma >= held.grant_ma > 0:
+        return replace(held, under_since_ms=None, ceiling_ma=None)
+    lowered_ma = max(draw_ma + spare_ma, asset.current_min_ma)
+    if lowered_ma >= held.grant_ma:
+        return replace(held, under_since_ms=None)
+    since_ms = now.mono_ms if held.under_since_ms is None else held.under_since_ms
+    if now.mono_ms - since_ms < UNDERDRAW_MS:
+        return replace(held, under_since_ms=since_ms)
+    return replace(held, under_since_ms=since_ms, ceiling_ma=lowered_ma)
+
+
+def evse_want(asset: AssetEntry, memory: EvseMemory, target: WantedTarget | None, now: Now) -> Want:
+    """Want of one EVSE in mA per phase."""
+    if memory.plug_state in NO_CAR:
+        return Want(value=0, reason=WantReason.NO_CAR)
+    wants = [Want(value=asset.current_max_ma or 0, reason=WantReason.CAR)]
+    if target is not None:
+        wants = [Want(value=target.value, reason=WantReason.TARGET, target_id=target.id)]
+    if memory.ceiling_ma is not None:
+        wants.append(Want(value=memory.ceiling_ma, reason=WantReason.UNDERDRAW))
+    paused = memory.plug_state == PlugState.PLUG_STATE_SUSPENDED_EV
+    if paused and now.mono_ms - memory.plug_since_ms >= SUSPENDED_MS:
+        wants.append(Want(value=asset.current_min_ma, reason=WantReason.SUSPENDED_EV))
+    return min(wants, key=lambda want: want.value or 0)
+
+
+def battery_want(
+    asset: AssetEntry, state: SiteState, target: WantedTarget | None, surplus_w: int | None, now: Now
+) -> Want:
+    """Want of one battery in W, positive charging: its part of the surplus by charge rating."""
+    if target is not None:
+        return Want(value=target.value, reason=WantReason.TARGET, target_id=target.id)
+    reading = state.reading(asset.index)
+    full = reading.soc_permille is None or reading.soc_permille >= (asset.soc_max_permille or 1000)
+    seen = state.quality(asset.index, now) == Quality.QUALITY_GOOD
+    total_w = sum(_charge_max_w(other) for other in _of_type(state.topology, AssetType.ASSET_TYPE_BATTERY))
+    if surplus_w is None or surplus_w == 0 or full or not seen or total_w == 0:
+        return Want(value=0, reason=WantReason.NO_SURPLUS)
+    part_w = min(surplus_w * _charge_max_w(asset) // total_w, _charge_max_w(asset))
+    return Want(value=part_w, reason=WantReason.SURPLUS)
+
+
+def pv_want(asset: AssetEntry, target: WantedTarget | None) -> Want:
+    """Want of one PV inverter in W: negative, out of the asset."""
+    if target is not None:
+        return Want(value=target.value, reason=WantReason.TARGET, target_id=target.id)
+    return Want(value=-(asset.power_max_w or 0), reason=WantReason.FULL_PV)
+
+
+def surplus(state: SiteState, now: Now) -> int | None:
+    """W that would be exported if no battery did anything, in steps; None: the meter or a battery is not seen.
+
+    Worked out from what was measured, not from what was commanded: how far a battery has followed does not matter.
+    """
+    meter_index = state.topology.root.meter_index
+    if meter_index is None:
+        return None
+    net_w = _good_power(state, meter_index, now)
+    batteries = [
+        _good_power(state, asset.index, now) for asset in _of_type(state.topology, AssetType.ASSET_TYPE_BATTERY)
+    ]
+    if net_w is None or any(power_w is None for power_w in batteries):
+        return None
+    export_w = sum(power_w for power_w in batteries if power_w is not None) - net_w
+    return max(0, export_w) // SURPLUS_STEP_W * SURPLUS_STEP_W
+
+
+def draw(asset: AssetEntry, reading: Reading, topology: Topology) -> int | None:
+    """Measured draw of an EVSE in mA of its largest phase; from its power where no current is measured."""
+    current_ma = max_current_ma(reading)
+    if current_ma is not None or reading.power_w is None:
+        return current_ma
+    return -(-max(0, reading.power_w) * 1_000_000 // (topology.nominal_voltage_mv * len(asset.phases)))
+
+
+def target_range(asset: AssetEntry) -> tuple[int, int] | None:
+    """Lowest and highest target of an asset (W or mA); None: it takes none."""
+    match asset.type:
+        case AssetType.ASSET_TYPE_EVSE:
+            return 0, asset.current_max_ma or 0
+        case AssetType.ASSET_TYPE_BATTERY:
+            return -(asset.power_max_w or 0), _charge_max_w(asset)
+        case AssetType.ASSET_TYPE_PV:
+            return -(asset.power_max_w or 0), 0
+        case _:
+            return None
+
+
+def _good_power(state: SiteState, index: int, now: Now) -> int | None:
+    return state.reading(index).power_w if state.quality(index, now) == Quality.QUALITY_GOOD else None
+
+
+def _charge_max_w(asset: AssetEntry) -> int:
+    rated_w = asset.charge_max_w if asset.charge_max_w is not None else asset.power_max_w
+    return rated_w or 0
+
+
+def _of_type(topology: Topology, kind: AssetType) -> Iterable[AssetEntry]:
+    return (asset for asset in topology.assets if asset.type == kind)
+
+
+def target_rows(wants: Sequence[Want], topology: Topology) -> list[tuple[int | None, ...]]:
+    """Rows (want, weight, stratum, want_reason) for the core, in column order."""
+    return [
+        (want.value, asset.weight, asset.stratum, int(want.reason))
+        for asset, want in zip(topology.assets, wants, strict=True)
+    ]

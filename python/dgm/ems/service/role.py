@@ -1,0 +1,255 @@
+"""The ems role: the machine, the field core and the gRPC services in one event loop.
+
+    gRPC handler ─┐
+    eventfd ──────┼──> event ──> Cycle.handle ──> effects: core, journal, bells of the streams, reply
+    wake time ────┘
+
+A handler is one synchronous step: nothing is awaited between an event and its effects. Streams hold latest values,
+never queues. An exception in a step ends the role; the supervisor starts it again, journal and leases make that safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, assert_never
+
+from google.protobuf.message import Message
+
+from dgm import clock
+from dgm.api.config.v1.config_pb2 import DgmConfig
+from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
+from dgm.api.site.v1 import site_pb2, site_pb2_grpc
+from dgm.ems.cycle import (
+    CoreDecided,
+    Cycle,
+    Effect,
+    Event,
+    PublishLimits,
+    PublishSetpoints,
+    Reply,
+    Row,
+    SendLimits,
+    SendLink,
+    SendOutcomes,
+    SendSamples,
+    SendTargets,
+    SubscriberHeard,
+)
+from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
+from dgm.ems.service.metrics import EmsMetrics
+from dgm.ems.service.servicer import EmsService
+from dgm.errors import DgmError
+from dgm.log import logger
+from dgm.machine import Now, Tick
+from dgm.role import RoleContext, Servicer
+from dgm.site.refusal import Refusal
+from dgm.site.service import SiteService
+
+IDLE_S = 1.0
+"""How long the role sleeps at most when the machine asks for no wake time."""
+
+CORE_SILENT_MS = 5_000
+"""Fifty ticks of the field core without a decision: its thread is gone."""
+
+
+class FieldPort(Protocol):
+    """What the role needs of the field core."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def fileno(self) -> int: ...
+    def put_limits(self, limits: bytes) -> None: ...
+    def put_targets(self, rows: Iterable[Row], ttl_ms: int) -> None: ...
+    def put_samples(self, rows: Iterable[Row]) -> None: ...
+    def put_outcomes(self, rows: Iterable[Row]) -> None: ...
+    def put_link(self, up: bool) -> None: ...
+    def take(self, now: Now) -> CoreDecided: ...
+    def counters(self) -> dict[str, int]: ...
+
+
+class CoreSilent(DgmError):
+    """The field core's thread does not decide any more."""
+
+
+def open_core_field(config: DgmConfig, epoch: int) -> FieldPort:
+    """The Rust field core."""
+    from dgm.ems.field import CoreField  # here, so that the services can be driven without the binary
+
+    return CoreField(config, epoch=epoch)
+
+
+class EmsRole:
+    """One process's EMS. Limits of the journal are in the core when the constructor returns, before any tick."""
+
+    def __init__(
+        self, context: RoleContext, open_field: Callable[[DgmConfig, int], FieldPort] = open_core_field
+    ) -> None:
+        self.ready = asyncio.Event()
+        self.cycle = Cycle(context.config, epoch=context.epoch)
+        self._context = context
+        self._log = logger("ems")
+        self._field = open_field(context.config, context.epoch)
+        self._metrics = EmsMetrics(context.registry, self._field.counters)
+        self._wake = asyncio.Event()
+        self._failure: Exception | None = None
+        self._core_ms = clock.now().mono_ms
+        self._bells: dict[type[Effect], set[asyncio.Event]] = {PublishSetpoints: set(), PublishLimits: set()}
+        self._run(self.cycle.restore(context.journal.items(JOURNAL_TABLE), clock.now()))
+
+    def servicers(self) -> Sequence[Servicer]:
+        """SiteService and EmsService."""
+        site = SiteService(
+            state=self.cycle.state,
+            epoch=self._context.epoch,
+            report=self.step,
+            clock=clock.now,
+            conflated=self._metrics.conflated.inc,
+        )
+        return (
+            Servicer(
+                name=site_pb2.DESCRIPTOR.services_by_name["SiteService"].full_name,
+                add=site_pb2_grpc.add_SiteServiceServicer_to_server,
+                servicer=site,
+            ),
+            Servicer(
+                name=ems_pb2.DESCRIPTOR.services_by_name["EmsService"].full_name,
+                add=ems_pb2_grpc.add_EmsServiceServicer_to_server,
+                servicer=EmsService(self),
+            ),
+        )
+
+    async def run(self) -> None:
+        """Drive the machine until cancelled. Raises what a step raised, and CoreSilent when the core has stopped."""
+        loop = asyncio.get_running_loop()
+        self._field.start()
+        self._core_ms = clock.now().mono_ms
+        loop.add_reader(self._field.fileno(), self._on_core)
+        held = sum(1 for _ in self.cycle.book.entries())
+        self._log.info("started", assets=len(self.cycle.topology.assets), limits_restored=held)
+        try:
+            while True:
+                self._tick()
+                await self._until(self.cycle.wake_time())
+        finally:
+            loop.remove_reader(self._field.fileno())
+            self._field.stop()
+
+    def step(self, event: Event) -> Message | Refusal:
+        """One event that has a reply."""
+        reply = self._advance(event)
+        assert reply is not None, "a request always has a reply"
+        if isinstance(reply, Refusal):
+            self._metrics.refused.labels(reason=reply.reason.value).inc()
+        return reply
+
+    def heard(self) -> None:
+        """A subscriber of setpoints of the ocpp role is there."""
+        self._advance(SubscriberHeard())
+
+    @contextlib.contextmanager
+    def bell(self, effect: type[Effect]) -> Iterator[asyncio.Event]:
+        """An event that is set whenever `effect` comes up, for as long as the stream lives."""
+        event = asyncio.Event()
+        self._bells[effect].add(event)
+        try:
+            yield event
+        finally:
+            self._bells[effect].discard(event)
+
+    def streams(self, effect: type[Effect]) -> int:
+        """How many streams listen for `effect`."""
+        return len(self._bells[effect])
+
+    def _advance(self, event: Event) -> Message | Refusal | None:
+        wake_before = self.cycle.wake_time()
+        try:
+            reply = self._run(self.cycle.handle(event, clock.now()))
+        except Exception as error:
+            self._failure = error
+            self._wake.set()
+            raise
+        if self.cycle.wake_time() != wake_before:
+            self._wake.set()
+        return reply
+
+    def _run(self, effects: Sequence[Effect]) -> Message | Refusal | None:
+        reply: Message | Refusal | None = None
+        for effect in effects:
+            match effect:
+                case Reply():
+                    reply = effect.message
+                case Keep() | Forget():
+                    self._write(effect)
+                case PublishSetpoints() | PublishLimits():
+                    for bell in self._bells[type(effect)]:
+                        bell.set()
+                case _:
+                    self._send(effect)
+        return reply
+
+    def _send(self, effect: SendLimits | SendTargets | SendSamples | SendOutcomes | SendLink) -> None:
+        match effect:
+            case SendLimits():
+                self._field.put_limits(effect.limits)
+            case SendTargets():
+                self._field.put_targets(effect.rows, effect.ttl_ms)
+            case SendSamples():
+                self._field.put_samples(effect.rows)
+            case SendOutcomes():
+                self._field.put_outcomes(effect.rows)
+            case SendLink():
+                self._log.info("link to the ocpp role", up=effect.up)
+                self._field.put_link(effect.up)
+            case _:
+                assert_never(effect)
+
+    def _write(self, effect: Keep | Forget) -> None:
+        started = time.perf_counter()
+        if isinstance(effect, Keep):
+            self._context.journal.put(JOURNAL_TABLE, effect.id, effect.record)
+        else:
+            self._context.journal.delete(JOURNAL_TABLE, effect.id)
+        self._metrics.fsync_s.observe(time.perf_counter() - started)
+        self._metrics.limits.set(sum(1 for _ in self.cycle.book.entries()))
+
+    def _on_core(self) -> None:
+        now = clock.now()
+        seen = self.cycle.decision
+        self._advance(self._field.take(now))
+        if self.cycle.decision is not seen:
+            self._core_ms = now.mono_ms
+        self._metrics.observe(self.cycle.state, now)
+        if self.cycle.decision is not None:
+            self.ready.set()
+
+    def _watch_core(self) -> None:
+        if clock.now().mono_ms - self._core_ms <= CORE_SILENT_MS:
+            return
+        # It may be we who were held up: ask once more before the role is given up.
+        seen = self.cycle.decision
+        self._on_core()
+        if self.cycle.decision is seen:
+            raise CoreSilent(f"no decision of the field core for {CORE_SILENT_MS} ms; the role starts anew")
+
+    def _tick(self) -> None:
+        self._watch_core()
+        started = time.perf_counter()
+        overruns = self.cycle.overruns
+        self._advance(Tick())
+        self._metrics.cycle_s.observe(time.perf_counter() - started)
+        self._metrics.overruns.inc(self.cycle.overruns - overruns)
+        self._metrics.observe_evses(self.cycle.state)
+
+    async def _until(self, wake_ms: int | None) -> None:
+        """Sleep until the wake time, or until a step moves it or fails."""
+        self._wake.clear()
+        if self._failure is None:
+            delay_s = IDLE_S if wake_ms is None else max(0, wake_ms - clock.now().mono_ms) / 1000
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):  # not wait_for: before Python 3.12 it may swallow a cancellation
+                    await self._wake.wait()
+        if self._failure is not None:
+            raise self._failure
