@@ -1,0 +1,188 @@
+"""What goes into a station's session and what comes out of it.
+
+    shell ──> LegUp, LegDown, FrameIn, SetpointIn, Tick ──> Session ──> Send, Close, Later, Sampled, Outcome, ...
+
+`Later` is how a frame is passed on before its payload is decoded: the shell carries out the effects in order and then
+hands `Later.event` back at once, without waiting for anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from dgm.api.ems.v1.ems_pb2 import OutcomeState
+from dgm.api.site.v1.site_pb2 import PlugState
+from dgm.machine import Tick
+from dgm.ocpp.frame import Head
+
+PhaseTriple = tuple[int | None, int | None, int | None]
+
+
+class Leg(Enum):
+    """One of the two sockets of a station."""
+
+    SOUTH = "south"
+    """The station's socket."""
+    NORTH = "north"
+    """The socket to its CSMS."""
+
+
+class Reason(Enum):
+    """The closed list of frames that are not passed on unchanged, or that are ours. Architecture section 7."""
+
+    OWN_CALL = "own_call"
+    """Sent south: a CALL of ours."""
+    OWN_ANSWER = "own_answer"
+    """Kept: the station's answer to a CALL of ours."""
+    TRIGGERED_READING = "triggered_reading"
+    """Kept: the MeterValues that our TriggerMessage caused."""
+    LOCAL_ANSWER = "local_answer"
+    """Sent south: our empty CALLRESULT to that reading."""
+    CALL_EXPIRED = "call_expired"
+    """Kept: a CSMS CALL that waited for the lane longer than CALL_WAIT_MS."""
+    LANE_FULL = "lane_full"
+    """Kept: a CSMS CALL that found the lane's queue full."""
+    LEG_LOST = "leg_lost"
+    """Kept: a CSMS CALL that was still waiting when a leg was lost."""
+    LOCAL_ERROR = "local_error"
+    """Sent north: our CALLERROR to a CSMS CALL that we did not pass on."""
+    UNREADABLE = "unreadable"
+    """Kept: not a frame of OCPP 1.6."""
+
+
+class Direction(Enum):
+    """Where the gateway sent a frame of its own; LOCAL: a peer's frame that went no further."""
+
+    NORTH = "north"
+    SOUTH = "south"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegUp:
+    """A leg is open. In policy strict NORTH comes first, SOUTH follows with the negotiated subprotocol."""
+
+    leg: Leg
+    subprotocol: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegDown:
+    """A leg is closed."""
+
+    leg: Leg
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameIn:
+    """A text message arrived on `leg`."""
+
+    leg: Leg
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """Second half of a frame: it has gone where it goes and may now be decoded.
+
+    origin: leg it came from. action: of the CALL, for answers too (empty: not known to us). claimed: a reading that our
+    trigger caused. own: an answer to the CALL of ours that is in flight.
+    """
+
+    origin: Leg
+    head: Head
+    raw: bytes
+    action: str
+    claimed: bool = False
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetpointIn:
+    """A leased limit from the ems role: mA per phase, valid for ttl_ms from now."""
+
+    epoch: int
+    sequence: int
+    current_ma: int
+    ttl_ms: int
+    safety: bool = False
+
+
+Event = LegUp | LegDown | FrameIn | Passed | SetpointIn | Tick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Write `raw` as one text message. relayed: it is a peer's frame, passed on unchanged."""
+
+    leg: Leg
+    raw: bytes
+    relayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """Close a leg; the reason is for people."""
+
+    leg: Leg
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """Hand this event back after all effects before it have been carried out."""
+
+    event: Passed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """What the EVSE was last seen doing, in site phases. at_mono_ms: when measured; None: state only, no reading."""
+
+    asset_id: str
+    plug_state: PlugState
+    at_mono_ms: int | None = None
+    power_w: int | None = None
+    current_ma: PhaseTriple = (None, None, None)
+    voltage_mv: PhaseTriple = (None, None, None)
+    energy_wh: int | None = None
+    soc_permille: int | None = None
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the station did with a setpoint (ems.v1.Outcome). fallback_ma: floor proved, None: none proved."""
+
+    asset_id: str
+    epoch: int
+    sequence: int
+    state: OutcomeState
+    current_ma: int | None
+    at_mono_ms: int
+    evidence: str = ""
+    fallback_ma: int | None = None
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excepted:
+    """A frame of the closed list, for the audit file and the counters."""
+
+    reason: Reason
+    direction: Direction
+    id: str
+    action: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """Something worth a counter. name: "bad_frame", "wrong_payload", "old_reading", "pending_full"; detail: why."""
+
+    name: str
+    detail: str = ""
+
+
+Effect = Send | Close | Later | Sampled | Outcome | Excepted | Counted

@@ -1,0 +1,10 @@
+"""The shell around the sessions: WebSocket listener, sockets to the CSMSs, timers and the audit file.
+
+station ──> Gateway (listener, one Line per station) ──> Session ──> effects ──> sockets, audit file, metrics
+"""
+
+from dgm.ocpp.gateway.audit import AuditFile
+from dgm.ocpp.gateway.counts import GatewayMetrics
+from dgm.ocpp.gateway.server import Gateway
+
+__all__ = ["AuditFile", "Gateway", "GatewayMetrics"]

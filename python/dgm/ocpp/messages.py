@@ -1,0 +1,44 @@
+"""Reports of the sessions as messages of the shared site model: samples and outcomes. Pure."""
+
+from __future__ import annotations
+
+from dgm.api.ems.v1 import ems_pb2
+from dgm.api.site.v1 import site_pb2
+from dgm.machine import Now
+from dgm.ocpp.events import Outcome, PhaseTriple, Sampled
+
+
+def sample_message(sample: Sampled, now: Now) -> site_pb2.Sample:
+    """site.v1.Sample; quality NEVER where there is a plug state but no reading yet."""
+    has_reading = sample.at_mono_ms is not None
+    return site_pb2.Sample(
+        asset_id=sample.asset_id,
+        quality=site_pb2.QUALITY_GOOD if has_reading else site_pb2.QUALITY_NEVER,
+        age_ms=max(0, now.mono_ms - sample.at_mono_ms) if sample.at_mono_ms is not None else 0,
+        power_w=sample.power_w,
+        current_ma=_phases(sample.current_ma),
+        voltage_mv=_phases(sample.voltage_mv),
+        energy_wh=sample.energy_wh,
+        soc_permille=sample.soc_permille,
+        plug_state=sample.plug_state,
+    )
+
+
+def outcome_message(outcome: Outcome, now: Now) -> ems_pb2.Outcome:
+    """ems.v1.Outcome."""
+    return ems_pb2.Outcome(
+        asset_id=outcome.asset_id,
+        epoch=outcome.epoch,
+        sequence=outcome.sequence,
+        state=outcome.state,
+        current_ma=outcome.current_ma,
+        age_ms=max(0, now.mono_ms - outcome.at_mono_ms),
+        evidence=outcome.evidence,
+        fallback_ma=outcome.fallback_ma,
+    )
+
+
+def _phases(values: PhaseTriple) -> site_pb2.PhaseValues | None:
+    if values == (None, None, None):
+        return None
+    return site_pb2.PhaseValues(l1=values[0], l2=values[1], l3=values[2])

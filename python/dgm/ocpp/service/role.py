@@ -1,0 +1,137 @@
+"""OcppRole: the gateway with its links to the ems role.
+
+    ems ──WatchSetpoints──> Gateway.deliver          Gateway ──> Reports ──> ems
+    OcppService (ListStations, WatchStations)        EvseFacade, where configured
+
+The ems role may be away at any time: setpoints then run out into each EVSE's fallback, and reports wait for its return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import grpc
+import grpc.aio
+
+from dgm import clock
+from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
+from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
+from dgm.log import logger
+from dgm.machine import Now
+from dgm.ocpp.events import Outcome, Sampled, SetpointIn
+from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
+from dgm.ocpp.service.facade import EvseFacade
+from dgm.ocpp.service.reports import Reports
+from dgm.ocpp.session import Session
+from dgm.ocpp.store import settings_of
+from dgm.role import RoleContext, Servicer
+
+RETRY_MIN_S, RETRY_MAX_S = 0.2, 5.0
+WATCH_MIN_MS, WATCH_DEFAULT_MS = 100, 1000
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class OcppRole:
+    """See the module; role.Role."""
+
+    def __init__(self, context: RoleContext) -> None:
+        self.ready = asyncio.Event()
+        self._config = context.config.ocpp
+        self._subscriber = f"ocpp:{context.epoch}"
+        self._channel = context.channel("ems")
+        found = (Session(settings_of(context.config, station), _new_id) for station in context.config.stations)
+        self._sessions = {session.settings.station_id: session for session in found}
+        self._reports = Reports(self._channel, source=self._subscriber, standing=self._standing)
+        self.gateway = Gateway(
+            self._sessions,
+            metrics=GatewayMetrics(context.registry),
+            audit=AuditFile(context.state_dir),
+            report=self._reports.put,
+        )
+        self._log = logger("ocpp")
+
+    def servicers(self) -> Sequence[Servicer]:
+        """OcppService."""
+        name = ocpp_pb2.DESCRIPTOR.services_by_name["OcppService"].full_name
+        service = StationService(self._sessions)
+        return [Servicer(name=name, add=ocpp_pb2_grpc.add_OcppServiceServicer_to_server, servicer=service)]
+
+    async def run(self) -> None:
+        """Listen, follow setpoints and report until cancelled."""
+        await self.gateway.start(self._config.host, self._config.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reports.run())
+                group.create_task(self._follow_setpoints())
+                if self._config.HasField("facade"):
+                    facade = EvseFacade(self._config.facade, list(self._sessions.values()), self._channel)
+                    group.create_task(facade.run())
+                self.ready.set()
+        finally:
+            await self.gateway.stop()
+
+    async def _follow_setpoints(self) -> None:
+        """WatchSetpoints for ever; each new stream means that the ems role may know nothing of us."""
+        stub, delay_s = ems_pb2_grpc.EmsServiceStub(self._channel), RETRY_MIN_S
+        while True:
+            try:
+                stream = stub.WatchSetpoints(ems_pb2.WatchSetpointsRequest(subscriber=self._subscriber))
+                is_first = True
+                async for response in stream:
+                    if is_first:
+                        self._log.info("following setpoints", ems_epoch=response.epoch)
+                        self._reports.resync()
+                        is_first, delay_s = False, RETRY_MIN_S
+                    self._deliver(response)
+            except grpc.aio.AioRpcError as error:
+                self._log.debug("setpoint stream ended", code=error.code().name)
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, RETRY_MAX_S)
+
+    def _deliver(self, response: ems_pb2.WatchSetpointsResponse) -> None:
+        for setpoint in response.setpoints:
+            if not setpoint.HasField("current_ma") or setpoint.ttl_ms <= 0:
+                continue
+            event = SetpointIn(
+                epoch=setpoint.epoch or response.epoch,
+                sequence=setpoint.sequence,
+                current_ma=setpoint.current_ma,
+                ttl_ms=setpoint.ttl_ms,
+                safety=setpoint.safety,
+            )
+            self.gateway.deliver(setpoint.asset_id, event)
+
+    def _standing(self, now: Now) -> Iterator[Sampled | Outcome]:
+        for session in self._sessions.values():
+            yield from session.standing(now)
+
+
+class StationService(ocpp_pb2_grpc.OcppServiceServicer):
+    """OcppService: what the sessions say of themselves, now."""
+
+    def __init__(self, sessions: dict[str, Session]) -> None:
+        self._sessions = sessions
+
+    def _stations(self) -> list[ocpp_pb2.Station]:
+        now = clock.now()
+        return [session.describe(now) for session in self._sessions.values()]
+
+    async def ListStations(
+        self, request: ocpp_pb2.ListStationsRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> ocpp_pb2.ListStationsResponse:
+        """Every configured station."""
+        return ocpp_pb2.ListStationsResponse(stations=self._stations())
+
+    async def WatchStations(
+        self, request: ocpp_pb2.WatchStationsRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> AsyncIterator[ocpp_pb2.WatchStationsResponse]:
+        """All stations each interval; a slow reader gets the newest state, never a backlog."""
+        interval_s = max(WATCH_MIN_MS, request.interval_ms or WATCH_DEFAULT_MS) / 1000
+        while True:
+            yield ocpp_pb2.WatchStationsResponse(stations=self._stations())
+            await asyncio.sleep(interval_s)

@@ -1,0 +1,184 @@
+"""What the gateway knows of one station: its settings, and bounded memory of what it said.
+
+    DgmConfig ──> StationSettings          observations ──> StationMemory ──> Sampled
+
+Nothing here survives the process: a station that reconnects is asked again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from dgm.api.config.v1.config_pb2 import DgmConfig, StationConfig
+from dgm.api.site.v1.site_pb2 import PlugState
+from dgm.machine import Now
+from dgm.ocpp.events import PhaseTriple, Sampled
+from dgm.ocpp.observe import NONE, Metered, Reading
+
+HISTORY_MS = 60_000
+"""An older reading is history (replayed from an outage), not what the EVSE does now."""
+
+READING_KEPT_MS = 60_000
+"""How long the newest reading goes on being shown, with its age."""
+
+STAMP_SLACK_MS = 2_000
+"""Stations stamp whole seconds, and their clocks differ a little from ours."""
+
+MAX_CLOCK_ERROR_MS = 5_000
+"""Safety rules section 4: beyond this no lease is installed, for it would end at the wrong time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationSettings:
+    """One station with its one EVSE.
+
+    phases: for the EVSE's own L1, L2, L3 in order, the index (0..2) of the site's conductor. Currents in mA per phase.
+    """
+
+    station_id: str
+    cpo_id: str
+    csms_url: str
+    asset_id: str
+    connector_id: int
+    phases: tuple[int, ...]
+    current_max_ma: int
+    fallback_ma: int
+    nominal_voltage_mv: int
+    profile_lease_ms: int
+    max_stack_level: int
+    trigger_interval_ms: int
+    call_timeout_ms: int
+
+
+def settings_of(config: DgmConfig, station: StationConfig) -> StationSettings:
+    """Settings of one configured station; `dgm check` has made sure that it has exactly one EVSE."""
+    cpo_urls = {cpo.id: cpo.url for cpo in config.cpos}
+    evse = station.evses[0]
+    return StationSettings(
+        station_id=station.id,
+        cpo_id=station.cpo,
+        csms_url=station.csms_url or cpo_urls[station.cpo],
+        asset_id=evse.id,
+        connector_id=evse.connector_id,
+        phases=tuple(phase - 1 for phase in evse.phases),
+        current_max_ma=evse.current_max_ma,
+        fallback_ma=evse.fallback_ma,
+        nominal_voltage_mv=config.site.nominal_voltage_mv,
+        profile_lease_ms=config.ocpp.profile_lease_s * 1000,
+        max_stack_level=config.ocpp.max_stack_level,
+        trigger_interval_ms=config.ocpp.trigger_interval_s * 1000,
+        call_timeout_ms=config.ocpp.call_timeout_s * 1000,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Counters:
+    """Frames of one station since start."""
+
+    north: int = 0
+    south: int = 0
+    excepted: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class StationMemory:
+    """Newest facts of one station.
+
+    plug_known: the state was told on this connection. told_ms: time of the newest sample that was reported; an older
+    reading is of no use to the ems role, which keeps the newest.
+    """
+
+    subprotocol: str = ""
+    vendor: str = ""
+    model: str = ""
+    plug_state: PlugState = PlugState.PLUG_STATE_UNSPECIFIED
+    plug_known: bool = False
+    plug_at_ms: int | None = None
+    transaction_id: int | None = None
+    reading: Reading = field(default_factory=Reading)
+    reading_at_ms: int | None = None
+    told_ms: int = 0
+    clock_error_ms: int = 0
+    counters: Counters = field(default_factory=Counters)
+
+    @property
+    def is_clock_good(self) -> bool:
+        """The station's clock may end a lease."""
+        return abs(self.clock_error_ms) <= MAX_CLOCK_ERROR_MS
+
+    def put_plug_state(self, state: PlugState, now: Now) -> bool:
+        """Take a StatusNotification. True: the state changed."""
+        changed = state != self.plug_state
+        self.plug_state, self.plug_known, self.plug_at_ms = state, True, now.mono_ms
+        if state == PlugState.PLUG_STATE_AVAILABLE:
+            # No car: what the last one drew says nothing any more.
+            self.reading, self.reading_at_ms, self.transaction_id = Reading(), None, None
+        return changed
+
+    def put_reading(self, metered: Metered, *, claimed: bool, now: Now) -> bool:
+        """Take a MeterValues. False: it is history and not used. claimed: taken now, because we asked for it."""
+        taken = metered.taken_utc_ms
+        if claimed and taken is not None:
+            self.clock_error_ms = taken - now.utc_ms
+        age_ms = 0
+        if taken is not None and not claimed:
+            age_ms = max(0, now.utc_ms + self.clock_error_ms - taken)
+        at_ms = now.mono_ms - age_ms
+        if self.told_ms - STAMP_SLACK_MS <= at_ms < self.told_ms:
+            # Stamps of whole seconds: a reading after a change of state must not seem older than it.
+            at_ms = self.told_ms
+        if age_ms > HISTORY_MS or metered.reading.is_empty or at_ms < self.told_ms:
+            return False
+        # An energy register alone must not hide the currents of a second ago.
+        kept = self.reading if self.reading_at_ms is not None and at_ms - self.reading_at_ms < 1000 else Reading()
+        self.reading, self.reading_at_ms = _merged(kept, metered.reading), at_ms
+        if metered.transaction_id is not None:
+            self.transaction_id = metered.transaction_id
+        return True
+
+    def state_sample(self, settings: StationSettings, now: Now, *, offline: bool = False) -> Sampled:
+        """The plug state alone: what was read before a change of state says nothing about after it."""
+        self.told_ms = now.mono_ms
+        state = PlugState.PLUG_STATE_OFFLINE if offline else self.plug_state
+        return Sampled(asset_id=settings.asset_id, plug_state=state, urgent=True)
+
+    def reading_sample(self, settings: StationSettings, now: Now) -> Sampled:
+        """The newest reading with the plug state."""
+        self.told_ms = self.reading_at_ms if self.reading_at_ms is not None else now.mono_ms
+        return self.view(settings, now)
+
+    def view(self, settings: StationSettings, now: Now, *, offline: bool = False) -> Sampled:
+        """Everything known, for people and registers; a reading that is too old is left out."""
+        fresh = self.reading_at_ms is not None and now.mono_ms - self.reading_at_ms <= READING_KEPT_MS
+        reading = self.reading if fresh else Reading()
+        return Sampled(
+            asset_id=settings.asset_id,
+            plug_state=PlugState.PLUG_STATE_OFFLINE if offline else self.plug_state,
+            at_mono_ms=self.reading_at_ms if fresh else None,
+            power_w=reading.power_w,
+            current_ma=to_site(reading.current_ma, reading.current_any_ma, settings.phases),
+            voltage_mv=to_site(reading.voltage_mv, None, settings.phases),
+            energy_wh=reading.energy_wh,
+            soc_permille=reading.soc_permille,
+        )
+
+
+def to_site(values: PhaseTriple, any_phase: int | None, phases: tuple[int, ...]) -> PhaseTriple:
+    """Put the device's own L1, L2, L3 on the site's conductors; a value on a conductor that is not wired is dropped."""
+    found: list[int | None] = [None, None, None]
+    for own, site in enumerate(phases):
+        found[site] = values[own] if values[own] is not None else any_phase
+    return (found[0], found[1], found[2])
+
+
+def _merged(old: Reading, new: Reading) -> Reading:
+    has_current = new.current_ma != NONE or new.current_any_ma is not None
+    return replace(
+        new,
+        power_w=new.power_w if new.power_w is not None else old.power_w,
+        current_ma=new.current_ma if has_current else old.current_ma,
+        current_any_ma=new.current_any_ma if has_current else old.current_any_ma,
+        voltage_mv=new.voltage_mv if new.voltage_mv != NONE else old.voltage_mv,
+        energy_wh=new.energy_wh if new.energy_wh is not None else old.energy_wh,
+        soc_permille=new.soc_permille if new.soc_permille is not None else old.soc_permille,
+    )

@@ -1,0 +1,244 @@
+"""Drives one Session under a clock that only moves when told, with a small model of a station at the south end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import deque
+from typing import Any
+
+import hypothesis
+
+from dgm.api.ems.v1.ems_pb2 import OutcomeState
+from dgm.machine import Now, Tick
+from dgm.ocpp import frame, profile, stamp
+from dgm.ocpp.events import (
+    Close,
+    Counted,
+    Event,
+    Excepted,
+    FrameIn,
+    Later,
+    Leg,
+    LegDown,
+    LegUp,
+    Outcome,
+    Sampled,
+    Send,
+    SetpointIn,
+)
+from dgm.ocpp.frame import Head, Kind
+from dgm.ocpp.session import Session
+from dgm.ocpp.store import StationSettings
+
+QUICK = hypothesis.settings(deadline=None, max_examples=60)
+"""The machine may be busy: no deadline for one example."""
+
+UTC_MS = 1_793_000_000_000
+
+
+def settings(**changes: Any) -> StationSettings:
+    found: dict[str, Any] = {
+        "station_id": "CP-1",
+        "cpo_id": "cpo-a",
+        "csms_url": "ws://127.0.0.1:1/ocpp",
+        "asset_id": "evse-1",
+        "connector_id": 1,
+        "phases": (0, 1, 2),
+        "current_max_ma": 32_000,
+        "fallback_ma": 6_000,
+        "nominal_voltage_mv": 230_000,
+        "profile_lease_ms": 120_000,
+        "max_stack_level": 8,
+        "trigger_interval_ms": 10_000,
+        "call_timeout_ms": 10_000,
+    }
+    return StationSettings(**{**found, **changes})
+
+
+class ModelStation:
+    """Holds profiles as OCPP 1.6 says and answers; `faults` maps an action to an answer it gives instead."""
+
+    def __init__(self) -> None:
+        self.profiles: dict[tuple[int, str, int], profile.Profile] = {}
+        self.faults: dict[str, Any] = {}
+        self.clock_error_ms = 0
+        self.draw_a = 0.0
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def limit_ma(self, utc_ms: int) -> int | None:
+        return profile.composite(self.profiles.values(), utc_ms + self.clock_error_ms)
+
+    def answer(self, action: str, payload: dict[str, Any], utc_ms: int) -> Any:
+        """A payload, "error" for CALLERROR, or None for silence."""
+        self.calls.append((action, payload))
+        if action in self.faults:
+            return self.faults[action]
+        match action:
+            case "SetChargingProfile":
+                found = profile.parse_set_request(payload)
+                assert found is not None, payload
+                self.profiles[found.connector_id, found.purpose.value, found.stack_level] = found
+                return {"status": "Accepted"}
+            case "ClearChargingProfile":
+                self.profiles.clear()
+                return {"status": "Accepted"}
+            case "GetCompositeSchedule":
+                return self._composite(payload, utc_ms + self.clock_error_ms)
+            case _:
+                return {"status": "Accepted"}
+
+    def _composite(self, payload: dict[str, Any], utc_ms: int) -> dict[str, Any]:
+        ends = {held.valid_to_utc_ms for held in self.profiles.values() if held.valid_to_utc_ms is not None}
+        offsets = {0} | {-(-(end - utc_ms) // 1000) for end in ends if 0 < end - utc_ms < payload["duration"] * 1000}
+        steps = [(at, profile.composite(self.profiles.values(), utc_ms + at * 1000)) for at in sorted(offsets)]
+        periods = [{"startPeriod": at, "limit": (64_000 if ma is None else ma) / 1000} for at, ma in steps]
+        schedule = {"duration": payload["duration"], "chargingRateUnit": "A", "chargingSchedulePeriod": periods}
+        return {"status": "Accepted", "connectorId": 0, "chargingSchedule": schedule}
+
+
+class Driver:
+    """A session with everything it said, in order."""
+
+    def __init__(self, *, station: ModelStation | None = None, **changes: Any) -> None:
+        self.ids = (f"own-{number}" for number in itertools.count(1))
+        self.session = Session(settings(**changes), lambda: next(self.ids))
+        self.station = station
+        self.mono_ms = 1_000_000
+        self.north: list[bytes] = []
+        self.south: list[bytes] = []
+        self.samples: list[Sampled] = []
+        self.outcomes: list[Outcome] = []
+        self.excepted: list[Excepted] = []
+        self.counted: list[Counted] = []
+        self.closed: list[Close] = []
+        self.open_south: list[str] = []
+        self.call_times: list[tuple[str, int]] = []
+        self._numbers = itertools.count(1)
+
+    @property
+    def now(self) -> Now:
+        return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms)
+
+    def put(self, event: Event) -> None:
+        events: deque[Event] = deque((event,))
+        replies: list[bytes] = []
+        while events:
+            for effect in self.session.handle(events.popleft(), self.now):
+                match effect:
+                    case Send():
+                        self._sent(effect, replies)
+                    case Later():
+                        events.append(effect.event)
+                    case Sampled():
+                        self.samples.append(effect)
+                    case Outcome():
+                        self.outcomes.append(effect)
+                    case Excepted():
+                        self.excepted.append(effect)
+                    case Counted():
+                        self.counted.append(effect)
+                    case Close():
+                        self.closed.append(effect)
+        for raw in replies:
+            self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+
+    def _sent(self, effect: Send, replies: list[bytes]) -> None:
+        if effect.leg is Leg.NORTH:
+            self.north.append(effect.raw)
+            return
+        self.south.append(effect.raw)
+        head = frame.scan(effect.raw)
+        assert isinstance(head, Head), "the gateway sends readable frames only"
+        if head.kind is not Kind.CALL:
+            return
+        self.open_south.append(head.id)
+        self.call_times.append((head.id, self.mono_ms))
+        if self.station is None:
+            return
+        answer = self.station.answer(head.action, frame.payload_of(effect.raw) or {}, self.now.utc_ms)
+        if answer is not None:
+            self.open_south.remove(head.id)
+            error = [4, head.id, "NotSupported", "", {}]
+            replies.append(json.dumps(error if answer == "error" else [3, head.id, answer]).encode())
+
+    def connect(self, *, boot: bool = True) -> Driver:
+        self.put(LegUp(leg=Leg.NORTH))
+        self.put(LegUp(leg=Leg.SOUTH, subprotocol="ocpp1.6"))
+        if boot:
+            self.boot()
+        return self
+
+    def disconnect(self) -> None:
+        self.put(LegDown(leg=Leg.SOUTH))
+        self.put(LegDown(leg=Leg.NORTH))
+        self.open_south.clear()
+
+    def boot(self, status: str = "Accepted") -> None:
+        boot_id = self.station_call("BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"})
+        answer = {"status": status, "currentTime": stamp.text(self.now.utc_ms), "interval": 300}
+        self.csms_answer(boot_id, answer)
+
+    def station_call(self, action: str, payload: Any, message_id: str | None = None) -> str:
+        message_id = message_id or f"s{next(self._numbers)}"
+        self.put(FrameIn(leg=Leg.SOUTH, raw=json.dumps([2, message_id, action, payload]).encode()))
+        return message_id
+
+    def station_answer(self, message_id: str, payload: Any) -> bytes:
+        raw = json.dumps([3, message_id, payload]).encode()
+        if message_id in self.open_south:
+            self.open_south.remove(message_id)
+        self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+        return raw
+
+    def csms_call(self, action: str, payload: Any, message_id: str | None = None) -> str:
+        message_id = message_id or f"c{next(self._numbers)}"
+        self.put(FrameIn(leg=Leg.NORTH, raw=json.dumps([2, message_id, action, payload]).encode()))
+        return message_id
+
+    def csms_answer(self, message_id: str, payload: Any) -> None:
+        self.put(FrameIn(leg=Leg.NORTH, raw=json.dumps([3, message_id, payload]).encode()))
+
+    def status(self, status: str) -> None:
+        payload = {"connectorId": 1, "status": status, "errorCode": "NoError"}
+        self.csms_answer(self.station_call("StatusNotification", payload), {})
+
+    def meter(self, amps: float, *, context: str = "Sample.Periodic", message_id: str | None = None) -> str:
+        values = [
+            {"value": f"{amps}", "measurand": "Current.Import", "phase": phase, "unit": "A", "context": context}
+            for phase in ("L1", "L2", "L3")
+        ]
+        taken = stamp.text(self.now.utc_ms + (self.station.clock_error_ms if self.station else 0))
+        payload = {"connectorId": 1, "meterValue": [{"timestamp": taken, "sampledValue": values}]}
+        return self.station_call("MeterValues", payload, message_id)
+
+    def setpoint(self, current_ma: int, sequence: int, *, ttl_ms: int = 15_000, safety: bool = False) -> None:
+        event = SetpointIn(epoch=1, sequence=sequence, current_ma=current_ma, ttl_ms=ttl_ms, safety=safety)
+        self.put(event)
+
+    def advance(self, span_ms: int) -> None:
+        """Let time pass; the machine is woken when it asked for it."""
+        end_ms = self.mono_ms + span_ms
+        for _ in range(100_000):
+            wake_ms = self.session.wake_time()
+            if wake_ms is None or wake_ms > end_ms:
+                self.mono_ms = end_ms
+                return
+            assert wake_ms > self.mono_ms or self._ticked_ms != self.mono_ms, "the machine wakes itself without end"
+            self.mono_ms = max(self.mono_ms, wake_ms)
+            self._ticked_ms = self.mono_ms
+            self.put(Tick())
+        raise AssertionError("too many wake-ups")
+
+    _ticked_ms = -1
+
+    def states(self) -> list[str]:
+        return [OutcomeState.Name(outcome.state).removeprefix("OUTCOME_STATE_") for outcome in self.outcomes]
+
+    def north_calls(self, action: str) -> list[list[Any]]:
+        frames = [json.loads(raw) for raw in self.north]
+        return [frame for frame in frames if frame[0] == 2 and frame[2] == action]
+
+    def south_calls(self, action: str | None = None) -> list[list[Any]]:
+        frames = [json.loads(raw) for raw in self.south]
+        return [frame for frame in frames if frame[0] == 2 and action in (None, frame[2])]

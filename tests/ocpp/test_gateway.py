@@ -1,0 +1,393 @@
+"""The gateway on real loopback sockets, between independent OCPP stations and CSMSs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ocpp.routing import on
+from ocpp.v16 import ChargePoint, call_result
+from ocpp.v16.enums import Action
+from ocpp_driver import ModelStation, settings
+from prometheus_client import CollectorRegistry
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from dgm import clock
+from dgm.api.ems.v1.ems_pb2 import OutcomeState
+from dgm.errors import TransportError
+from dgm.ocpp.events import Direction, Excepted, Outcome, Reason, Sampled, SetpointIn
+from dgm.ocpp.frame import MAX_FRAME_BYTES
+from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
+from dgm.ocpp.session import Session
+
+OCPP16 = Subprotocol("ocpp1.6")
+BOOT = '[2,"b1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the sockets work until something is so."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens on the far end of a socket
+            await asyncio.sleep(0.005)
+
+
+async def frame_with(socket: ClientConnection, message_id: str) -> str:
+    """The next frame with this id; CALLs of the gateway may come between."""
+    async with asyncio.timeout(5):
+        while True:
+            message = str(await socket.recv())
+            if json.loads(message)[1] == message_id:
+                return message
+
+
+class Csms:
+    """Accepts boots, answers everything else with {}, keeps what it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[str | bytes] = []
+        self.requests: list[Request] = []
+        self.sockets: list[ServerConnection] = []
+        self.choice: Subprotocol | None = OCPP16
+        self.refuse_with: int | None = None
+        self.hold: asyncio.Event | None = None
+        self.url = ""
+
+    async def serve(self, socket: ServerConnection) -> None:
+        self.sockets.append(socket)
+        async for message in socket:
+            self.seen.append(message)
+            frame = json.loads(message)
+            if frame[0] == 2:
+                accepted = {"status": "Accepted", "currentTime": "2026-01-01T00:00:00Z", "interval": 300}
+                await socket.send(json.dumps([3, frame[1], accepted if frame[2] == "BootNotification" else {}]))
+
+    async def refuse(self, socket: ServerConnection, request: Request) -> Response | None:
+        self.requests.append(request)
+        if self.hold is not None:
+            await self.hold.wait()
+        return None if self.refuse_with is None else socket.respond(self.refuse_with, "no\n")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Csms]:
+        choose = lambda _socket, _offered: self.choice  # noqa: E731
+        async with serve(self.serve, "127.0.0.1", 0, process_request=self.refuse, select_subprotocol=choose) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            self.url = f"ws://127.0.0.1:{port}/cpo/ocpp/"
+            yield self
+
+
+class Bench:
+    """A gateway for two stations of one CSMS."""
+
+    def __init__(self, csms: Csms, state_dir: Path) -> None:
+        self.csms = csms
+        self.registry = CollectorRegistry()
+        self.reports: list[Sampled | Outcome] = []
+        self.state_dir = state_dir
+        ids = ("CP-1", "CP 2|é")
+        self.sessions = {
+            station_id: Session(
+                settings(station_id=station_id, asset_id=f"evse-{number}", csms_url=csms.url), lambda: str(uuid.uuid4())
+            )
+            for number, station_id in enumerate(ids, start=1)
+        }
+        self.gateway = Gateway(
+            self.sessions,
+            metrics=GatewayMetrics(self.registry),
+            audit=AuditFile(state_dir),
+            report=self.reports.append,
+        )
+
+    def url(self, path: str) -> str:
+        return f"ws://127.0.0.1:{self.gateway.port}/{path}"
+
+    def station(self, path: str = "some/path/CP-1", **options: Any) -> connect:
+        return connect(self.url(path), **{"subprotocols": [OCPP16], **options})
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def audit(self) -> list[dict[str, Any]]:
+        path = self.state_dir / "ocpp-exceptions.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def states(self, asset_id: str = "evse-1") -> list[OutcomeState]:
+        return [found.state for found in self.reports if isinstance(found, Outcome) and found.asset_id == asset_id]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with Csms().running() as csms:
+        found = Bench(csms, tmp_path)
+        await found.gateway.start("127.0.0.1", 0)
+        yield found
+        await found.gateway.stop()
+
+
+class LibraryStation(ChargePoint):
+    """A charge point of the `ocpp` library; it validates every CALL it gets against the standard's schema."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        super().__init__("CP-1", socket)
+        self.model = ModelStation()
+        self.got: list[str] = []
+
+    async def route_message(self, raw_msg: str) -> None:
+        self.got.append(raw_msg)
+        await super().route_message(raw_msg)
+
+    @on(Action.set_charging_profile)
+    def on_profile(self, connector_id: int, cs_charging_profiles: dict[str, Any]) -> Any:
+        raw = json.loads(self.got[-1])[3]
+        return call_result.SetChargingProfile(**self.model.answer("SetChargingProfile", raw, clock.now().utc_ms))
+
+    @on(Action.get_composite_schedule)
+    def on_composite(self, **_: Any) -> Any:
+        raw = json.loads(self.got[-1])[3]
+        answer = self.model.answer("GetCompositeSchedule", raw, clock.now().utc_ms)
+        return call_result.GetCompositeSchedule(
+            status=answer["status"], connector_id=0, charging_schedule=answer["chargingSchedule"]
+        )
+
+    @on(Action.trigger_message)
+    def on_trigger(self, **_: Any) -> Any:
+        return call_result.TriggerMessage(status="Rejected")
+
+
+async def test_frames_pass_byte_for_byte_both_ways_and_text_stays_text(bench: Bench) -> None:
+    odd = ' [ 2,\n"\\u0041\\"é" , "DataTransfer", {"vendorId":"ß","data":"{\\"MS\\":\\"Zähler\\"}", "n":1.000} ]\t'
+    async with bench.station() as station:
+        await station.send(odd)
+        assert json.loads(await frame_with(station, 'A"é')) == [3, 'A"é', {}]
+        assert bench.csms.seen == [odd]
+        command = '[3,"c\\u00e9",\t{"key":["ü"]}]\n'
+        await bench.csms.sockets[0].send(command)
+        assert await frame_with(station, "cé") == command
+    await until(lambda: bench.metric("dgm_ocpp_connections") == 0)
+    assert bench.metric("dgm_ocpp_frames_total", direction="north") == 1
+    assert bench.metric("dgm_ocpp_frames_total", direction="south") == 2
+    assert bench.metric("dgm_ocpp_forward_seconds_count") == 3
+
+
+async def test_identity_path_authorization_and_subprotocol_are_handed_on(bench: Bench) -> None:
+    bench.csms.choice = None
+    headers = {"Authorization": "Basic Q1A6c2VjcmV0", "User-Agent": "Wallbox/1"}
+    async with bench.station("x/CP%202%7C%C3%A9", additional_headers=headers, user_agent_header=None) as station:
+        (request,) = bench.csms.requests
+        assert request.path == "/cpo/ocpp/CP%202%7C%C3%A9"
+        assert request.headers["Authorization"] == headers["Authorization"]
+        assert request.headers["User-Agent"] == "Wallbox/1"
+        assert request.headers["Sec-WebSocket-Protocol"] == "ocpp1.6"
+        assert station.subprotocol is None
+
+
+async def test_a_library_station_is_limited_and_the_csms_sees_nothing_of_it(bench: Bench) -> None:
+    async with bench.station() as socket:
+        station = LibraryStation(socket)
+        serving = asyncio.create_task(station.start())
+        await socket.send(BOOT)
+        confirmed = OutcomeState.OUTCOME_STATE_CONFIRMED
+        await until(lambda: bench.states().count(confirmed) == 1)
+        setpoint = SetpointIn(epoch=1, sequence=1, current_ma=16_000, ttl_ms=15_000)
+        bench.gateway.deliver("evse-1", setpoint)
+        bench.gateway.deliver("evse-unknown", setpoint)
+        await until(lambda: bench.states().count(confirmed) == 2)
+        assert station.model.limit_ma(clock.now().utc_ms) == 16_000
+        serving.cancel()
+    assert bench.csms.seen == [BOOT]
+    listed = {line["sha256"]: line for line in bench.audit()}
+    received = [hashlib.sha256(raw.encode()).hexdigest() for raw in station.got if json.loads(raw)[1] != "b1"]
+    own = [line for line in listed.values() if line["kind"] == "own_call"]
+    assert [listed[digest]["kind"] for digest in received] == ["own_call"] * len(received)
+    assert len(own) == len(received) == 5
+    assert {line["station"] for line in own} == {"CP-1"}
+    assert {line["direction"] for line in own} == {"south"}
+    assert all(uuid.UUID(line["id"]).version == 4 for line in own)
+
+
+async def test_an_unknown_station_gets_404_and_is_not_dialled(bench: Bench) -> None:
+    for path in ("CP-9", "", "a/b/", "CP-1/extra", "%ff"):
+        with pytest.raises(InvalidStatus) as refused:
+            await bench.station(path)
+        assert refused.value.response.status_code == 404
+    assert not bench.csms.requests
+    assert bench.metric("dgm_ocpp_refused_total", reason="unknown") == 5
+
+
+@pytest.mark.parametrize(("csms_says", "station_gets"), [(401, 401), (404, 502), (503, 502)])
+async def test_a_station_is_refused_when_its_csms_refuses(bench: Bench, csms_says: int, station_gets: int) -> None:
+    bench.csms.refuse_with = csms_says
+    with pytest.raises(InvalidStatus) as refused:
+        await bench.station()
+    assert refused.value.response.status_code == station_gets
+    assert bench.metric("dgm_ocpp_refused_total", reason="csms") == 1
+
+
+async def test_a_station_is_refused_502_when_nobody_listens(tmp_path: Path) -> None:
+    csms = Csms()
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and never listens: the port is ours and refuses
+        csms.url = f"ws://127.0.0.1:{bound.getsockname()[1]}/"
+        bench = Bench(csms, tmp_path)
+        await bench.gateway.start("127.0.0.1", 0)
+        with pytest.raises(InvalidStatus) as refused:
+            await bench.station()
+        assert refused.value.response.status_code == 502
+        await bench.gateway.stop()
+
+
+async def test_a_station_that_speaks_only_another_version_is_refused(bench: Bench) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await bench.station(subprotocols=[Subprotocol("ocpp2.0.1")])
+    assert refused.value.response.status_code == 502
+    async with bench.station(subprotocols=[Subprotocol("ocpp2.0.1"), OCPP16]) as station:
+        assert station.subprotocol == OCPP16
+    assert bench.csms.requests[-1].headers["Sec-WebSocket-Protocol"] == "ocpp1.6"
+
+
+async def test_the_newest_connection_wins_and_the_old_ones_end_disturbs_it_not(bench: Bench) -> None:
+    async with bench.station() as old:
+        await old.send('[2,"1","Heartbeat",{}]')
+        await frame_with(old, "1")
+        async with bench.station() as new:
+            with pytest.raises(ConnectionClosed):
+                await frame_with(old, "never")
+            await until(lambda: bench.metric("dgm_ocpp_connections") == 1)
+            await new.send('[2,"2","Heartbeat",{}]')
+            assert await frame_with(new, "2") == '[3, "2", {}]'
+            assert bench.sessions["CP-1"].is_up
+
+
+async def test_the_loss_of_the_csms_closes_the_station(bench: Bench) -> None:
+    async with bench.station() as station:
+        await bench.csms.sockets[0].close()
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(station.recv(), 5)
+    assert not bench.sessions["CP-1"].is_up
+
+
+async def test_the_loss_of_the_station_closes_the_csms(bench: Bench) -> None:
+    async with bench.station() as station:
+        station.transport.abort()
+        await asyncio.wait_for(bench.csms.sockets[0].wait_closed(), 5)
+    await until(lambda: bench.metric("dgm_ocpp_connections") == 0)
+    assert not bench.sessions["CP-1"].is_up
+
+
+async def test_a_station_that_gives_up_while_its_csms_is_dialled_leaves_nothing_behind(bench: Bench) -> None:
+    bench.csms.hold = asyncio.Event()
+    opening = asyncio.ensure_future(bench.station().__aenter__())
+    await until(lambda: bench.csms.requests)
+    opening.cancel()
+    await asyncio.wait({opening})
+    bench.csms.hold.set()
+    await until(lambda: bench.csms.sockets)
+    await asyncio.wait_for(bench.csms.sockets[0].wait_closed(), 5)
+    assert not bench.sessions["CP-1"].is_up
+
+
+async def test_garbage_on_one_connection_disturbs_nobody(bench: Bench) -> None:
+    async with bench.station("CP%202%7C%C3%A9") as good, bench.station() as bad:
+        await bad.send("this is not OCPP")
+        await bad.send(b'[2,"1","Heartbeat",{}]')
+        await bad.send([b"frag", b"mented"])
+        await bad.send('[2,"2","Heartbeat",{}]')
+        assert await frame_with(bad, "2")
+        await bad.send('[2,"3","DataTransfer",{"data":"' + "x" * MAX_FRAME_BYTES + '"}]')
+        with pytest.raises(ConnectionClosed) as closed:
+            await frame_with(bad, "3")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+        await good.send('[2,"4","Heartbeat",{}]')
+        assert await frame_with(good, "4")
+    await until(lambda: bench.metric("dgm_ocpp_bad_frames_total", reason="oversize") == 1)
+    assert bench.metric("dgm_ocpp_bad_frames_total", reason="head") == 1
+    assert bench.metric("dgm_ocpp_bad_frames_total", reason="binary") == 2
+    assert len(bench.csms.seen) == 2
+    assert [line["kind"] for line in bench.audit()].count("unreadable") == 1
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x00\xff garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"POST /CP-1 HTTP/1.1\r\nA: b\r\n\r\n", b""]
+)
+async def test_bytes_that_are_no_websocket_are_refused_and_the_gateway_goes_on(bench: Bench, raw: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", bench.gateway.port)
+    writer.write(raw)
+    if not raw:
+        writer.write_eof()
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer == b"" or answer.split(b" ", 2)[1] in (b"400", b"404", b"405", b"426")
+    writer.close()
+    async with bench.station() as station:
+        await station.send('[2,"1","Heartbeat",{}]')
+        assert await frame_with(station, "1")
+    assert not bench.csms.seen[1:]
+
+
+async def test_a_csms_that_sends_garbage_is_counted_and_the_station_stays(bench: Bench) -> None:
+    async with bench.station() as station:
+        await bench.csms.sockets[0].send("<html>")
+        await bench.csms.sockets[0].send(b"\x00\x01")
+        await station.send('[2,"1","Heartbeat",{}]')
+        assert await frame_with(station, "1")
+    assert bench.metric("dgm_ocpp_bad_frames_total", reason="head") == 1
+    assert bench.metric("dgm_ocpp_bad_frames_total", reason="binary") == 1
+
+
+async def test_an_address_in_use_says_so(bench: Bench) -> None:
+    other = Bench(bench.csms, bench.state_dir)
+    with pytest.raises(TransportError, match="free address"):
+        await other.gateway.start("127.0.0.1", bench.gateway.port)
+
+
+def excepted(raw: bytes) -> Excepted:
+    return Excepted(reason=Reason.OWN_CALL, direction=Direction.SOUTH, id="\ud800", action="A", raw=raw)
+
+
+def test_the_audit_file_is_rotated_at_its_bound(tmp_path: Path) -> None:
+    audit = AuditFile(tmp_path, max_bytes=500)
+    for number in range(10):
+        audit.write("CP-1", excepted(b"x"), number)
+    audit.close()
+    older = (tmp_path / "ocpp-exceptions.1.jsonl").read_text().splitlines()
+    newer = (tmp_path / "ocpp-exceptions.jsonl").read_text().splitlines()
+    stamps = [json.loads(line)["utc_ms"] for line in older + newer]
+    assert stamps == list(range(stamps[0], 10))
+    assert len(older) >= 2
+    assert json.loads(newer[-1]) == {
+        "utc_ms": 9,
+        "station": "CP-1",
+        "direction": "south",
+        "kind": "own_call",
+        "id": "\ud800",
+        "action": "A",
+        "sha256": hashlib.sha256(b"x").hexdigest(),
+    }
+
+
+def test_the_audit_file_is_appended_to_after_a_restart(tmp_path: Path) -> None:
+    for number in range(2):
+        audit = AuditFile(tmp_path)
+        audit.write("CP-1", excepted(b"x"), number)
+        audit.close()
+    assert len((tmp_path / "ocpp-exceptions.jsonl").read_text().splitlines()) == 2
+
+
+def test_an_audit_file_that_cannot_be_written_is_counted_and_disturbs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    audit = AuditFile(tmp_path / "file")
+    assert not audit.write("CP-1", excepted(b"x"), 1)
+    (tmp_path / "file").unlink()
+    assert audit.write("CP-1", excepted(b"x"), 2)
