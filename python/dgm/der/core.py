@@ -1,0 +1,206 @@
+"""The DER gateway as one pure machine: conversation, schedule and metering wired to each other.
+
+    HTTP answers, site updates, Tick ──> DerCore ──> Keep (journal), Request (HTTP)    bounds(): what the EMS is to hold
+                                          discovery -> scheduler -> discovery (responses)
+                                          site view -> metering  -> discovery (readings, DERStatus)
+
+`now.utc_ms` is our own clock; the offset to the server's is added here. A Keep comes before every Request that tells
+the server something which the journal has to remember. The shell executes effects in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from dgm.api.config.v1.config_pb2 import DgmConfig
+from dgm.api.site.v1.site_pb2 import WatchSiteResponse
+from dgm.der import plant
+from dgm.der import resource as r
+from dgm.der.discovery import (
+    Answer,
+    ClockMeasured,
+    Discovery,
+    DiscoveryEffect,
+    DiscoveryEvent,
+    NoAnswer,
+    Request,
+    SendReadings,
+    SendResponse,
+)
+from dgm.der.envelope import Bound, bounds
+from dgm.der.identity import sfdi_of
+from dgm.der.metering import Metered, Metering, mirrors, reading_of
+from dgm.der.outbox import Report
+from dgm.der.scheduler import ProgramsKnown, Respond, ResponseTaken, Scheduler
+from dgm.der.walk import Identity
+from dgm.machine import Now, Tick
+
+TABLE, SCHEDULE_KEY, OFFSET_KEY = "der", "schedule", "offset_ms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteSeen:
+    """One update of WatchSite."""
+
+    update: WatchSiteResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteLost:
+    """WatchSite ended: nothing of the site is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Store durably before the next effect."""
+
+    key: str
+    value: bytes
+
+
+CoreEvent = Answer | NoAnswer | SiteSeen | SiteLost | Tick
+CoreEffect = Request | Keep
+
+
+class DerCore:
+    """Everything the der role decides. `draw(n)` gives a uniform integer in 0..n."""
+
+    def __init__(self, config: DgmConfig, lfdi: str, draw: Callable[[int], int]) -> None:
+        der = config.der
+        self._config = der
+        self._lfdi = lfdi
+        self._mirrors = mirrors(lfdi, der.pen)
+        identity = Identity(
+            url=der.url,
+            lfdi=lfdi,
+            sfdi=sfdi_of(lfdi),
+            pin=int(der.pin) if der.pin else None,
+            poll_s=der.poll_s,
+        )
+        in_band = der.in_band_registration
+        self.discovery = Discovery(identity, draw, mirrors=self._mirrors.values(), in_band=in_band)
+        self.scheduler = Scheduler(draw)
+        self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
+        self._site = plant.SiteView(config)
+        self._settings: r.DERSettings | None = None
+        self._kept_revision = 0
+        self._offset_ms = 0
+        self.is_informed = False
+        """The schedule is one that the server gave, now or before a restart: limits that it lacks may be deleted."""
+
+    @property
+    def offset_ms(self) -> int:
+        """The server's clock less ours."""
+        return self._offset_ms
+
+    def restore(self, stored: Mapping[str, bytes], now: Now) -> list[CoreEffect]:
+        """Take over the journal and say again what the server has not taken. ValueError: the journal is damaged."""
+        if OFFSET_KEY in stored:
+            self._offset_ms = int(stored[OFFSET_KEY])
+        if SCHEDULE_KEY in stored:
+            self.scheduler.restore(stored[SCHEDULE_KEY])
+            self._kept_revision = self.scheduler.revision
+            self.is_informed = True
+        owed = self.scheduler.owed()
+        effects = [effect for respond in owed for effect in self._respond(respond, now)]
+        return [*effects, *self.handle(Tick(), now)]
+
+    def handle(self, event: CoreEvent, now: Now) -> list[CoreEffect]:
+        """Take one event; effects are to be executed in order."""
+        server_now = self._server(now)
+        effects: list[CoreEffect] = []
+        match event:
+            case Answer() | NoAnswer():
+                effects += self._converse(event, now)
+            case SiteSeen():
+                self._site.take(event.update)
+                effects += self._metered(self._metering.observe(self._site.values(), server_now), now)
+            case SiteLost():
+                self._site.forget()
+                effects += self._metered(self._metering.observe({}, server_now), now)
+            case Tick():
+                pass
+            case _:
+                assert_never(event)
+        effects += self._advance(now)
+        return self._kept_first(effects)
+
+    def wake_time(self) -> int | None:
+        """Monotonic ms of the next thing to do."""
+        times = (self.discovery.wake_time(), self.scheduler.wake_time(), self._metering.wake_time())
+        return min((time for time in times if time is not None), default=None)
+
+    def bounds(self, now: Now) -> dict[str, Bound]:
+        """What the EMS is to hold at the last handled `now`, by mode."""
+        return bounds(self.scheduler, self._server(now).utc_ms)
+
+    def _server(self, now: Now) -> Now:
+        return replace(now, utc_ms=now.utc_ms + self._offset_ms)
+
+    def _advance(self, now: Now) -> list[CoreEffect]:
+        """Let time pass in every part."""
+        server_now = self._server(now)
+        effects = [
+            effect for respond in self.scheduler.handle(Tick(), server_now) for effect in self._respond(respond, now)
+        ]
+        effects += self._metered(self._metering.advance(server_now), now)
+        effects += self._converse(self._report(server_now), now)
+        return effects
+
+    def _report(self, server_now: Now) -> Report:
+        time_s = server_now.utc_ms // 1000
+        gradient = self.scheduler.default_gradient_permyriad_s()
+        fresh = plant.settings(self._config, gradient_permyriad_s=gradient, updated_s=time_s)
+        if self._settings is None or replace(self._settings, updated_s=time_s) != fresh:
+            self._settings = fresh
+        point = r.ConnectionPoint(connection_point_id=self._config.nmi) if self._config.nmi else None
+        return Report(
+            capability=plant.capability(self._config),
+            settings=self._settings,
+            status=self._site.status(time_s),
+            connection_point=point,
+        )
+
+    def _converse(self, event: DiscoveryEvent, now: Now) -> list[CoreEffect]:
+        return [out for effect in self.discovery.handle(event, now) for out in self._discovered(effect, now)]
+
+    def _discovered(self, effect: DiscoveryEffect, now: Now) -> Iterable[CoreEffect]:
+        match effect:
+            case Request():
+                return [effect]
+            case ClockMeasured():
+                self._offset_ms = effect.offset_ms
+                return [Keep(key=OFFSET_KEY, value=str(effect.offset_ms).encode())]
+            case ProgramsKnown():
+                self.is_informed = self.is_informed or bool(effect.programs)
+                responds = self.scheduler.handle(effect, self._server(now))
+                return [out for respond in responds for out in self._respond(respond, now)]
+            case ResponseTaken():
+                self.scheduler.handle(effect, self._server(now))
+                return []
+            case _:
+                assert_never(effect)
+
+    def _respond(self, respond: Respond, now: Now) -> list[CoreEffect]:
+        response = r.DERControlResponse(
+            created_s=respond.created_s, lfdi=self._lfdi, status=respond.status, subject=respond.mrid
+        )
+        return self._converse(SendResponse(reply_to=respond.reply_to, response=response), now)
+
+    def _metered(self, done: list[Metered], now: Now) -> list[CoreEffect]:
+        if not done:
+            return []
+        pairs = tuple((self._mirrors[item.quantity].mrid, self._reading(item)) for item in done)
+        return self._converse(SendReadings(readings=pairs), now)
+
+    def _reading(self, item: Metered) -> r.MirrorMeterReading:
+        return reading_of(item, self._mirrors[item.quantity])
+
+    def _kept_first(self, effects: list[CoreEffect]) -> list[CoreEffect]:
+        """The journal before the wire: what was decided must outlive us before anybody hears of it."""
+        if not self.is_informed or self.scheduler.revision == self._kept_revision:
+            return effects
+        self._kept_revision = self.scheduler.revision
+        return [Keep(key=SCHEDULE_KEY, value=self.scheduler.dump()), *effects]

@@ -1,0 +1,466 @@
+"""The conversation with the utility server: which request goes next, and what its answer means.
+
+    Answer / NoAnswer / Tick ──> Discovery ──Request──> shell (TLS, HTTP, XML)
+                                    |  walk: what is linked now      outbox: what has to be told
+                                    └──> ProgramsKnown, ClockMeasured, ResponseTaken
+
+One request is in flight at a time (one keep-alive connection). Polls follow each list's pollRate; a failing document
+backs off alone, a silent server or a 429/503 holds everything. The stored schedule is not kept here and runs on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import assert_never
+from urllib.parse import urlsplit
+
+from dgm.der import resource as r
+from dgm.der.outbox import Letter, Outbox, Report
+from dgm.der.scheduler import ProgramsKnown, ResponseTaken
+from dgm.der.walk import EXPECTED, Identity, Node, Walk, resolve, walk
+from dgm.machine import Now, Tick
+
+PAGE_ITEMS = 50
+ITEMS_MAX = 2000
+"""A longer list is not followed to its end and counts as not fetched."""
+REDIRECTS_MAX = 5
+RETRY_DOCUMENT_MS = 5_000
+RETRY_SERVER_MS = 1_000
+RETRY_SERVER_MS_MAX = 60_000
+RETRY_BUSY_MS = 15_000
+RETRY_BUSY_MS_MAX = 900_000
+RETRY_AFTER_S_MAX = 86_400
+LOST_AFTER_FAILURES = 3
+
+REDIRECTS = frozenset({301, 302, 307, 308})
+BUSY = frozenset({429, 503})
+
+
+class Link(Enum):
+    """How far the conversation has come."""
+
+    CONNECTING = "connecting"
+    REGISTERED = "registered"
+    READY = "ready"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the server answered. resource None: no body, or one that is not a resource."""
+
+    tag: int
+    status: int
+    resource: r.Resource | None = None
+    location: str | None = None
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswer:
+    """The request failed below HTTP: no connection, TLS refused, time-out, body too large."""
+
+    tag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendResponse:
+    """Post a response."""
+
+    reply_to: str
+    response: r.DERControlResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendReadings:
+    """Post readings: (mRID of the mirror, reading), oldest first."""
+
+    readings: tuple[tuple[str, r.MirrorMeterReading], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Send this; answer with the same tag, always."""
+
+    tag: int
+    method: str
+    url: str
+    body: r.Resource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockMeasured:
+    """The server's clock less ours."""
+
+    offset_ms: int
+
+
+DiscoveryEvent = Answer | NoAnswer | SendResponse | SendReadings | Report | Tick
+DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | ResponseTaken
+
+
+@dataclass(slots=True)
+class _Poll:
+    """When a document was asked for last with success, and how it has failed since."""
+
+    asked_ms: int | None = None
+    failures: int = 0
+    not_before_ms: int = 0
+
+    def due_ms(self, poll_s: int) -> int:
+        if self.failures:
+            return self.not_before_ms
+        return 0 if self.asked_ms is None else self.asked_ms + poll_s * 1000
+
+
+@dataclass(slots=True, kw_only=True)
+class _Flight:
+    """The request in flight: for a document (with the items of its earlier pages) or for a letter."""
+
+    request: Request
+    asked: Now
+    node: Node | None = None
+    items: tuple[object, ...] = ()
+    letter: Letter | None = None
+    hops: int = 0
+
+
+@dataclass(slots=True)
+class Counters:
+    """For metrics and GetConnection."""
+
+    polls: int = 0
+    failures: int = 0
+    responses_given_up: int = 0
+    redirects: int = 0
+    holds: int = 0
+    malformed: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Server:
+    """The server as a whole: silence and busy answers hold everything."""
+
+    failures: int = 0
+    unsuccessful: int = 0
+    busy: int = 0
+    hold_until_ms: int = 0
+    last_success_ms: int | None = None
+    offset_ms: int = 0
+    registered_at_ms: int | None = None
+
+
+class Discovery:
+    """One device's conversation with one server. `draw(n)` gives a uniform integer in 0..n, for the back-off."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        draw: Callable[[int], int],
+        *,
+        mirrors: Iterable[r.MirrorUsagePoint] = (),
+        in_band: bool = False,
+    ) -> None:
+        self._identity = identity
+        self._draw = draw
+        self._in_band = in_band
+        self._documents: dict[Node, r.Resource] = {}
+        self._polls: dict[Node, _Poll] = {}
+        self._walk: Walk = walk(identity, {})
+        self._outbox = Outbox(mirrors)
+        self._flight: _Flight | None = None
+        self._server = _Server()
+        self._tag = 0
+        self._sent_tag = 0
+        self._now = Now(mono_ms=0, utc_ms=0)
+        self.counters = Counters()
+
+    # -- state for people and for the other cores -------------------------------------------------------------------
+
+    @property
+    def link(self) -> Link:
+        """How far we are."""
+        if self._server.unsuccessful >= LOST_AFTER_FAILURES:
+            return Link.LOST
+        if self._walk.own is None:
+            return Link.CONNECTING
+        return Link.REGISTERED if self._walk.programs is None or self._walk.wrong_pin else Link.READY
+
+    @property
+    def wrong_pin(self) -> bool:
+        """The server's PIN is not the configured one."""
+        return self._walk.wrong_pin
+
+    @property
+    def last_success_ms(self) -> int | None:
+        """Monotonic ms of the last good answer; None: never."""
+        return self._server.last_success_ms
+
+    def post_rate_s(self, mirror_mrid: str) -> int:
+        """How often readings of a mirror are wanted."""
+        return self._outbox.post_rate_s(mirror_mrid)
+
+    # -- the machine ------------------------------------------------------------------------------------------------
+
+    def handle(self, event: DiscoveryEvent, now: Now) -> list[DiscoveryEffect]:
+        """Take one event; the effects end with the next request, if one is due and none is in flight."""
+        self._now = now
+        effects: list[DiscoveryEffect] = []
+        match event:
+            case Answer():
+                effects += self._answered(event)
+            case NoAnswer():
+                self._unanswered(event)
+            case SendResponse():
+                self._outbox.add_response(event.reply_to, event.response)
+            case SendReadings():
+                for mrid, reading in event.readings:
+                    self._outbox.add_reading(mrid, reading)
+            case Report():
+                self._outbox.set_report(event)
+            case Tick():
+                pass
+            case _:
+                assert_never(event)
+        effects += self._next_request()
+        return effects
+
+    def wake_time(self) -> int | None:
+        """When the next request is due; None while one is in flight."""
+        if self._flight is not None:
+            return None
+        due = [self._polls.get(node, _Poll()).due_ms(poll_s) for node, poll_s in self._walk.wanted.items()]
+        due += self._outbox.wake_ms(self._walk.own, self._walk.der)
+        coming = [time for time in due if time > self._now.mono_ms]
+        hold = self._server.hold_until_ms
+        if hold > self._now.mono_ms:
+            return hold
+        return min(coming, default=None)
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def _answered(self, answer: Answer) -> list[DiscoveryEffect]:
+        flight = self._flight
+        if flight is None or flight.request.tag != answer.tag:
+            return []
+        self._flight = None
+        self._server.failures = 0
+        if answer.status in BUSY:
+            self._hold_busy(answer.retry_after_s)
+            return []
+        self._server.busy = 0
+        if answer.status in REDIRECTS and self._redirect(flight, answer):
+            return []
+        ok = 200 <= answer.status < 300
+        if flight.node is not None:
+            return self._fetched(flight, flight.node, answer) if ok else self._not_fetched(flight.node)
+        if flight.letter is not None:
+            return self._delivered(flight.letter, answer, ok=ok)
+        self._registration_answered(ok=ok)
+        return []
+
+    def _redirect(self, flight: _Flight, answer: Answer) -> bool:
+        target = resolve(flight.request.url, answer.location) if answer.location else None
+        if target is None or flight.hops >= REDIRECTS_MAX:
+            return False
+        query = urlsplit(flight.request.url).query
+        if query and not urlsplit(target).query:
+            target += f"?{query}"  # a page of a list stays that page
+        self.counters.redirects += 1
+        self._tag += 1
+        flight.hops += 1
+        flight.request = replace(flight.request, tag=self._tag, url=target)
+        self._flight = flight
+        return True
+
+    def _fetched(self, flight: _Flight, node: Node, answer: Answer) -> list[DiscoveryEffect]:
+        document = answer.resource
+        if not isinstance(document, EXPECTED[node.kind]) or document is None:
+            self.counters.malformed += 1
+            return self._not_fetched(node)
+        if isinstance(document, r.ListResource):
+            if any(item in flight.items for item in document.items):
+                # The server does not page as asked; what it repeats cannot be told from what it lacks.
+                return self._not_fetched(node)
+            items = (*flight.items, *document.items)
+            if len(items) < document.all:
+                if not document.items or len(items) >= ITEMS_MAX:
+                    return self._not_fetched(node)
+                self._send_get(node, items=items, asked=flight.asked)
+                return []
+            # mypy cannot see that the items of one list resource are all of its own type.
+            document = replace(document, items=items)  # type: ignore[arg-type]
+        self._succeeded()
+        self.counters.polls += 1
+        self._polls[node] = _Poll(asked_ms=flight.asked.mono_ms)
+        self._documents[node] = document
+        return self._rewalk(node, flight)
+
+    def _rewalk(self, node: Node, flight: _Flight) -> list[DiscoveryEffect]:
+        self._walk = walk(self._identity, self._documents)
+        for gone in self._documents.keys() - self._walk.wanted.keys():
+            del self._documents[gone]
+        for gone in self._polls.keys() - self._walk.wanted.keys():
+            del self._polls[gone]
+        document = self._documents.get(node)
+        match document:
+            case r.Time():
+                return self._clock(document, flight)
+            case r.MirrorUsagePointList():
+                self._outbox.learn_mirrors(document.items)
+                return []
+            case r.DERList() | r.DeviceCapability():
+                return []
+            case _:
+                programs = self._walk.programs
+                return [] if programs is None else [ProgramsKnown(programs=programs)]
+
+    def _clock(self, time: r.Time, flight: _Flight) -> list[DiscoveryEffect]:
+        """Narrow the offset to what this answer allows: at some moment in flight the server's second was current_s.
+
+        An offset that already fits is kept, so whole seconds on the wire do not make the clock jump about.
+        """
+        lowest_ms = time.current_s * 1000 - self._now.utc_ms
+        highest_ms = time.current_s * 1000 + 999 - flight.asked.utc_ms
+        offset_ms = min(max(self._server.offset_ms, lowest_ms), max(highest_ms, lowest_ms))
+        if offset_ms == self._server.offset_ms:
+            return []
+        self._server.offset_ms = offset_ms
+        return [ClockMeasured(offset_ms=offset_ms)]
+
+    def _not_fetched(self, node: Node) -> list[DiscoveryEffect]:
+        self._failed()
+        poll = self._polls.setdefault(node, _Poll())
+        poll.failures += 1
+        longest_ms = self._walk.wanted.get(node, self._identity.poll_s) * 1000
+        poll.not_before_ms = self._later(RETRY_DOCUMENT_MS, poll.failures, longest_ms)
+        return []
+
+    def _delivered(self, letter: Letter, answer: Answer, *, ok: bool) -> list[DiscoveryEffect]:
+        done = ok
+        if ok:
+            self._succeeded()
+            self._outbox.taken(letter, answer.location, self._now.mono_ms)
+        else:
+            self._failed()
+            failures = self._outbox.failures(letter.key) + 1
+            retry_ms = self._later(RETRY_DOCUMENT_MS, failures, self._identity.poll_s * 1000)
+            done = self._outbox.refused(letter, answer.status, retry_ms)
+        if isinstance(letter.body, r.MirrorUsagePoint) and ok and self._outbox.is_complete() and self._walk.mirrors:
+            self._polls.pop(self._walk.mirrors, None)  # fetch it again now: it tells the postRate
+        if isinstance(letter.body, r.DERControlResponse) and done:
+            self.counters.responses_given_up += not ok
+            return [ResponseTaken(mrid=letter.body.subject, status=letter.body.status or 0)]
+        return []
+
+    def _registration_answered(self, *, ok: bool) -> None:
+        if ok and self._walk.end_devices is not None:
+            self._polls.pop(self._walk.end_devices, None)
+        else:
+            self._failed()
+
+    def _succeeded(self) -> None:
+        self._server.last_success_ms = self._now.mono_ms
+        self._server.unsuccessful = 0
+
+    def _failed(self) -> None:
+        self.counters.failures += 1
+        self._server.unsuccessful += 1
+
+    def _unanswered(self, event: NoAnswer) -> None:
+        if self._flight is None or self._flight.request.tag != event.tag:
+            return
+        self._flight = None
+        self._failed()
+        self._server.failures += 1
+        self._server.hold_until_ms = self._later(RETRY_SERVER_MS, self._server.failures, RETRY_SERVER_MS_MAX)
+
+    def _hold_busy(self, retry_after_s: int | None) -> None:
+        self._failed()
+        self.counters.holds += 1
+        self._server.busy += 1
+        if retry_after_s is None:
+            self._server.hold_until_ms = self._later(RETRY_BUSY_MS, self._server.busy, RETRY_BUSY_MS_MAX)
+        else:
+            self._server.hold_until_ms = self._now.mono_ms + min(max(retry_after_s, 1), RETRY_AFTER_S_MAX) * 1000
+
+    def _later(self, first_ms: int, failures: int, longest_ms: int) -> int:
+        """Exponential back-off with up to a quarter of jitter, so that a fleet does not come back as one."""
+        delay_ms = min(first_ms << min(failures - 1, 16), longest_ms)
+        return self._now.mono_ms + delay_ms + self._draw(delay_ms // 4)
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    def _next_request(self) -> list[DiscoveryEffect]:
+        effects: list[DiscoveryEffect] = []
+        if self._flight is None and self._now.mono_ms >= self._server.hold_until_ms:
+            effects += self._choose()
+        if self._flight is not None and self._flight.request.tag != self._sent_tag:
+            self._sent_tag = self._flight.request.tag
+            effects.append(self._flight.request)
+        return effects
+
+    def _choose(self) -> list[DiscoveryEffect]:
+        letter = self._outbox.next_response(self._now.mono_ms)
+        if letter is not None:
+            return self._send_letter(letter)
+        node = self._due_node()
+        if node is not None:
+            self._send_get(node, items=(), asked=self._now)
+            return []
+        if self._register():
+            return []
+        mirrors = self._walk.mirrors
+        known = mirrors is not None and mirrors in self._documents
+        letter = self._outbox.next_other(
+            own=self._walk.own,
+            der=self._walk.der,
+            mirrors_href=mirrors.url if mirrors is not None and known else None,
+            at_ms=self._now.mono_ms,
+        )
+        return [] if letter is None else self._send_letter(letter)
+
+    def _due_node(self) -> Node | None:
+        """The document that has been due for longest; among new ones the first of the walk."""
+        due = [
+            (self._polls.get(node, _Poll()).due_ms(poll_s), order, node)
+            for order, (node, poll_s) in enumerate(self._walk.wanted.items())
+        ]
+        first = min(due, key=lambda item: item[:2])
+        return first[2] if first[0] <= self._now.mono_ms else None
+
+    def _register(self) -> bool:
+        """In-band registration: once per fetched list that does not hold us, so a refusal is not repeated fast."""
+        devices = self._walk.end_devices
+        if not self._in_band or devices is None or not self._walk.listed or self._walk.own is not None:
+            return False
+        fetched_ms = self._polls[devices].asked_ms
+        if fetched_ms == self._server.registered_at_ms:
+            return False
+        self._server.registered_at_ms = fetched_ms
+        changed_s = (self._now.utc_ms + self._server.offset_ms) // 1000
+        body = r.EndDevice(lfdi=self._identity.lfdi, sfdi=self._identity.sfdi, changed_s=changed_s)
+        self._flight = _Flight(request=self._request("POST", devices.url, body), asked=self._now)
+        return True
+
+    def _send_get(self, node: Node, *, items: tuple[object, ...], asked: Now) -> None:
+        url = node.url
+        if issubclass(EXPECTED[node.kind], r.ListResource):
+            url += f"{'&' if urlsplit(url).query else '?'}s={len(items)}&l={PAGE_ITEMS}"
+        request = self._request("GET", url, None)
+        self._flight = _Flight(request=request, asked=asked, node=node, items=items)
+
+    def _send_letter(self, letter: Letter) -> list[DiscoveryEffect]:
+        url = resolve(self._identity.url, letter.href)
+        if url is None:
+            # A place that is no place: as if it had been refused there.
+            return self._delivered(letter, Answer(tag=0, status=404), ok=False)
+        request = self._request(letter.method, url, letter.body)
+        self._flight = _Flight(request=request, asked=self._now, letter=letter)
+        return []
+
+    def _request(self, method: str, url: str, body: r.Resource | None) -> Request:
+        self._tag += 1
+        return Request(tag=self._tag, method=method, url=url, body=body)

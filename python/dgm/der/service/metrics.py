@@ -1,0 +1,60 @@
+"""What Prometheus sees of the der role."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from dgm.der.core import DerCore
+from dgm.der.envelope import Bound
+from dgm.der.registers import LINK_NUMBERS
+from dgm.der.resource import LIMIT_MODES
+from dgm.der.schedule import Phase
+from dgm.machine import Now
+
+
+class DerMetrics:
+    """Created once per process on the role's registry."""
+
+    def __init__(self, registry: CollectorRegistry, *, certificate_expiry_s: float) -> None:
+        self.requests = Counter(
+            "dgm_2030_5_requests",
+            "Requests to the utility server by HTTP status code; 'none': no answer.",
+            ["code"],
+            registry=registry,
+        )
+        self._poll_age = Gauge(
+            "dgm_2030_5_poll_age_seconds", "Since the last good answer of the utility server.", registry=registry
+        )
+        self._link = Gauge(
+            "dgm_2030_5_connection_state", "0 connecting, 1 registered, 2 ready, 3 lost.", registry=registry
+        )
+        self._offset = Gauge(
+            "dgm_2030_5_clock_offset_seconds", "The utility server's clock less ours.", registry=registry
+        )
+        self._malformed = Gauge(
+            "dgm_2030_5_malformed_answers", "Good answers whose body was not the resource asked for.", registry=registry
+        )
+        self._events = Gauge("dgm_event_state", "Utility events known, by state.", ["state"], registry=registry)
+        self._limit = Gauge("dgm_2030_5_limit_watts", "Utility limit in force; NaN: none.", ["mode"], registry=registry)
+        self._owed = Gauge(
+            "dgm_2030_5_responses_owed", "Responses the utility server has not taken yet.", registry=registry
+        )
+        expiry = Gauge(
+            "dgm_cert_expiry_timestamp_seconds", "When the certificate ends (UTC).", ["use"], registry=registry
+        )
+        expiry.labels(use="2030.5 device").set(certificate_expiry_s)
+        self._poll_age.set(float("nan"))
+
+    def show(self, core: DerCore, bounds: dict[str, Bound], now: Now) -> None:
+        """Take over the state as of now."""
+        last_ms = core.discovery.last_success_ms
+        self._poll_age.set(float("nan") if last_ms is None else (now.mono_ms - last_ms) / 1000)
+        self._link.set(LINK_NUMBERS[core.discovery.link])
+        self._offset.set(core.offset_ms / 1000)
+        self._malformed.set(core.discovery.counters.malformed)
+        self._owed.set(len(core.scheduler.owed()))
+        phases = [event.phase for event in core.scheduler.events()]
+        for phase in Phase:
+            self._events.labels(state=phase.value).set(phases.count(phase))
+        for mode in LIMIT_MODES:
+            self._limit.labels(mode=mode).set(bounds[mode].power_w if mode in bounds else float("nan"))

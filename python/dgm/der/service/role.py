@@ -1,0 +1,233 @@
+"""The der role: DerCore in real time, with TLS, journal, facade and the EMS around it.
+
+    HTTP answer ──┐                        ┌──> journal (before anything is sent)
+    WatchSite ────┼──> step() ── DerCore ──┼──> request queue ──> UtilityClient
+    wake time ────┘                        └──> LimitSync, facade, metrics, streams
+
+step() is one synchronous piece of work: nothing is awaited between an event and its effects. What was journaled holds
+at the EMS before the first poll. An exception in a step ends the role; leases and journal make that safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol, assert_never
+
+from dgm import clock
+from dgm.api.config.v1.config_pb2 import FacadeConfig
+from dgm.api.der.v1 import der_pb2, der_pb2_grpc
+from dgm.api.site.v1.site_pb2 import WatchSiteResponse
+from dgm.der import registers
+from dgm.der.client import UtilityClient, device_certificate, device_lfdi, tls_context
+from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
+from dgm.der.discovery import Answer, Link, Request
+from dgm.der.plant import root_circuit
+from dgm.der.registers import Picture
+from dgm.der.service.ems_link import LimitSync, SiteWatch
+from dgm.der.service.metrics import DerMetrics
+from dgm.der.service.servicer import Bells, DerService
+from dgm.log import logger
+from dgm.machine import Now, Tick
+from dgm.metrics import CountersCollector
+from dgm.role import RoleContext, Servicer
+
+IDLE_S = 5.0
+"""How long the role sleeps at most when the core asks for no wake time."""
+SHOW_INTERVAL_S = 1.0
+"""Facade and metrics are refreshed this often."""
+CLOSE_TIMEOUT_S = 2.0
+
+
+class FacadePort(Protocol):
+    """What the role needs of the Modbus server."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def define(self, unit: int, address: int, count: int) -> None: ...
+    def publish(self, unit: int, address: int, registers: bytes) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+
+
+class DerRole:
+    """One process's DER gateway. The journaled schedule is in the core when the constructor returns."""
+
+    def __init__(self, context: RoleContext) -> None:
+        config, base_dir = context.config.der, context.base_dir
+        self.ready = asyncio.Event()
+        self._context = context
+        self._log = logger("der")
+        self._lfdi = device_lfdi(config, base_dir)
+        self._tls = tls_context(config, base_dir)
+        expiry = device_certificate(config, base_dir).not_valid_after_utc.timestamp()
+        self._metrics = DerMetrics(context.registry, certificate_expiry_s=expiry)
+        draws = random.SystemRandom()
+        self.core = DerCore(context.config, self._lfdi, lambda most: draws.randint(0, most))
+        self._requests: asyncio.Queue[Request] = asyncio.Queue()
+        self._wake = asyncio.Event()
+        self._bells = Bells()
+        self._heartbeat = 0
+        self._link = Link.CONNECTING
+        self._facade = _facade(config.facade) if config.HasField("facade") else None
+        if self._facade is not None:
+            context.registry.register(CountersCollector("dgm_facade", "Modbus facade", self._facade.counters))
+        channel = context.channel("ems")
+        self._limits = LimitSync(
+            channel,
+            root_circuit(context.config),
+            wanted=lambda: self.core.bounds(clock.now()),
+            may_delete=lambda: self.core.is_informed,
+            now=self._server_now,
+        )
+        self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._limits.forget)
+        self._restore()
+
+    def servicers(self) -> Sequence[Servicer]:
+        """DerService."""
+        service = DerService(
+            self.core,
+            server=self._context.config.der.url,
+            lfdi=self._lfdi,
+            now=clock.now,
+            bell=self._bells.bell,
+        )
+        return (
+            Servicer(
+                name=der_pb2.DESCRIPTOR.services_by_name["DerService"].full_name,
+                add=der_pb2_grpc.add_DerServiceServicer_to_server,
+                servicer=service,
+            ),
+        )
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises what a step raised."""
+        client = UtilityClient(self._tls)
+        if self._facade is not None:
+            self._show()
+            self._facade.start()
+        self._log.info("started", lfdi=self._lfdi, events=len(self.core.scheduler.events()), server=self._url)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._limits.run(), name="limits")
+                tasks.create_task(self._site.run(), name="site")
+                tasks.create_task(self._converse(client), name="http")
+                tasks.create_task(self._keep_time(), name="time")
+                tasks.create_task(self._show_forever(), name="show")
+                self.ready.set()
+        finally:
+            if self._facade is not None:
+                self._facade.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await client.close()
+
+    def step(self, event: CoreEvent) -> None:
+        """One event and all its effects."""
+        self._execute(self.core.handle(event, clock.now()))
+
+    @property
+    def _url(self) -> str:
+        return self._context.config.der.url
+
+    def _server_now(self) -> Now:
+        now = clock.now()
+        return replace(now, utc_ms=now.utc_ms + self.core.offset_ms)
+
+    def _restore(self) -> None:
+        stored = self._context.journal.items(TABLE)
+        try:
+            effects = self.core.restore(stored, clock.now())
+        except ValueError as error:
+            # Nothing is guessed: the server tells the schedule anew, and until then the EMS keeps the limits it has.
+            self._log.error("the stored schedule cannot be read and is not used", why=str(error))
+            effects = self.core.handle(Tick(), clock.now())
+        self._execute(effects)
+
+    def _execute(self, effects: Sequence[CoreEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case Keep():
+                    self._context.journal.put(TABLE, effect.key, effect.value)
+                case Request():
+                    self._requests.put_nowait(effect)
+                case _:
+                    assert_never(effect)
+        self._wake.set()
+        self._limits.ring()
+        self._bells.ring()
+        self._tell_link()
+
+    def _tell_link(self) -> None:
+        link = self.core.discovery.link
+        if link is self._link:
+            return
+        tell = self._log.warning if link is Link.LOST else self._log.info
+        tell("connection to the utility", state=link.value, before=self._link.value, wrong_pin=self._wrong_pin)
+        self._link = link
+
+    @property
+    def _wrong_pin(self) -> bool:
+        return self.core.discovery.wrong_pin
+
+    async def _converse(self, client: UtilityClient) -> None:
+        error_told = ""
+        while True:
+            request = await self._requests.get()
+            answer = await client.send(request)
+            code = str(answer.status) if isinstance(answer, Answer) else "none"
+            self._metrics.requests.labels(code=code).inc()
+            if client.last_error and client.last_error != error_told:
+                self._log.warning("the utility server does not answer", why=client.last_error)
+            error_told = client.last_error
+            self.step(answer)
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._wake.clear()
+            wake_ms = self.core.wake_time()
+            wait_s = IDLE_S if wake_ms is None else min(max(wake_ms - clock.now().mono_ms, 0) / 1000, IDLE_S)
+            try:
+                # Not wait_for: in Python 3.11 it can swallow a cancellation that comes together with the event.
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                self.step(Tick())
+
+    async def _show_forever(self) -> None:
+        while True:
+            self._show()
+            await asyncio.sleep(SHOW_INTERVAL_S)
+
+    def _show(self) -> None:
+        now = clock.now()
+        bounds = self.core.bounds(now)
+        self._metrics.show(self.core, bounds, now)
+        if self._facade is None:
+            return
+        self._heartbeat += 1
+        last_ms = self.core.discovery.last_success_ms
+        picture = Picture(
+            link=self.core.discovery.link,
+            heartbeat=self._heartbeat,
+            age_ms=None if last_ms is None else now.mono_ms - last_ms,
+            at_ms=now.utc_ms + self.core.offset_ms,
+            bounds=bounds,
+        )
+        self._facade.publish(registers.UNIT, registers.BASE, registers.words(picture))
+
+    def _site_seen(self, update: WatchSiteResponse) -> None:
+        self.step(SiteSeen(update=update))
+
+    def _site_lost(self) -> None:
+        self.step(SiteLost())
+
+
+def _facade(config: FacadeConfig) -> FacadePort:
+    from dgm._core import Facade  # here, so that a site without a facade needs no binary
+
+    facade = Facade(config.host, config.port, registers.UNIT)
+    facade.define(registers.UNIT, registers.BASE, registers.COUNT)
+    return facade

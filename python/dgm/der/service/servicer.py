@@ -1,0 +1,152 @@
+"""DerService: the connection to the utility and its controls, read from the core when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import grpc.aio
+
+from dgm.api.der.v1 import der_pb2, der_pb2_grpc
+from dgm.api.der.v1.der_pb2 import ConnectionState, Control, ControlState, Mode
+from dgm.der.core import DerCore
+from dgm.der.discovery import Link
+from dgm.der.identity import sfdi_of
+from dgm.der.resource import LIMIT_MODES, ControlMode
+from dgm.der.schedule import Event, Phase
+from dgm.machine import Now
+
+LINK_STATES = {
+    Link.CONNECTING: ConnectionState.CONNECTION_STATE_CONNECTING,
+    Link.REGISTERED: ConnectionState.CONNECTION_STATE_REGISTERED,
+    Link.READY: ConnectionState.CONNECTION_STATE_READY,
+    Link.LOST: ConnectionState.CONNECTION_STATE_LOST,
+}
+PHASE_STATES = {
+    Phase.SCHEDULED: ControlState.CONTROL_STATE_SCHEDULED,
+    Phase.ACTIVE: ControlState.CONTROL_STATE_ACTIVE,
+    Phase.COMPLETED: ControlState.CONTROL_STATE_COMPLETED,
+    Phase.CANCELLED: ControlState.CONTROL_STATE_CANCELLED,
+    Phase.SUPERSEDED: ControlState.CONTROL_STATE_SUPERSEDED,
+    Phase.REJECTED: ControlState.CONTROL_STATE_REJECTED,
+    Phase.WITHDRAWN: ControlState.CONTROL_STATE_CANCELLED,
+}
+
+
+class DerService(der_pb2_grpc.DerServiceServicer):
+    """Reads only. bell: an event that is set whenever the controls may have changed."""
+
+    def __init__(
+        self,
+        core: DerCore,
+        *,
+        server: str,
+        lfdi: str,
+        now: Callable[[], Now],
+        bell: Callable[[], AbstractContextManager[asyncio.Event]],
+    ) -> None:
+        self._core = core
+        self._server = server
+        self._lfdi = lfdi
+        self._now = now
+        self._bell = bell
+
+    async def GetConnection(
+        self, request: der_pb2.GetConnectionRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> der_pb2.GetConnectionResponse:
+        discovery = self._core.discovery
+        last_ms = discovery.last_success_ms
+        return der_pb2.GetConnectionResponse(
+            state=LINK_STATES[discovery.link],
+            server=self._server,
+            lfdi=self._lfdi,
+            sfdi=str(sfdi_of(self._lfdi)),
+            last_success_age_ms=-1 if last_ms is None else self._now().mono_ms - last_ms,
+            clock_offset_ms=self._core.offset_ms,
+            polls=discovery.counters.polls,
+            poll_failures=discovery.counters.failures,
+        )
+
+    async def ListControls(
+        self, request: der_pb2.ListControlsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> der_pb2.ListControlsResponse:
+        return der_pb2.ListControlsResponse(controls=controls_of(self._core))
+
+    async def WatchControls(
+        self, request: der_pb2.WatchControlsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[der_pb2.WatchControlsResponse]:
+        told: list[Control] | None = None
+        with self._bell() as bell:
+            while True:
+                bell.clear()
+                controls = controls_of(self._core)
+                if controls != told:
+                    told = controls
+                    yield der_pb2.WatchControlsResponse(controls=controls)
+                await bell.wait()
+
+
+class Bells:
+    """Wakes every stream; a slow one sees the newest state only."""
+
+    def __init__(self) -> None:
+        self._events: set[asyncio.Event] = set()
+
+    def ring(self) -> None:
+        """Something changed."""
+        for event in self._events:
+            event.set()
+
+    @contextlib.contextmanager
+    def bell(self) -> Iterator[asyncio.Event]:
+        """An event for as long as one stream lives."""
+        event = asyncio.Event()
+        self._events.add(event)
+        try:
+            yield event
+        finally:
+            self._events.discard(event)
+
+
+def controls_of(core: DerCore) -> list[Control]:
+    """Every event known, by effective start, then the defaults that rule a mode now."""
+    owed = {(respond.mrid, respond.status) for respond in core.scheduler.owed()}
+    events = [_event(event, owed) for event in core.scheduler.events()]
+    return [*events, *_defaults(core)]
+
+
+def _event(event: Event, owed: set[tuple[str, int]]) -> Control:
+    return Control(
+        mrid=event.mrid,
+        program_mrid=event.program_mrid,
+        primacy=event.primacy,
+        state=PHASE_STATES[event.phase],
+        start_utc_ms=event.start_ms,
+        duration_ms=event.end_ms - event.start_ms,
+        modes=[_mode(mode) for mode in event.modes],
+        responses_sent=[code for code in event.sent if (event.mrid, code) not in owed],
+        description=event.description,
+    )
+
+
+def _defaults(core: DerCore) -> Iterator[Control]:
+    rows = [core.scheduler.timeline(name) for name in LIMIT_MODES]
+    ruling = {row[0].mrid for row in rows if row and row[0].is_default}
+    for stored in core.scheduler.defaults():
+        if stored.control.mrid in ruling:
+            yield Control(
+                mrid=stored.control.mrid,
+                program_mrid=stored.program_mrid,
+                primacy=stored.primacy,
+                state=ControlState.CONTROL_STATE_DEFAULT,
+                modes=[_mode(mode) for mode in stored.control.base.modes],
+                description=stored.control.description or "",
+            )
+
+
+def _mode(mode: ControlMode) -> Mode:
+    permille = None if mode.permyriad is None else mode.permyriad // 10
+    return Mode(name=mode.name, power_w=mode.power_w, permille=permille, on=mode.on)

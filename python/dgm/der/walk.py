@@ -1,0 +1,215 @@
+"""What the documents fetched so far say is to be fetched next, and what they add up to.
+
+    /dcap ─> Time
+          ─> EndDeviceList ─> own EndDevice ─> Registration (PIN) ─> FSA list ─> DERProgram lists ─> controls, default
+          │                                 └> DERList            (nothing below a wrong PIN)
+          └> MirrorUsagePointList
+
+Pure: from documents to a Walk. Because the whole plan is derived anew from what is linked now, a list that fills later,
+moves or vanishes needs no code of its own; a document that is no longer linked is no longer wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from urllib.parse import urljoin, urlsplit
+
+from dgm.der import resource as r
+
+POLL_S_MIN = 1
+POLL_S_MAX = 86_400
+"""A server's pollRate is followed within these bounds; 0 would be a busy loop, more than a day deaf."""
+
+
+class Kind(Enum):
+    """What a wanted document is."""
+
+    CAPABILITY = "dcap"
+    TIME = "tm"
+    END_DEVICES = "edev"
+    REGISTRATION = "rg"
+    ASSIGNMENTS = "fsa"
+    PROGRAMS = "derp"
+    CONTROLS = "derc"
+    DEFAULT = "dderc"
+    DERS = "der"
+    MIRRORS = "mup"
+
+
+EXPECTED: Mapping[Kind, type] = {
+    Kind.CAPABILITY: r.DeviceCapability,
+    Kind.TIME: r.Time,
+    Kind.END_DEVICES: r.EndDeviceList,
+    Kind.REGISTRATION: r.Registration,
+    Kind.ASSIGNMENTS: r.FunctionSetAssignmentsList,
+    Kind.PROGRAMS: r.DERProgramList,
+    Kind.CONTROLS: r.DERControlList,
+    Kind.DEFAULT: r.DefaultDERControl,
+    Kind.DERS: r.DERList,
+    Kind.MIRRORS: r.MirrorUsagePointList,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One document by what it is and where it is."""
+
+    kind: Kind
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who we are and where the walk starts. pin None: not checked. poll_s: where the server gives no pollRate."""
+
+    url: str
+    lfdi: str
+    sfdi: int
+    pin: int | None
+    poll_s: int
+
+
+Documents = Mapping[Node, r.Resource]
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """The result of one walk.
+
+    wanted: poll interval in s of every linked document, in the order of the walk. programs None: not known completely.
+    wrong_pin: the server means another device; no control is taken.
+    """
+
+    wanted: dict[Node, int] = field(default_factory=dict)
+    end_devices: Node | None = None
+    own: r.EndDevice | None = None
+    listed: bool = False
+    wrong_pin: bool = False
+    der: r.DER | None = None
+    mirrors: Node | None = None
+    programs: tuple[r.AssignedProgram, ...] | None = None
+
+
+def walk(identity: Identity, documents: Documents) -> Walk:
+    """Follow every link from the configured DeviceCapability through the documents there are."""
+    return _Walker(identity, documents).run()
+
+
+def poll_s_of(stated: int | None, default_s: int) -> int:
+    """The interval to poll at."""
+    return min(max(default_s if stated is None else stated, POLL_S_MIN), POLL_S_MAX)
+
+
+def resolve(base: str, href: str) -> str | None:
+    """The absolute https URL of a link; None for one that is not a URL or leaves TLS."""
+    try:
+        url = urljoin(base, href)
+        return url if urlsplit(url).scheme == "https" and urlsplit(url).hostname else None
+    except ValueError:
+        return None
+
+
+class _Walker:
+    def __init__(self, identity: Identity, documents: Documents) -> None:
+        self._identity = identity
+        self._documents = documents
+        self._out = Walk()
+
+    def run(self) -> Walk:
+        capability = self._want(Kind.CAPABILITY, self._identity.url)
+        if isinstance(capability, r.DeviceCapability):
+            if capability.time_link:
+                self._want(Kind.TIME, capability.time_link)
+            if capability.end_device_list_link:
+                self._end_devices(capability.end_device_list_link)
+            if capability.mirror_usage_point_list_link:
+                self._out.mirrors = self._node(Kind.MIRRORS, capability.mirror_usage_point_list_link)
+                self._want(Kind.MIRRORS, capability.mirror_usage_point_list_link)
+        return self._out
+
+    def _node(self, kind: Kind, href: str) -> Node | None:
+        url = resolve(self._identity.url, href)
+        return None if url is None else Node(kind=kind, url=url)
+
+    def _want(self, kind: Kind, href: str, *, poll_s: int | None = None) -> r.Resource | None:
+        """Note a document as wanted; its content if it was fetched. `poll_s`: of the list above, for what has none."""
+        node = self._node(kind, href)
+        if node is None:
+            return None
+        document = self._documents.get(node)
+        stated = poll_s if poll_s is not None else getattr(document, "poll_s", None)
+        self._out.wanted.setdefault(node, poll_s_of(stated, self._identity.poll_s))
+        return document
+
+    def _end_devices(self, href: str) -> None:
+        self._out.end_devices = self._node(Kind.END_DEVICES, href)
+        devices = self._want(Kind.END_DEVICES, href)
+        if not isinstance(devices, r.EndDeviceList):
+            return
+        self._out.listed = True
+        own = _own_device(self._identity, devices.items)
+        self._out.own = own
+        if own is None or own.enabled is False:
+            self._out.programs = ()
+            return
+        if own.der_list_link:
+            ders = self._want(Kind.DERS, own.der_list_link)
+            if isinstance(ders, r.DERList) and ders.items:
+                self._out.der = ders.items[0]
+        if self._is_meant(own):
+            self._assignments(own)
+
+    def _is_meant(self, own: r.EndDevice) -> bool:
+        """The PIN is ours, or there is none to compare (no RegistrationLink: carry on)."""
+        if not own.registration_link:
+            return True
+        registration = self._want(Kind.REGISTRATION, own.registration_link)
+        if self._identity.pin is None:
+            return True
+        if not isinstance(registration, r.Registration):
+            return False
+        if registration.pin != self._identity.pin:
+            self._out.wrong_pin = True
+            self._out.programs = ()
+            return False
+        return True
+
+    def _assignments(self, own: r.EndDevice) -> None:
+        if not own.function_set_assignments_list_link:
+            self._out.programs = ()
+            return
+        assignments = self._want(Kind.ASSIGNMENTS, own.function_set_assignments_list_link)
+        if not isinstance(assignments, r.FunctionSetAssignmentsList):
+            return
+        links = [item.der_program_list_link for item in assignments.items if item.der_program_list_link]
+        lists = [self._want(Kind.PROGRAMS, link) for link in dict.fromkeys(links)]
+        found: dict[str, r.AssignedProgram] = {}
+        for programs in lists:
+            if isinstance(programs, r.DERProgramList):
+                for program in self._programs(programs):
+                    found.setdefault(program.mrid, program)
+        if all(isinstance(programs, r.DERProgramList) for programs in lists):
+            self._out.programs = tuple(found.values())
+
+    def _programs(self, programs: r.DERProgramList) -> Iterator[r.AssignedProgram]:
+        # A DERControlList and a DefaultDERControl have no pollRate: that of the program list rules them.
+        poll_s = poll_s_of(programs.poll_s, self._identity.poll_s)
+        for program in programs.items:
+            controls, default = program.der_control_list_link, program.default_der_control_link
+            listed = self._want(Kind.CONTROLS, controls, poll_s=poll_s) if controls else None
+            stated = self._want(Kind.DEFAULT, default, poll_s=poll_s) if default else None
+            yield r.AssignedProgram(
+                mrid=program.mrid,
+                primacy=program.primacy,
+                controls=listed.items if isinstance(listed, r.DERControlList) else None if controls else (),
+                default=stated if isinstance(stated, r.DefaultDERControl) else None,
+                default_known=isinstance(stated, r.DefaultDERControl) or not default,
+            )
+
+
+def _own_device(identity: Identity, devices: tuple[r.EndDevice, ...]) -> r.EndDevice | None:
+    by_lfdi = (device for device in devices if device.lfdi == identity.lfdi)
+    by_sfdi = (device for device in devices if device.lfdi is None and device.sfdi == identity.sfdi)
+    return next(by_lfdi, None) or next(by_sfdi, None)

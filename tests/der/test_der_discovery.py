@@ -1,0 +1,518 @@
+"""The conversation with the server under virtual time, against a server that is a dict of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dgm.der import resource as r
+from dgm.der.discovery import (
+    Answer,
+    ClockMeasured,
+    Discovery,
+    Link,
+    NoAnswer,
+    Request,
+    SendReadings,
+    SendResponse,
+)
+from dgm.der.identity import sfdi_of
+from dgm.der.outbox import Report
+from dgm.der.scheduler import ProgramsKnown, ResponseTaken
+from dgm.der.walk import Identity
+from dgm.machine import Now, Tick
+
+HOST = "https://utility.example:8443"
+LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
+UTC0_MS = 1_700_000_000_000
+LATENCY_MS = 40
+PIN = 111115
+MIRROR = r.MirrorUsagePoint(mrid="AB" * 16, role_flags=3, service_category=0, status=1, device_lfdi=LFDI, readings=())
+
+
+def page(items: tuple[Any, ...], kind: type, **more: Any) -> Any:
+    return kind(all=len(items), results=len(items), items=items, **more)
+
+
+def event(mrid: str) -> r.DERControl:
+    return r.DERControl(
+        reply_to="/rsp",
+        response_required=3,
+        mrid=mrid,
+        creation_s=0,
+        status=r.EventStatus(current=r.EventState.SCHEDULED, changed_s=0),
+        interval=r.Interval(start_s=0, duration_s=60),
+        base=r.ControlBase(),
+    )
+
+
+def documents() -> dict[str, Any]:
+    """A small server: one device, one group, one program with one event and a default."""
+    own = r.EndDevice(
+        href="/me",
+        der_list_link="/ders",
+        lfdi=LFDI,
+        sfdi=sfdi_of(LFDI),
+        changed_s=0,
+        function_set_assignments_list_link="/fsa",
+        post_rate_s=60,
+        registration_link="/rg",
+    )
+    program = r.DERProgram(mrid="D0", default_der_control_link="/dd", der_control_list_link="/dc", primacy=1)
+    return {
+        "/dcap": r.DeviceCapability(
+            poll_s=300, time_link="/tm", end_device_list_link="/edev", mirror_usage_point_list_link="/mup"
+        ),
+        "/tm": r.Time(poll_s=300, current_s=UTC0_MS // 1000, quality=3),
+        "/edev": page((own,), r.EndDeviceList, poll_s=300),
+        "/rg": r.Registration(poll_s=900, registered_s=0, pin=PIN),
+        "/fsa": page(
+            (r.FunctionSetAssignments(mrid="FA", der_program_list_link="/dp"),), r.FunctionSetAssignmentsList, poll_s=60
+        ),
+        "/dp": page((program,), r.DERProgramList, poll_s=60),
+        "/dc": page((event("E0"),), r.DERControlList),
+        "/dd": r.DefaultDERControl(mrid="DD", base=r.ControlBase()),
+        "/ders": page(
+            (r.DER(capability_link="/cap", settings_link="/set", status_link="/sta"),), r.DERList, poll_s=300
+        ),
+        "/mup": page((), r.MirrorUsagePointList, poll_s=300),
+    }
+
+
+@dataclass
+class DictServer:
+    """Answers from a dict of documents, page by page; remembers what it was sent; can be told to misbehave."""
+
+    documents: dict[str, Any]
+    page_items: int = 2
+    asked: list[tuple[int, str, str]] = field(default_factory=list)
+    bodies: list[tuple[str, str, Any]] = field(default_factory=list)
+    trouble: Callable[[str, str, int], Answer | NoAnswer | None] = lambda method, path, at_ms: None
+
+    def answer(self, request: Request, at_ms: int) -> Answer | NoAnswer:
+        parts = urlsplit(request.url)
+        self.asked.append((at_ms, request.method, request.url.removeprefix(HOST)))
+        trouble = self.trouble(request.method, parts.path, at_ms)
+        if trouble is not None:
+            return replace(trouble, tag=request.tag)
+        if request.method != "GET":
+            self.bodies.append((request.method, parts.path, request.body))
+            location = f"/mup/{len(self.bodies)}" if isinstance(request.body, r.MirrorUsagePoint) else None
+            return Answer(tag=request.tag, status=201 if request.method == "POST" else 204, location=location)
+        document = self.documents.get(parts.path)
+        if document is None:
+            return Answer(tag=request.tag, status=404)
+        if isinstance(document, r.Time):
+            document = replace(document, current_s=document.current_s + at_ms // 1000)
+        if isinstance(document, r.ListResource):
+            query = parse_qs(parts.query)
+            first, most = (int(query.get(name, [str(other)])[0]) for name, other in (("s", 0), ("l", 1)))
+            most = min(most, self.page_items)
+            items: Any = document.items[first : first + most]
+            document = replace(document, items=items, results=len(items))
+        return Answer(tag=request.tag, status=200, resource=document)
+
+    def times(self, path: str, method: str = "GET") -> list[float]:
+        return [at_ms / 1000 for at_ms, how, url in self.asked if how == method and urlsplit(url).path == path]
+
+
+class World:
+    """Virtual time around one Discovery and one server."""
+
+    def __init__(self, server: DictServer, *, utc_ahead_ms: int = 0, **options: Any) -> None:
+        self.server = server
+        pin = options.pop("pin", PIN)
+        identity = Identity(url=f"{HOST}/dcap", lfdi=LFDI, sfdi=sfdi_of(LFDI), pin=pin, poll_s=900)
+        self.discovery = Discovery(identity, lambda most: 0, mirrors=(MIRROR,), **options)
+        self.at_ms = 0
+        self.programs: list[tuple[r.AssignedProgram, ...]] = []
+        self.taken: list[ResponseTaken] = []
+        self.offsets: list[int] = []
+        self._ahead_ms = utc_ahead_ms
+
+    def now(self) -> Now:
+        return Now(mono_ms=self.at_ms, utc_ms=UTC0_MS + self.at_ms + self._ahead_ms)
+
+    def give(self, happening: Any) -> None:
+        pending = self._note(self.discovery.handle(happening, self.now()))
+        while pending is not None:
+            answer = self.server.answer(pending, self.at_ms)
+            self.at_ms += LATENCY_MS
+            pending = self._note(self.discovery.handle(answer, self.now()))
+
+    def _note(self, effects: list[Any]) -> Request | None:
+        requests = [effect for effect in effects if isinstance(effect, Request)]
+        self.programs += [effect.programs for effect in effects if isinstance(effect, ProgramsKnown)]
+        self.taken += [effect for effect in effects if isinstance(effect, ResponseTaken)]
+        self.offsets += [effect.offset_ms for effect in effects if isinstance(effect, ClockMeasured)]
+        assert len(requests) <= 1, "one request in flight at a time"
+        return requests[0] if requests else None
+
+    def run(self, until_s: float) -> World:
+        self.give(Tick())
+        while (wake := self.discovery.wake_time()) is not None and wake <= until_s * 1000:
+            assert wake > self.at_ms - LATENCY_MS, "a wake time in the past would be a busy loop"
+            self.at_ms = max(self.at_ms, wake)
+            self.give(Tick())
+        self.at_ms = max(self.at_ms, int(until_s * 1000))
+        return self
+
+
+def mrids(world: World) -> list[str]:
+    """mRIDs of the events known at the end, of all programs."""
+    return [item.mrid for program in world.programs[-1] for item in program.controls or ()]
+
+
+def test_the_walk_reaches_every_event_by_links_from_dcap_alone() -> None:
+    world = World(DictServer(documents())).run(5)
+    assert mrids(world) == ["E0"]
+    assert world.programs[-1][0].default is not None
+    assert world.discovery.link is Link.READY
+    linked = {"/dcap", "/tm", "/edev", "/rg", "/fsa", "/dp", "/dc", "/dd", "/ders", "/mup"}
+    assert {urlsplit(url).path for _, how, url in world.server.asked if how == "GET"} == linked
+
+
+def test_a_long_list_is_fetched_page_by_page_and_taken_as_a_whole() -> None:
+    served = documents()
+    served["/dc"] = page(tuple(event(f"E{index}") for index in range(7)), r.DERControlList)
+    world = World(DictServer(served)).run(5)
+    assert mrids(world) == [f"E{index}" for index in range(7)]
+
+
+def test_a_page_that_fails_does_not_shorten_the_list() -> None:
+    served = documents()
+    served["/dc"] = page(tuple(event(f"E{index}") for index in range(7)), r.DERControlList)
+    server = DictServer(served)
+    world = World(server).run(30)
+    server.trouble = lambda method, path, at_ms: (
+        Answer(tag=0, status=500) if path == "/dc" and "s=4" in server.asked[-1][2] else None
+    )
+    world.run(200)
+    assert len(mrids(world)) == 7
+
+
+def test_a_list_that_promises_more_than_it_has_is_not_taken() -> None:
+    served = documents()
+    world = World(DictServer(served)).run(5)
+    served["/dc"] = replace(served["/dc"], all=5)
+    world.run(300)
+    assert mrids(world) == ["E0"]
+
+
+def test_a_server_that_repeats_the_first_page_for_ever_is_not_believed() -> None:
+    served = documents()
+    server = DictServer(served)
+    world = World(server).run(5)
+    stuck = page((event("E1"), event("E2")), r.DERControlList)
+    server.trouble = lambda method, path, at_ms: (
+        Answer(tag=0, status=200, resource=replace(stuck, results=1, items=stuck.items[:1])) if path == "/dc" else None
+    )
+    world.run(300)
+    assert mrids(world) == ["E0"]
+
+
+def test_polls_follow_the_poll_rate_and_its_changes() -> None:
+    served = documents()
+    world = World(DictServer(served)).run(500)
+    before = world.server.times("/dp")
+    assert all(59 < later - earlier < 63 for earlier, later in pairwise(before))
+    served["/dp"] = replace(served["/dp"], poll_s=10)
+    world.run(1000)
+    after = [time for time in world.server.times("/dc") if time > 570]
+    assert all(9 < later - earlier < 13 for earlier, later in pairwise(after))
+
+
+def test_without_a_poll_rate_the_configured_one_rules() -> None:
+    served = documents()
+    served["/fsa"] = replace(served["/fsa"], poll_s=None)
+    world = World(DictServer(served)).run(2000)
+    assert len(world.server.times("/fsa")) == 3
+
+
+def test_an_empty_list_is_polled_on_and_what_fills_it_later_is_found() -> None:
+    served = documents()
+    full, served["/fsa"] = served["/fsa"], page((), r.FunctionSetAssignmentsList, poll_s=60)
+    world = World(DictServer(served)).run(100)
+    assert world.programs[-1] == ()
+    served["/fsa"] = full
+    world.run(200)
+    assert mrids(world) == ["E0"]
+
+
+def test_a_program_that_moves_is_found_again_without_touching_its_old_place() -> None:
+    served = documents()
+    world = World(DictServer(served)).run(100)
+    moved = replace(served["/dp"].items[0], der_control_list_link="/new")
+    served["/dp"] = page((moved,), r.DERProgramList, poll_s=60)
+    served["/new"] = page((event("E1"),), r.DERControlList)
+    del served["/dc"]
+    world.run(130)
+    touched = len(world.server.times("/dc"))
+    world.run(600)
+    assert mrids(world) == ["E1"]
+    assert len(world.server.times("/dc")) == touched
+
+
+def test_a_program_that_is_unlinked_is_dropped() -> None:
+    served = documents()
+    world = World(DictServer(served)).run(100)
+    served["/fsa"] = page((), r.FunctionSetAssignmentsList, poll_s=60)
+    world.run(200)
+    assert world.programs[-1] == ()
+
+
+def test_the_own_device_is_found_by_sfdi_where_no_lfdi_is_served() -> None:
+    served = documents()
+    other = r.EndDevice(lfdi="00" * 20, sfdi=sfdi_of(LFDI), changed_s=0)
+    served["/edev"] = page((other, replace(served["/edev"].items[0], lfdi=None)), r.EndDeviceList, poll_s=300)
+    assert mrids(World(DictServer(served)).run(5)) == ["E0"]
+
+
+def test_with_a_wrong_pin_no_control_is_even_asked_for() -> None:
+    world = World(DictServer(documents()), pin=222220).run(2000)
+    assert world.programs[-1] == ()
+    assert world.discovery.wrong_pin
+    assert world.server.times("/fsa") == []
+    assert world.discovery.link is Link.REGISTERED
+
+
+def test_without_a_registration_link_the_walk_carries_on() -> None:
+    served = documents()
+    served["/edev"] = page((replace(served["/edev"].items[0], registration_link=None),), r.EndDeviceList, poll_s=300)
+    assert mrids(World(DictServer(served)).run(5)) == ["E0"]
+
+
+def test_a_pin_that_cannot_be_fetched_keeps_the_walk_waiting() -> None:
+    served = documents()
+    registration = served.pop("/rg")
+    world = World(DictServer(served)).run(100)
+    assert world.programs == []
+    served["/rg"] = registration
+    world.run(300)
+    assert mrids(world) == ["E0"]
+
+
+def test_a_disabled_device_takes_no_controls() -> None:
+    served = documents()
+    served["/edev"] = page((replace(served["/edev"].items[0], enabled=False),), r.EndDeviceList, poll_s=300)
+    assert World(DictServer(served)).run(100).programs[-1] == ()
+
+
+def test_an_unknown_device_registers_itself_once_per_list_and_is_then_found() -> None:
+    served = documents()
+    full, served["/edev"] = served["/edev"], page((), r.EndDeviceList, poll_s=300)
+    server = DictServer(served)
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=403) if method == "POST" else None
+    world = World(server, in_band=True).run(950)
+    assert len(server.times("/edev", "POST")) == 4, "a refusal is repeated with the next poll, not faster"
+    server.trouble = lambda method, path, at_ms: served.update({"/edev": full}) if method == "POST" else None
+    world.run(1300)
+    assert mrids(world) == ["E0"]
+    sent = next(body for method, path, body in server.bodies if path == "/edev")
+    assert (sent.lfdi, sent.sfdi) == (LFDI, sfdi_of(LFDI))
+
+
+def test_without_leave_to_register_nothing_is_posted() -> None:
+    served = documents()
+    served["/edev"] = page((), r.EndDeviceList, poll_s=300)
+    world = World(DictServer(served)).run(1000)
+    assert world.server.bodies == []
+    assert world.discovery.link is Link.CONNECTING
+
+
+def test_a_permanent_redirect_is_followed_and_a_loop_is_not() -> None:
+    served = documents()
+    server = DictServer(served)
+    server.trouble = lambda method, path, at_ms: (
+        Answer(tag=0, status=301, location="/moved") if path == "/dcap" else None
+    )
+    served["/moved"] = served["/dcap"]
+    assert mrids(World(server).run(5)) == ["E0"]
+    loop = DictServer(documents())
+    loop.trouble = lambda method, path, at_ms: Answer(tag=0, status=301, location=path)
+    world = World(loop).run(60)
+    assert world.programs == []
+    assert len(loop.asked) < 60
+
+
+def test_a_redirect_to_plain_http_is_not_followed() -> None:
+    server = DictServer(documents())
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=301, location="http://utility.example/dcap")
+    World(server).run(100)
+    assert all(url == "/dcap" for _, _, url in server.asked)
+
+
+def test_retry_after_silences_the_client_for_exactly_that_long() -> None:
+    server = DictServer(documents())
+    world = World(server).run(200)
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=503, retry_after_s=180)
+    world.run(260)
+    refused_s = server.asked[-1][0] / 1000
+    server.trouble = lambda method, path, at_ms: None
+    world.run(1000)
+    following = [at_ms / 1000 for at_ms, _, _ in server.asked if at_ms / 1000 > refused_s]
+    assert 180 <= following[0] - refused_s < 181
+
+
+def test_too_many_requests_without_retry_after_slows_the_client_down() -> None:
+    server = DictServer(documents())
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=429)
+    World(server).run(210)
+    assert 2 <= len(server.asked) <= 9
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(server.asked)]
+    assert gaps == sorted(gaps)
+
+
+def test_a_silent_server_is_asked_less_and_less_and_found_again() -> None:
+    server = DictServer(documents())
+    world = World(server).run(100)
+    server.trouble = lambda method, path, at_ms: NoAnswer(tag=0)
+    asked = len(server.asked)
+    world.run(100 + 720)
+    assert len(server.asked) - asked < 20
+    assert world.discovery.link is Link.LOST
+    server.trouble = lambda method, path, at_ms: None
+    world.run(100 + 720 + 70)
+    assert world.discovery.link is Link.READY
+
+
+def test_one_document_that_fails_does_not_hold_up_the_others() -> None:
+    server = DictServer(documents())
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=500) if path in ("/tm", "/ders") else None
+    world = World(server).run(1000)
+    assert mrids(world) == ["E0"]
+    assert 5 <= len(server.times("/tm")) < 15
+
+
+def test_an_answer_of_another_kind_is_counted_and_not_taken() -> None:
+    served = documents()
+    served["/dc"] = served["/tm"]
+    world = World(DictServer(served)).run(100)
+    assert mrids(world) == []
+    assert world.programs[-1][0].controls is None
+    assert world.discovery.counters.malformed > 0
+
+
+def test_an_answer_to_nothing_is_ignored() -> None:
+    world = World(DictServer(documents())).run(5)
+    world.give(Answer(tag=10**6, status=200, resource=documents()["/dcap"]))
+    world.give(NoAnswer(tag=10**6))
+    assert mrids(world) == ["E0"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(-100_000, 100_000))
+def test_the_clock_of_the_server_is_known_to_a_second_and_does_not_jump_about(ahead_ms: int) -> None:
+    world = World(DictServer(documents()), utc_ahead_ms=ahead_ms).run(2000)
+    offset_ms = world.offsets[-1] if world.offsets else 0
+    # Our clock is ahead by ahead_ms, so the server's clock less ours is -ahead_ms.
+    assert abs(offset_ms + ahead_ms) <= 1000 + LATENCY_MS
+    assert len(world.offsets) <= 3
+    assert ahead_ms != 0 or world.offsets == [], "two clocks that agree need no correction"
+
+
+def test_reports_are_put_at_start_and_on_change_and_the_status_at_the_post_rate() -> None:
+    world = World(DictServer(documents()))
+    status = r.DERStatus(reading_s=1)
+    report = Report(
+        capability=r.DERCapability(modes=3, max_w=1, type=1, doe_modes=15),
+        settings=r.DERSettings(set_grad_w_permyriad_s=0, max_w=1, updated_s=1),
+        status=status,
+    )
+    world.give(report)
+    world.run(30)
+    assert sorted(path for method, path, _ in world.server.bodies if method == "PUT") == ["/cap", "/set", "/sta"]
+    world.give(replace(report, status=replace(status, reading_s=31)))
+    assert len(world.server.times("/sta", "PUT")) == 1, "a new time alone is no change"
+    changed = replace(report, settings=replace(report.settings, set_grad_w_permyriad_s=27))
+    world.give(changed)
+    assert len(world.server.times("/set", "PUT")) == 2
+    for second in range(60, 200, 10):
+        world.run(second)
+        world.give(changed)
+    puts = world.server.times("/sta", "PUT")
+    assert len(puts) == 4
+    assert len(world.server.times("/set", "PUT")) == 2
+
+
+def test_mirrors_are_made_once_and_readings_posted_to_where_the_server_says() -> None:
+    served = documents()
+    world = World(DictServer(served)).run(10)
+    assert [path for _, path, _ in world.server.bodies] == ["/mup"]
+    served["/mup"] = page((replace(MIRROR, href="/m1", post_rate_s=120),), r.MirrorUsagePointList, poll_s=300)
+    assert world.discovery.post_rate_s(MIRROR.mrid) == 300
+    world.run(400)
+    assert world.discovery.post_rate_s(MIRROR.mrid) == 120
+    world.give(SendReadings(readings=((MIRROR.mrid, r.MirrorMeterReading(mrid="01")),)))
+    assert world.server.bodies[-1][1] == "/m1"
+    assert [path for _, path, _ in world.server.bodies].count("/mup") == 1
+
+
+def test_a_mirror_that_the_server_lost_is_made_again() -> None:
+    server = DictServer(documents())
+    world = World(server).run(10)
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=404) if path.startswith("/mup/") else None
+    world.give(SendReadings(readings=((MIRROR.mrid, r.MirrorMeterReading(mrid="01")),)))
+    world.run(20)
+    assert len(server.times("/mup", "POST")) == 2
+
+
+def response(status: int) -> SendResponse:
+    body = r.DERControlResponse(created_s=1, lfdi=LFDI, status=status, subject="E0")
+    return SendResponse(reply_to="/rsp", response=body)
+
+
+def test_responses_are_posted_in_order_and_kept_until_the_server_takes_them() -> None:
+    server = DictServer(documents())
+    world = World(server).run(10)
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=500) if path == "/rsp" else None
+    for status in (1, 2, 3):
+        world.give(response(status))
+    world.run(100)
+    assert world.taken == []
+    server.trouble = lambda method, path, at_ms: None
+    world.run(300)
+    assert [body.status for _, path, body in server.bodies if path == "/rsp"] == [1, 2, 3]
+    assert [item.status for item in world.taken] == [1, 2, 3]
+
+
+def test_a_response_that_the_server_refuses_is_given_up_and_does_not_block_the_next() -> None:
+    server = DictServer(documents())
+    world = World(server).run(10)
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=404) if path == "/rsp" else None
+    world.give(response(1))
+    world.give(response(2))
+    assert [item.status for item in world.taken] == [1, 2]
+    assert world.discovery.counters.responses_given_up == 2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_whatever_the_server_answers_the_client_neither_fails_nor_spins_and_recovers(data: st.DataObject) -> None:
+    server = DictServer(documents())
+    kinds = list(documents().values())
+
+    def any_answer(method: str, path: str, at_ms: int) -> Answer | NoAnswer | None:
+        if at_ms > 300_000 or not data.draw(st.booleans()):
+            return None
+        if data.draw(st.booleans()):
+            return NoAnswer(tag=0)
+        return Answer(
+            tag=0,
+            status=data.draw(st.sampled_from((200, 204, 301, 400, 404, 429, 500, 503))),
+            resource=data.draw(st.sampled_from([None, *kinds])),
+            location=data.draw(st.sampled_from((None, "", "/edev", "//x", "http://[", "ftp://a/b"))),
+            retry_after_s=data.draw(st.sampled_from((None, 0, 5))),
+        )
+
+    server.trouble = any_answer
+    world = World(server).run(300)
+    assert len(server.asked) < 1500
+    world.run(300 + 3000)
+    assert mrids(world) == ["E0"]

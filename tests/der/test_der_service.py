@@ -1,0 +1,292 @@
+"""The der role against the simulated utility and a recording EMS, on loopback, with events of a few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from der_examples import EmsServer, Watch, context, site, utility_config
+from pymodbus.client import AsyncModbusTcpClient
+
+from dgm.api.der.v1.der_pb2 import ConnectionState, ControlState
+from dgm.der import registers
+from dgm.der.client import check_files
+from dgm.der.discovery import Link
+from dgm.der.service import DerRole
+from dgm.der.service.servicer import controls_of
+from dgm.journal import Journal
+from dgm.sim.live import pki as test_pki
+from dgm.sim.live.pki import TestPki
+from dgm.sim.live.utility import Utility, UtilityServer
+
+MRID = "0600ABCD000000000000000100037244"
+IMPORT, LOAD = "utility:opModImpLimW", "utility:opModLoadLimW"
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> TestPki:
+    return test_pki.write_pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    opened = Journal(tmp_path / "der.journal")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+async def ems(tmp_path: Path, watch: Watch) -> AsyncIterator[EmsServer]:
+    server = EmsServer(tmp_path / "ems.sock", watch)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@asynccontextmanager
+async def utility_of(config: dict[str, Any], watch: Watch) -> AsyncIterator[tuple[Utility, str]]:
+    utility = Utility(config, log=watch.ring)
+    server = UtilityServer(utility)
+    url = await server.start()
+    try:
+        yield utility, url
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def running(role: DerRole) -> AsyncIterator[DerRole]:
+    task = asyncio.create_task(role.run())
+    try:
+        yield role
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def mirrored(utility: Utility) -> set[str]:
+    return {item["description"] for item in utility.records.readings}
+
+
+def codes(utility: Utility) -> list[int]:
+    return [record["status"] for record in utility.records.responses if record["mrid"] == MRID]
+
+
+def control(**changes: Any) -> dict[str, Any]:
+    return {
+        "mrid": MRID,
+        "start_offset_s": 3,
+        "duration_s": 2,
+        "modes": {"opModImpLimW": 90_000, "opModLoadLimW": 40_000},
+        **changes,
+    }
+
+
+async def test_an_event_is_answered_at_its_times_and_rules_the_ems_between_them(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    config = utility_config(pki, controls=[control(creation_offset_s=1)], default_grad=27)
+    async with utility_of(config, watch) as (utility, url):
+        world = context(tmp_path, site(url, pki.root_certificate.parent), ems.target, journal=journal)
+        async with running(DerRole(world)) as role:
+            await watch.until(lambda: codes(utility) == [1, 2, 3])
+            await watch.until(lambda: ems.ems.powers(IMPORT) == [300_000, 90_000, 300_000])
+            await watch.until(lambda: LOAD not in ems.ems.held)
+            await watch.until(lambda: {"site W", "DER W", "site V"} <= mirrored(utility))
+            assert role.core.discovery.link is Link.READY
+            states = {item.mrid: item.state for item in controls_of(role.core)}
+            assert states[MRID] == ControlState.CONTROL_STATE_COMPLETED
+            connection = await role.servicers()[0].servicer.GetConnection(None, None)
+            assert connection.state == ConnectionState.CONNECTION_STATE_READY
+            assert connection.lfdi == pki.device_lfdi
+    event = utility.controls[0]
+    at = {record["status"]: record for record in utility.records.responses}
+    assert at[1]["utc_ms"] < event.start_s * 1000
+    assert 0 <= at[2]["utc_ms"] - event.start_s * 1000 < 1500
+    assert 0 <= at[3]["utc_ms"] - (event.start_s + event.duration_s) * 1000 < 1500
+    assert at[2]["created_s"] == event.start_s
+    assert at[3]["created_s"] == event.start_s + event.duration_s
+    ruled = next(limit for limit in ems.ems.puts if limit.power_w == 90_000)
+    assert (ruled.circuit_id, ruled.failsafe_power_w) == ("grid", 300_000)
+    assert 10_000 < ruled.ttl_ms <= 12_000, "to the end of the event and the grace, then the default takes over"
+    load = next(limit for limit in ems.ems.puts if limit.id == LOAD)
+    assert not load.HasField("failsafe_power_w"), "no default: it ends by rule"
+    assert 1000 < load.ttl_ms <= 2000
+    assert utility.records.faults == []
+    assert set(utility.records.puts) == {"DERCapability", "DERSettings", "DERStatus", "ConnectionPoint"}
+    assert "<setGradW>27</setGradW>" in utility.records.puts["DERSettings"]
+    newest = {item["description"]: item["value"] for item in utility.records.readings}
+    assert newest["site W"] == 120_000
+    assert newest["DER W"] == 30_000, "the DER's reading is the inverse of the site's sign"
+    assert newest["site V"] == 2302
+
+
+async def test_a_lost_server_and_a_restart_change_nothing_but_the_time_of_the_answers(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    async with utility_of(utility_config(pki, controls=[control(start_offset_s=2)]), watch) as (utility, url):
+        world = context(tmp_path, site(url, pki.root_certificate.parent), ems.target, journal=journal)
+        async with running(DerRole(world)):
+            await watch.until(lambda: codes(utility) == [1])
+            utility.fault_status = 500
+            await watch.until(lambda: ems.ems.powers(IMPORT) == [300_000, 90_000])
+        ems.ems.puts.clear()
+        async with running(DerRole(context(tmp_path, world.config, ems.target, journal=journal))) as role:
+            await watch.until(lambda: ems.ems.powers(IMPORT) == [90_000, 300_000])
+            assert role.core.scheduler.events()[0].sent == (1, 2, 3)
+            assert codes(utility) == [1]
+            utility.fault_status = None
+            await watch.until(lambda: codes(utility) == [1, 2, 3])
+    event = utility.controls[0]
+    assert [record["created_s"] for record in utility.records.responses][1:] == [
+        event.start_s,
+        event.start_s + event.duration_s,
+    ]
+
+
+async def test_an_ems_that_comes_back_is_told_every_limit_again(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    async with utility_of(utility_config(pki), watch) as (_, url):
+        world = context(tmp_path, site(url, pki.root_certificate.parent), ems.target, journal=journal)
+        async with running(DerRole(world)):
+            await watch.until(lambda: IMPORT in ems.ems.held)
+            await ems.stop()
+            ems.ems.held.clear()
+            await ems.start()
+            await watch.until(lambda: IMPORT in ems.ems.held)
+
+
+async def test_a_server_of_another_root_is_told_nothing(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    other = test_pki.write_pki(tmp_path / "other")
+    config = {**utility_config(other), "ca": str(pki.root_certificate)}
+    async with utility_of(config, watch) as (utility, url):
+        world = context(tmp_path, site(url, pki.root_certificate.parent), ems.target, journal=journal)
+        role = DerRole(world)
+        async with running(role):
+            await failures(role, 2)
+            assert utility.records.requests.total() == 0
+            assert ems.ems.puts == []
+
+
+async def test_a_server_named_otherwise_is_told_nothing(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    named = test_pki.write_pki(tmp_path / "named", hosts=("utility.example",))
+    async with utility_of(utility_config(named), watch) as (utility, url):
+        world = context(tmp_path, site(url, named.root_certificate.parent), ems.target, journal=journal)
+        role = DerRole(world)
+        async with running(role):
+            await failures(role, 1)
+            assert utility.records.requests.total() == 0
+
+
+async def test_a_peer_that_does_not_speak_tls_does_no_harm(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer
+) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(os.urandom(4096))
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/dcap"
+        world = context(tmp_path, site(url, pki.root_certificate.parent), ems.target, journal=journal)
+        role = DerRole(world)
+        async with running(role):
+            await failures(role, 2)
+            assert role.core.discovery.link is not Link.READY
+
+
+async def test_a_server_that_answers_garbage_is_counted_and_the_client_recovers(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    config = utility_config(pki, faults=[{"from_s": -1, "to_s": 60, "garbage": True}])
+    async with utility_of(config, watch) as (utility, url):
+        world = context(tmp_path, site(url, pki.root_certificate.parent), ems.target, journal=journal)
+        async with running(DerRole(world)) as role:
+            await watch.until(lambda: utility.records.requests["GET dcap 200"] >= 1)
+            await failures(role, 1)
+            utility.config["faults"].clear()
+            await watch.until(lambda: IMPORT in ems.ems.held)
+            assert role.core.discovery.counters.malformed >= 1
+
+
+async def test_the_facade_shows_the_limits_in_force_to_a_third_party(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    async with utility_of(utility_config(pki), watch) as (_, url):
+        config = site(url, pki.root_certificate.parent)
+        config.der.facade.host, config.der.facade.port = "127.0.0.1", port
+        async with running(DerRole(context(tmp_path, config, ems.target, journal=journal))) as role:
+            await watch.until(lambda: IMPORT in ems.ems.held)
+            role._show()
+            client = AsyncModbusTcpClient("127.0.0.1", port=port)
+            assert await client.connect()
+            answer = await client.read_holding_registers(registers.BASE, count=registers.COUNT, device_id=1)
+            client.close()
+    assert bytes.fromhex("".join(f"{word:04x}" for word in answer.registers[:2])) == b"DGMD"
+    assert (answer.registers[16] << 16) + answer.registers[17] == 300_000
+    assert answer.registers[22] == registers.ORIGIN_DEFAULT
+    assert answer.registers[24:26] == [0xFFFF, 0xFFFF], "no export limit is stated"
+
+
+async def failures(role: DerRole, count: int) -> None:
+    """Wait until the role has failed this often; every step rings the bell of its streams."""
+    with role._bells.bell() as bell:
+        async with asyncio.timeout(10):
+            while role.core.discovery.counters.failures < count:
+                bell.clear()
+                await bell.wait()
+
+
+def test_files_that_fit_have_no_problems(pki: TestPki, tmp_path: Path) -> None:
+    assert check_files(site(pki=pki.root_certificate.parent), tmp_path) == []
+
+
+def test_every_problem_of_the_files_is_listed_at_once(pki: TestPki, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    root = test_pki.make_root("expired")
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    device, _ = test_pki.make_device(root, serial="old", not_after=yesterday)
+    (files / "device.pem").write_bytes(device.public_bytes(Encoding.PEM))
+    (files / "device.key").write_bytes(pki.device_key.read_bytes())
+    found = check_files(site(pki=files, pin="123456"), tmp_path)
+    assert [problem.path for problem in found] == ["der.pin", "der.ca", "der.certificate", "der.private_key"]
+    assert "expired" in found[2].found
+    assert "not the key" in found[3].found
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"\xff\x00"]
+)
+def test_an_unreadable_certificate_is_one_problem(pki: TestPki, tmp_path: Path, content: bytes) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    for name in ("device.key", "root.pem"):
+        (files / name).write_bytes((pki.root_certificate.parent / name).read_bytes())
+    (files / "device.pem").write_bytes(content)
+    assert [problem.path for problem in check_files(site(pki=files), tmp_path)] == ["der.certificate"]
