@@ -1,0 +1,281 @@
+"""The parts of the virtual world around the product's cores: the EMS node, one gateway line per station, the utility.
+
+    Station ──south link──> Session ──north link──> Csms         EmsNode: Cycle + Arbiter (Rust), as in the ems process
+              (delay, cut)           (delay, cut)                UtilityNode: Scheduler, as in the der process
+
+Each node takes `now` and returns what it gives; `world.py` owns the queue of things to come.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dgm import _core
+from dgm.api.config.v1.config_pb2 import DgmConfig
+from dgm.api.core.v1.core_pb2 import Decision
+from dgm.api.ems.v1.ems_pb2 import PutLimitRequest, ReportOutcomesRequest, Setpoint
+from dgm.api.site.v1.site_pb2 import Quality, ReportSamplesRequest
+from dgm.der.envelope import bounds, limit_of
+from dgm.der.resource import AssignedProgram
+from dgm.der.scheduler import ProgramsKnown, Scheduler
+from dgm.ems.columns import columns, reading
+from dgm.ems.cycle import (
+    CoreDecided,
+    Cycle,
+    Effect,
+    Event,
+    PublishSetpoints,
+    Reply,
+    SendLimits,
+    SendLink,
+    SendOutcomes,
+    SendSamples,
+    SendTargets,
+    SubscriberHeard,
+)
+from dgm.ems.limits import Forget, Keep
+from dgm.ems.setpoints import SetpointSubscriber
+from dgm.machine import Now, Tick
+from dgm.ocpp.events import Outcome, Sampled
+from dgm.ocpp.messages import outcome_message, sample_message
+from dgm.sim.plant import Plant
+from dgm.site.refusal import Refusal
+
+WATTS_PER_PERMILLE = 1000
+REVERT_S = 30
+IMAGE_WIDTH = len(_core.IMAGE_COLUMNS)
+GRANT_WIDTH = len(_core.GRANT_COLUMNS)
+
+
+class EmsNode:
+    """Cycle and Arbiter of one life of the ems role. `journal` outlives it, as the file does."""
+
+    def __init__(self, config: DgmConfig, journal: dict[str, bytes], *, epoch: int, now: Now) -> None:
+        self.cycle = Cycle(config, epoch=epoch)
+        self.arbiter = _core.Arbiter(config.SerializeToString())
+        self.decision: Decision | None = None
+        self.grants: list[tuple[int, ...]] = []
+        self.refused: list[Refusal] = []
+        self._journal = journal
+        self._subscriber = SetpointSubscriber()
+        self._run(self.cycle.restore(journal, now), now)
+
+    def handle(self, event: Event, now: Now) -> list[Setpoint]:
+        """Hand an event to the cycle; returns the setpoints that go to the gateway."""
+        publish = self._run(self.cycle.handle(event, now), now)
+        return self._published(now) if publish else []
+
+    def tick(self, image: array[int], now: Now) -> list[Setpoint]:
+        """One field tick: decide on this image; on a cycle tell the EMS what was decided."""
+        self.arbiter.put_image(image, now.mono_ms)
+        is_cycle = self.arbiter.decide(now.mono_ms)
+        words = array("q", self.arbiter.grants())
+        self.grants = [tuple(words[at : at + GRANT_WIDTH]) for at in range(0, len(words), GRANT_WIDTH)]
+        if not is_cycle:
+            return []
+        raw = self.arbiter.decision()
+        self.decision = Decision.FromString(raw)
+        rows = [image[at : at + IMAGE_WIDTH] for at in range(0, len(image), IMAGE_WIDTH)]
+        seen = [(index, reading(row, now)) for index, row in enumerate(rows)]
+        readings = [(index, one) for index, one in seen if one.quality != Quality.QUALITY_NEVER]
+        self._run(self.cycle.handle(SubscriberHeard(), now), now)
+        self._run(self.cycle.handle(CoreDecided(decision=raw, readings=readings), now), now)
+        wake_ms = self.cycle.wake_time()
+        if wake_ms is not None and wake_ms <= now.mono_ms:
+            self._run(self.cycle.handle(Tick(), now), now)
+        return self._published(now)
+
+    def _published(self, now: Now) -> list[Setpoint]:
+        message = self._subscriber.next_message(self.cycle.setpoints, now)
+        return [] if message is None else list(message.setpoints)
+
+    def _run(self, effects: Iterable[Effect], now: Now) -> bool:
+        publish = False
+        for effect in effects:
+            match effect:
+                case SendLimits(limits=limits):
+                    self.arbiter.put_limits(limits, now.mono_ms)
+                case SendTargets(rows=rows, ttl_ms=ttl_ms):
+                    self.arbiter.put_targets(columns(rows), ttl_ms, now.mono_ms)
+                case SendSamples(rows=rows):
+                    self.arbiter.put_samples(columns(rows), now.mono_ms)
+                case SendOutcomes(rows=rows):
+                    self.arbiter.put_outcomes(columns(rows), now.mono_ms)
+                case SendLink(up=up):
+                    self.arbiter.put_link(up, now.mono_ms)
+                case Keep(id=key, record=value):
+                    self._journal[key] = value
+                case Forget(id=key):
+                    self._journal.pop(key, None)
+                case PublishSetpoints():
+                    publish = True
+                case Reply(message=Refusal() as refusal):
+                    self.refused.append(refusal)
+                case _:
+                    pass
+        return publish
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Reports of the gateway on their way to the EMS: newest sample per EVSE, every outcome."""
+
+    source: str
+    samples: dict[str, Sampled] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    sequence: int = 0
+
+    def put(self, report: Sampled | Outcome) -> None:
+        """Take a report of a session."""
+        if isinstance(report, Sampled):
+            self.samples[report.asset_id] = report
+        else:
+            self.outcomes.append(report)
+
+    def requests(self, now: Now) -> list[ReportOutcomesRequest | ReportSamplesRequest]:
+        """What is to be sent now; empties the box. Outcomes first, as the role does."""
+        found: list[ReportOutcomesRequest | ReportSamplesRequest] = []
+        if self.outcomes:
+            self.sequence += 1
+            messages = [outcome_message(outcome, now) for outcome in self.outcomes]
+            found.append(ReportOutcomesRequest(source=self.source, sequence=self.sequence, outcomes=messages))
+        if self.samples:
+            self.sequence += 1
+            samples = [sample_message(sample, now) for sample in self.samples.values()]
+            found.append(ReportSamplesRequest(source=self.source, sequence=self.sequence, samples=samples))
+        self.samples, self.outcomes = {}, []
+        return found
+
+
+class UtilityNode:
+    """The event engine of the der role and what the utility was told. Responses by mRID, in order."""
+
+    def __init__(self, circuit_id: str) -> None:
+        self.responses: dict[str, list[int]] = {}
+        self.limits: dict[str, int] = {}
+        self._scheduler = Scheduler(lambda most: most // 2)
+        self._circuit_id = circuit_id
+
+    def programs(self, programs: tuple[AssignedProgram, ...], now: Now) -> list[PutLimitRequest]:
+        """The utility's lists were fetched."""
+        return self._taken(self._scheduler.handle(ProgramsKnown(programs=programs), now), now)
+
+    def tick(self, now: Now) -> list[PutLimitRequest]:
+        """Time went by."""
+        return self._taken(self._scheduler.handle(Tick(), now), now)
+
+    def standing(self, now: Now) -> list[PutLimitRequest]:
+        """Every bound in force, for an ems role that has just come back."""
+        found = bounds(self._scheduler, now.utc_ms)
+        return [PutLimitRequest(limit=limit_of(bound, self._circuit_id, now.utc_ms)) for bound in found.values()]
+
+    def _taken(self, responses: Iterable[object], now: Now) -> list[PutLimitRequest]:
+        for response in responses:
+            self.responses.setdefault(response.mrid, []).append(response.status)  # type: ignore[attr-defined]
+        found = bounds(self._scheduler, now.utc_ms)
+        changed = {mode: bound for mode, bound in found.items() if self.limits.get(mode) != bound.power_w}
+        self.limits = {mode: bound.power_w for mode, bound in found.items()}
+        return [PutLimitRequest(limit=limit_of(bound, self._circuit_id, now.utc_ms)) for bound in changed.values()]
+
+
+class Csms:
+    """A central system of one station: answers at once, now and then commands. `received` feeds the relay's check."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._transactions = 0
+
+    def answer(self, raw: bytes, now: Now) -> bytes | None:
+        """The CALLRESULT to a CALL; None for answers."""
+        frame = json.loads(raw)
+        if frame[0] != 2:
+            return None
+        payload: dict[str, object] = {}
+        match frame[2]:
+            case "BootNotification":
+                payload = {"status": "Accepted", "currentTime": _iso(now), "interval": 300}
+            case "Heartbeat":
+                payload = {"currentTime": _iso(now)}
+            case "Authorize":
+                payload = {"idTagInfo": {"status": "Accepted"}}
+            case "StartTransaction":
+                self._transactions += 1
+                payload = {"transactionId": self._transactions, "idTagInfo": {"status": "Accepted"}}
+            case "DataTransfer":
+                payload = {"status": "Accepted"}
+            case _:
+                pass
+        return json.dumps([3, frame[1], payload]).encode()
+
+    def command(self, action: str, payload: dict[str, object]) -> bytes:
+        """A CALL of the CPO's own."""
+        self._calls += 1
+        return json.dumps([2, f"csms-{self._calls}", action, payload]).encode()
+
+
+def _iso(now: Now) -> str:
+    from dgm.sim.stamps import format_time
+
+    return format_time(now.utc_ms)
+
+
+@dataclass(slots=True)
+class Link:
+    """One direction of one socket: in order, delayed, possibly cut. `epoch` makes late frames of an old socket void."""
+
+    delay_ms: int
+    ready_ms: int = 0
+    epoch: int = 0
+    in_flight: deque[bytes] = field(default_factory=deque)
+
+    def due(self, now: Now, delay_ms: int) -> int:
+        """When a frame sent now arrives: never before the one sent earlier."""
+        self.ready_ms = max(self.ready_ms, now.mono_ms + delay_ms)
+        return self.ready_ms
+
+
+def image_of(plant: Plant, assets: list[str], *, meter_good: bool) -> array[int]:
+    """The core's image of the plant: one row per asset in column order; EVSE rows and a silent meter are absent."""
+    seen = plant.reading()
+    absent = _core.ABSENT64
+    words = array("q")
+    never = int(Quality.QUALITY_NEVER)
+    good = int(Quality.QUALITY_GOOD)
+    for name in assets:
+        if name == "meter" and meter_good:
+            amps = [abs(round(amp * 1000)) for amp in seen.phase_a]
+            volts = [round(volt * 1000) for volt in seen.phase_v]
+            words.extend([good, 0, round(seen.net_w), absent, *amps, *volts, 50_000, absent, absent, absent])
+        elif name == "battery":
+            words.extend([good, 0, round(seen.battery_w), *[absent] * 9, seen.soc_permille, absent])
+        elif name.startswith("pv-"):
+            power_w = -round(seen.pv_w[int(name[3:]) - 1])
+            words.extend([good, 0, power_w, *[absent] * 11])
+        else:
+            words.extend([never, *[absent] * 13])
+    return words
+
+
+def apply_grants(plant: Plant, grants: list[tuple[int, ...]], assets: list[str]) -> None:
+    """Write battery and PV setpoints into the plant's controls, with their revert settings, as the field core does."""
+    for name, grant in zip(assets, grants, strict=True):
+        value_w = grant[0]
+        if value_w == _core.ABSENT64:
+            continue
+        if name == "battery":
+            control = plant.battery.setpoint
+            control.value, control.revert_value = -value_w, 0
+        elif name.startswith("pv-"):
+            inverter = plant.inverters[int(name[3:]) - 1]
+            control = inverter.limit
+            control.value = -value_w * WATTS_PER_PERMILLE // inverter.rated_w
+            control.revert_value = WATTS_PER_PERMILLE
+        else:
+            continue
+        control.enabled = control.revert_enabled = True
+        control.revert_s = REVERT_S
+        control.rewrite()
