@@ -1,0 +1,63 @@
+"""The two server processes of the fleet benchmark: a CSMS that answers at once, and the cheapest relay there can be.
+
+    stations ──> csms                             "direct"
+    stations ──> relay ──> csms                   "plain relay": one hop that looks at nothing, on the same library
+
+The relay is the floor for a gateway in Python on this library: what DGM costs beyond it is what DGM does with a frame.
+Each prints `READY PORT` and serves until its input ends. Loopback only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from websockets.asyncio.client import connect
+from websockets.asyncio.connection import Connection
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+HOST = "127.0.0.1"
+PROTOCOLS = [Subprotocol("ocpp1.6")]
+BOOT_ANSWER = {"status": "Accepted", "currentTime": "2026-11-01T00:00:00Z", "interval": 300}
+
+
+async def answer_all(socket: ServerConnection) -> None:
+    """Answer every CALL with an empty result, a boot with Accepted."""
+    async for text in socket:
+        frame = json.loads(text)
+        if frame[0] == 2:
+            payload: dict[str, Any] = BOOT_ANSWER if frame[2] == "BootNotification" else {}
+            await socket.send(json.dumps([3, frame[1], payload]))
+
+
+async def copy(origin: Connection, to: Connection) -> None:
+    """Pass every message on until the origin closes; text stays text, nothing is decoded."""
+    try:
+        while True:
+            await to.send(await origin.recv(decode=False), text=True)
+    except ConnectionClosed:
+        await to.close()
+
+
+async def run(role: str, csms_port: int) -> None:
+    """Serve as "csms" or "relay" until standard input ends."""
+
+    async def relay(south: ServerConnection) -> None:
+        assert south.request is not None
+        url = f"ws://{HOST}:{csms_port}{south.request.path}"
+        async with connect(url, subprotocols=PROTOCOLS, compression=None) as north:
+            await asyncio.gather(copy(south, north), copy(north, south))
+
+    handler = answer_all if role == "csms" else relay
+    async with serve(handler, HOST, 0, subprotocols=PROTOCOLS, compression=None, open_timeout=30) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        print(f"READY {port}", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(run(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,105 @@
+"""What one reading costs in a station's session, sockets apart, against reading and writing its JSON once.
+
+"passed on": the first half, after which the frame is on its way. "whole": both halves: passed on, then decoded, taken
+into the station's memory and reported to the ems role. Comparator: `json.loads` and `json.dumps` of the same frame, the
+least that a relay pays that takes frames apart and puts them together again. Each frame is a new reading, answered
+before the next one outside the measured time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from dgm.machine import Now
+from dgm.ocpp.events import Effect, Event, FrameIn, Later, Leg, LegUp, Sampled, Send
+from dgm.ocpp.session import Session
+from dgm.ocpp.store import StationSettings
+from frames import UTC_MS, answer, meter_values
+
+GROUP = "one MeterValues in a session"
+ROUNDS = 2_000
+SETTINGS = StationSettings(
+    station_id="CP-1",
+    cpo_id="cpo",
+    csms_url="ws://127.0.0.1:9",
+    asset_id="evse-1",
+    connector_id=1,
+    phases=(0, 1, 2),
+    current_max_ma=16_000,
+    fallback_ma=6_000,
+    nominal_voltage_mv=230_000,
+    profile_lease_ms=120_000,
+    max_stack_level=8,
+    trigger_interval_ms=10_000,
+    call_timeout_ms=10_000,
+)
+
+
+class Driver:
+    """A connected session and one reading after the other for it, 10 ms apart."""
+
+    def __init__(self) -> None:
+        ids = itertools.count(1)
+        self.session = Session(SETTINGS, lambda: f"own-{next(ids)}")
+        self.numbers = itertools.count(1)
+        self.now = Now(mono_ms=1_000, utc_ms=UTC_MS)
+        self.put(LegUp(leg=Leg.NORTH))
+        self.put(LegUp(leg=Leg.SOUTH, subprotocol="ocpp1.6"))
+        self.unfinished: list[tuple[int, list[Effect]]] = []
+
+    def put(self, event: Event) -> list[Effect]:
+        """Both halves of an event; all effects."""
+        effects = self.session.handle(event, self.now)
+        for effect in effects:
+            if isinstance(effect, Later):
+                effects = effects + self.session.handle(effect.event, self.now)
+        return effects
+
+    def reading(self) -> tuple[tuple[FrameIn], dict[str, Any]]:
+        """Finish the reading before (its second half, its answer) and give the next."""
+        for number, effects in self.unfinished:
+            for effect in effects:
+                if isinstance(effect, Later):
+                    self.session.handle(effect.event, self.now)
+            self.put(FrameIn(leg=Leg.NORTH, raw=answer(number)))
+        number = next(self.numbers)
+        self.now = Now(mono_ms=1_000 + number * 10, utc_ms=UTC_MS + number * 10)
+        self.unfinished = [(number, [])]
+        return (FrameIn(leg=Leg.SOUTH, raw=meter_values(number)),), {}
+
+    def pass_on(self, event: FrameIn) -> list[Effect]:
+        """The first half alone."""
+        effects = self.session.handle(event, self.now)
+        self.unfinished[0][1].extend(effects)
+        return effects
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    driver = Driver()
+    yield driver
+    assert driver.session.memory.counters.north == ROUNDS, "every reading went north"
+
+
+@pytest.mark.benchmark(group=GROUP)
+def test_passed_on(benchmark: BenchmarkFixture, driver: Driver) -> None:
+    effects = benchmark.pedantic(driver.pass_on, setup=driver.reading, rounds=ROUNDS)
+    assert [type(effect) for effect in effects] == [Send, Later]
+
+
+@pytest.mark.benchmark(group=GROUP)
+def test_whole(benchmark: BenchmarkFixture, driver: Driver) -> None:
+    effects = benchmark.pedantic(driver.put, setup=driver.reading, rounds=ROUNDS)
+    assert any(isinstance(effect, Sampled) and effect.power_w == 11_040 for effect in effects)
+
+
+@pytest.mark.benchmark(group=GROUP)
+def test_json_there_and_back(benchmark: BenchmarkFixture) -> None:
+    raw = meter_values(1)
+    benchmark.pedantic(lambda: json.dumps(json.loads(raw)).encode(), rounds=ROUNDS)
