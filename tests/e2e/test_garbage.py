@@ -166,11 +166,12 @@ def magic_of(client: ModbusTcpClient) -> int:
     return int(high) << 16 | int(low)
 
 
-def test_garbage_on_the_facade_of_the_der_role_is_counted(live: Live) -> None:
-    port = int(live.world.document["der"]["facade"]["port"])
-    with counted(live.client, "der", "dgm_facade_modbus_bad_frames_total"):
+@pytest.mark.parametrize("role", ["der", "ocpp"])
+def test_garbage_on_a_facade_is_counted(live: Live, role: str) -> None:
+    port = int(live.world.document[role]["facade"]["port"])
+    with counted(live.client, role, "dgm_facade_modbus_bad_frames_total"):
         said_to((HOST, port), noise(300))
-    with counted(live.client, "der", "dgm_facade_modbus_exceptions_total"):
+    with counted(live.client, role, "dgm_facade_modbus_exceptions_total"):
         modbus_answer(port, modbus(READ_MAGIC, unit=77))
 
 

@@ -52,6 +52,10 @@ class EvseFacade:
         self._written = asyncio.Event()
         self._log = logger("ocpp")
 
+    def counters(self) -> dict[str, int]:
+        """The server's counters by name."""
+        return self._server.counters()
+
     @property
     def port(self) -> int:
         """Where it listens."""

@@ -25,7 +25,7 @@ from dgm.ocpp.messages import outcome_message, sample_message
 
 BATCH_S = 0.2
 RPC_TIMEOUT_S = 2.0
-RETRY_MIN_S, RETRY_MAX_S = 0.2, 5.0
+RETRY_MIN_S, RETRY_MAX_S = 0.2, 1.0
 
 MAX_OUTCOMES = 20_000
 """Waiting for one report; beyond it we resynchronise instead."""

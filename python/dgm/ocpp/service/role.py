@@ -20,6 +20,7 @@ from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
 from dgm.log import logger
 from dgm.machine import Now
+from dgm.metrics import CountersCollector
 from dgm.ocpp.events import Outcome, Sampled, SetpointIn
 from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
 from dgm.ocpp.service.facade import EvseFacade
@@ -28,7 +29,7 @@ from dgm.ocpp.session import Session
 from dgm.ocpp.store import settings_of
 from dgm.role import RoleContext, Servicer
 
-RETRY_MIN_S, RETRY_MAX_S = 0.2, 5.0
+RETRY_MIN_S, RETRY_MAX_S = 0.2, 1.0
 WATCH_MIN_MS, WATCH_DEFAULT_MS = 100, 1000
 
 
@@ -44,6 +45,7 @@ class OcppRole:
         self._config = context.config.ocpp
         self._subscriber = f"ocpp:{context.epoch}"
         self._channel = context.channel("ems")
+        self._registry = context.registry
         found = (Session(settings_of(context.config, station), _new_id) for station in context.config.stations)
         self._sessions = {session.settings.station_id: session for session in found}
         self._reports = Reports(self._channel, source=self._subscriber, standing=self._standing)
@@ -70,6 +72,7 @@ class OcppRole:
                 group.create_task(self._follow_setpoints())
                 if self._config.HasField("facade"):
                     facade = EvseFacade(self._config.facade, list(self._sessions.values()), self._channel)
+                    self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
                     group.create_task(facade.run())
                 self.ready.set()
         finally:
