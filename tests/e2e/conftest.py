@@ -17,6 +17,20 @@ from e2e_product import ROLES, Product
 from e2e_waiting import eventually
 from e2e_world import World
 
+from dgm.api.ocpp.v1.ocpp_pb2 import LinkState
+from dgm.api.site.v1.site_pb2 import PlugState
+
+
+def charges(live: Live) -> bool:
+    """Whether every station of the fleet is connected on both sides and its car draws power."""
+    stations = live.client.stations()
+    if not all(name in stations and stations[name].evses for name in live.world.station_ids):
+        return False
+    found = [stations[name] for name in live.world.station_ids]
+    up = all(station.south == station.north == LinkState.LINK_STATE_UP for station in found)
+    evses = [station.evses[0] for station in found]
+    return up and all(evse.plug_state == PlugState.PLUG_STATE_CHARGING and evse.power_w > 0 for evse in evses)
+
 
 @pytest.fixture(scope="session", params=["run", "serve"])
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
@@ -34,7 +48,9 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             for role in ROLES:
                 eventually(f"{role} is ready", partial(client.is_serving, role))
             world.start_fleet()
-            yield Live(world=world, product=product, client=client)
+            found = Live(world=world, product=product, client=client)
+            eventually("every car charges", partial(charges, found))
+            yield found
             client.close()
         finally:
             product.stop()
