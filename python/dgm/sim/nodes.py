@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -43,6 +42,7 @@ from dgm.machine import Now, Tick
 from dgm.ocpp.events import Outcome, Sampled
 from dgm.ocpp.messages import outcome_message, sample_message
 from dgm.sim.plant import Plant
+from dgm.sim.stamps import format_time
 from dgm.site.refusal import Refusal
 
 WATTS_PER_PERMILLE = 1000
@@ -183,7 +183,7 @@ class UtilityNode:
 
 
 class Csms:
-    """A central system of one station: answers at once, now and then commands. `received` feeds the relay's check."""
+    """A central system of one station: answers at once, now and then commands."""
 
     def __init__(self) -> None:
         self._calls = 0
@@ -218,19 +218,15 @@ class Csms:
 
 
 def _iso(now: Now) -> str:
-    from dgm.sim.stamps import format_time
-
     return format_time(now.utc_ms)
 
 
 @dataclass(slots=True)
 class Link:
-    """One direction of one socket: in order, delayed, possibly cut. `epoch` makes late frames of an old socket void."""
+    """One direction of one socket: delayed, in order."""
 
     delay_ms: int
     ready_ms: int = 0
-    epoch: int = 0
-    in_flight: deque[bytes] = field(default_factory=deque)
 
     def due(self, now: Now, delay_ms: int) -> int:
         """When a frame sent now arrives: never before the one sent earlier."""

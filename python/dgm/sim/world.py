@@ -20,7 +20,6 @@ from uuid import UUID
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1.ems_pb2 import Setpoint
-from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.der.resource import AssignedProgram, ControlBase, ControlMode, DERControl, EventState, EventStatus, Interval
 from dgm.machine import Now, Tick
 from dgm.ocpp import events as ocpp
@@ -449,8 +448,3 @@ class World:
         for request in self.utility.programs(programs, self.now):
             if self.ems is not None:
                 self._deliver(self.ems.handle(request, self.now))
-
-    def plugged(self) -> int:
-        """Cars that are plugged in now."""
-        states = (PlugState.PLUG_STATE_AVAILABLE, PlugState.PLUG_STATE_UNSPECIFIED)
-        return sum(1 for line in self.lines if line.session.memory.plug_state not in states)

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from dgm.clock import now
 from dgm.errors import TransportError
 from dgm.sim.live import pki
 from dgm.sim.site_document import HOST, PIN, Endpoints, UtilityEndpoint, site_document
@@ -59,7 +60,7 @@ class LiveSite:
         self.directory.mkdir(parents=True, exist_ok=True)
         out = str(self.directory)
         keys = pki.write_pki(self.directory / "pki")
-        self.start_utc_ms = _utc_ms() + round(self._lead_s * 1000)
+        self.start_utc_ms = now().utc_ms + round(self._lead_s * 1000)
         await self._start("plant", self.timeline.plant_config(out_dir=out, max_seconds=self._max_seconds))
         for cpo_id in CPO_IDS:
             config = self.timeline.csms_config(cpo_id, out_dir=out, max_seconds=self._max_seconds)
@@ -180,9 +181,3 @@ def free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind((HOST, 0))
         return [int(probe.getsockname()[1]) for probe in probes]
-
-
-def _utc_ms() -> int:
-    from dgm.clock import now
-
-    return now().utc_ms
