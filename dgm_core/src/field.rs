@@ -20,7 +20,7 @@ use crate::modbus::plan::Slots;
 use crate::modbus::session::Jitter;
 use crate::modbus::standing::{Hold, Standing};
 use crate::site::{AssetKind, AssetSpec, PhaseMap, Reading, Revert, Site};
-use crate::units::{AssetIndex, Millis};
+use crate::units::{AssetIndex, Micros, Millis};
 
 /// Where a line is reached: one connection per endpoint, whatever the number of units behind it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,14 +78,14 @@ pub struct Field {
     controllable: Vec<AssetIndex>,
     slots: Slots,
     /// Readings are asked at the slots and used half a tick later, when the answers are in.
-    lag: Millis,
+    lag: Micros,
     /// Counted since start.
     pub counters: FieldCounters,
 }
 
 impl Field {
     /// Nothing connected, nothing known, nothing controlled. `seed` spreads the reconnects of the lines.
-    pub fn new(site: &Arc<Site>, epoch: i64, seed: u64, now: Millis) -> Self {
+    pub fn new(site: &Arc<Site>, epoch: i64, seed: u64, now: Micros) -> Self {
         let mut by_endpoint: BTreeMap<Endpoint, (Vec<DeviceConfig>, Vec<AssetIndex>)> = BTreeMap::new();
         for (position, asset) in site.assets().iter().enumerate() {
             if let Some((endpoint, config)) = device(&asset.spec) {
@@ -100,7 +100,7 @@ impl Field {
             assets.push(behind);
         }
         let tick = site.timing().tick;
-        let lag = Millis::new(tick.get() / 2);
+        let lag = Micros::new(Micros::from(tick).get() / 2);
         let mut field = Self {
             commanded: commanded(site, &assets),
             controllable: (0..site.assets().len())
@@ -110,12 +110,12 @@ impl Field {
             arbiter: Arbiter::new(Arc::clone(site), epoch),
             lines,
             assets,
-            slots: Slots::new(tick, now - lag),
+            slots: Slots::new(Micros::from(tick), now - lag),
             lag,
             counters: FieldCounters::default(),
         };
         for asset in field.controllable.clone() {
-            field.put_control(asset, false, now);
+            field.put_control(asset, false, now.to_millis());
         }
         field
     }
@@ -136,7 +136,7 @@ impl Field {
     }
 
     /// When the next tick is due.
-    pub fn next_tick(&self) -> Millis {
+    pub fn next_tick(&self) -> Micros {
         self.slots.due() + self.lag
     }
 
@@ -156,12 +156,12 @@ impl Field {
     }
 
     /// One tick. True: the EVSE grants were recomputed in it. Ticks that passed are not made up for.
-    pub fn tick(&mut self, now: Millis) -> bool {
+    pub fn tick(&mut self, now: Micros) -> bool {
         self.counters.tick_overruns += self.slots.advance(now - self.lag);
         self.counters.ticks += 1;
         self.take_readings();
         self.take_control(now);
-        let recomputed = self.arbiter.decide(now);
+        let recomputed = self.arbiter.decide(now.to_millis());
         self.command(now);
         recomputed
     }
@@ -183,17 +183,17 @@ impl Field {
     }
 
     /// Silence is found by the age of the readings: an answer that is lost is borne for as long.
-    fn take_control(&mut self, now: Millis) {
+    fn take_control(&mut self, now: Micros) {
         let patience = self.arbiter.site().timing().meter_max_age;
         let lines = &self.lines;
         let answer = |(asset, served): &mut (AssetIndex, Served)| {
             let standing = lines.get(served.line).map_or(Standing::Silent, |(_, line)| line.standing(served.device));
-            (*asset, served.hold.update(standing, patience, now))
+            (*asset, served.hold.update(standing, Micros::from(patience), now))
         };
         let answers: Vec<_> = self.commanded.iter_mut().map(answer).collect();
         for (asset, is_controlled) in answers {
             self.counters.control_lost += u64::from(self.arbiter.is_controlled(asset) && !is_controlled);
-            self.put_control(asset, is_controlled, now);
+            self.put_control(asset, is_controlled, now.to_millis());
         }
         let uncontrolled = self.controllable.iter().filter(|asset| !self.arbiter.is_controlled(**asset));
         self.counters.devices_uncontrolled = uncontrolled.map(|_| 1).sum();
@@ -204,7 +204,7 @@ impl Field {
         self.counters.inputs_refused += u64::from(done.is_err());
     }
 
-    fn command(&mut self, now: Millis) {
+    fn command(&mut self, now: Micros) {
         for (asset, served) in &self.commanded {
             let want = match self.arbiter.grants().get(asset.0).map(|grant| grant.value) {
                 Some(GrantValue::Power(power)) => Some(power),
@@ -232,7 +232,7 @@ fn is_controllable(site: &Site, index: AssetIndex) -> bool {
 
 fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
     let modbus = asset.modbus.as_ref()?;
-    let fallback = |revert: Revert| Fallback { output: revert.power, after: revert.after };
+    let fallback = |revert: Revert| Fallback { output: revert.power, after: revert.after.into() };
     let role = match &asset.kind {
         AssetKind::Meter | AssetKind::Load => Role::Meter,
         AssetKind::Pv(pv) => Role::Pv(fallback(pv.revert)),
@@ -240,7 +240,12 @@ fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
         AssetKind::Evse(_) => return None,
     };
     let endpoint = Endpoint { host: modbus.host.clone(), port: modbus.port };
-    let config = DeviceConfig { unit: modbus.unit_id, role, period: modbus.poll_interval, timeout: modbus.timeout };
+    let config = DeviceConfig {
+        unit: modbus.unit_id,
+        role,
+        period: modbus.poll_interval.into(),
+        timeout: modbus.timeout.into(),
+    };
     Some((endpoint, config))
 }
 

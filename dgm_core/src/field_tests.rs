@@ -7,6 +7,10 @@ fn ms(value: i64) -> Millis {
     Millis::new(value)
 }
 
+fn us(millis: i64) -> Micros {
+    Micros::from_millis(millis)
+}
+
 fn modbus(host: &str, unit_id: u8) -> Option<Modbus> {
     Some(Modbus { host: host.to_owned(), port: 502, unit_id, poll_interval: ms(100), timeout: ms(500) })
 }
@@ -47,7 +51,7 @@ fn site_parts() -> SiteParts {
 
 #[test]
 fn units_of_one_endpoint_share_a_line_and_what_has_no_endpoint_has_none() {
-    let field = Field::new(&site(), 1, 0, ms(0));
+    let field = Field::new(&site(), 1, 0, Micros::ZERO);
     let hosts: Vec<&str> = field.lines().iter().map(|(endpoint, _)| endpoint.host.as_str()).collect();
     assert_eq!(hosts, ["10.0.0.1", "10.0.0.2"]);
     assert_eq!(field.assets, [vec![AssetIndex(0), AssetIndex(3)], vec![AssetIndex(1)]]);
@@ -58,30 +62,30 @@ fn units_of_one_endpoint_share_a_line_and_what_has_no_endpoint_has_none() {
 
 #[test]
 fn ticks_come_half_a_tick_after_the_slots_in_which_devices_are_read() {
-    let mut field = Field::new(&site(), 1, 0, ms(1_234));
+    let mut field = Field::new(&site(), 1, 0, us(1_234));
     let mut times = Vec::new();
     for _ in 0..4 {
         times.push(field.next_tick().get());
         field.tick(field.next_tick());
     }
-    assert_eq!(times, [1_234, 1_250, 1_350, 1_450]);
+    assert_eq!(times, [1_234_000, 1_250_000, 1_350_000, 1_450_000]);
     assert_eq!((field.counters.ticks, field.counters.tick_overruns), (4, 0));
 }
 
 #[test]
 fn a_late_tick_is_counted_and_never_made_up_for() {
-    let mut field = Field::new(&site(), 1, 0, ms(50));
-    field.tick(ms(50));
-    field.tick(ms(1_187));
+    let mut field = Field::new(&site(), 1, 0, us(50));
+    field.tick(us(50));
+    field.tick(us(1_187));
     assert_eq!((field.counters.ticks, field.counters.tick_overruns), (2, 10));
-    assert_eq!(field.next_tick(), ms(1_250));
-    field.tick(ms(1_250));
+    assert_eq!(field.next_tick(), us(1_250));
+    field.tick(us(1_250));
     assert_eq!((field.counters.ticks, field.counters.tick_overruns), (3, 10));
 }
 
 #[test]
 fn nothing_is_controlled_at_first_and_setpoints_are_handed_over_all_the_same() {
-    let mut field = Field::new(&site(), 1, 0, ms(0));
+    let mut field = Field::new(&site(), 1, 0, Micros::ZERO);
     let is_controlled = |field: &Field| [1, 3].map(|index| field.arbiter().is_controlled(AssetIndex(index)));
     assert_eq!(is_controlled(&field), [false; 2]);
     field.tick(field.next_tick());
@@ -95,7 +99,7 @@ fn nothing_is_controlled_at_first_and_setpoints_are_handed_over_all_the_same() {
 fn a_battery_that_no_line_reaches_is_never_controlled() {
     let mut parts = site_parts();
     parts.assets[3].modbus = None;
-    let mut field = Field::new(&Arc::new(Site::new(parts).unwrap()), 1, 0, ms(0));
+    let mut field = Field::new(&Arc::new(Site::new(parts).unwrap()), 1, 0, us(0));
     assert_eq!(field.commanded.len(), 1);
     field.tick(field.next_tick());
     assert_eq!(field.counters.devices_uncontrolled, 2);

@@ -97,6 +97,10 @@ quantity!(
     Millis
 );
 quantity!(
+    /// A point on the caller's monotonic clock or a span of it, us: what the wire is timed in.
+    Micros
+);
+quantity!(
     /// Thousandths of the whole.
     Permille
 );
@@ -116,6 +120,24 @@ pub struct AssetIndex(pub usize);
 /// Position of a circuit in the configuration's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CircuitIndex(pub usize);
+
+impl Micros {
+    /// Whole milliseconds as microseconds, saturating.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1000))
+    }
+
+    /// Rounded down to whole milliseconds.
+    pub const fn to_millis(self) -> Millis {
+        Millis(self.0.div_euclid(1000))
+    }
+}
+
+impl From<Millis> for Micros {
+    fn from(span: Millis) -> Self {
+        Self::from_millis(span.0)
+    }
+}
 
 impl Watts {
     /// The same power in uW, saturating.

@@ -17,10 +17,10 @@ use super::point::{Block, Rounding, Scale};
 use super::session::Failure;
 use super::standing::Standing;
 use super::sunspec::{Model, ModelMap};
-use crate::units::{Millis, Watts};
+use crate::units::{Micros, Watts};
 
 /// Pause before a device that refused or changed a setpoint is written again.
-pub const RETRY: Millis = Millis::new(1_000);
+pub const RETRY: Micros = Micros::from_millis(1_000);
 
 /// Model 704 from WMaxLimPctEna to WSet_SF: everything written here, and both scale factors, in one read.
 const CONTROLS: (u16, u16) = (14, 55);
@@ -49,7 +49,7 @@ pub struct Fallback {
     /// Output, positive out of the device.
     pub output: Watts,
     /// Length of its revert timer, at least a second.
-    pub after: Millis,
+    pub after: Micros,
 }
 
 /// Words for consecutive registers of the model.
@@ -85,7 +85,7 @@ enum Step {
 #[derive(Clone, Debug)]
 struct Written {
     value: Watts,
-    at: Millis,
+    at: Micros,
     blocks: Vec<Block704>,
 }
 
@@ -98,14 +98,14 @@ pub struct Control {
     capacity: Option<Model>,
     want: Option<Watts>,
     step: Step,
-    retry_at: Millis,
+    retry_at: Micros,
     scale: Option<Scale>,
     power_max: Option<Watts>,
     writing: Vec<Block704>,
     writing_value: Watts,
     written: Option<Written>,
     /// When the registers were last read before a write.
-    inspected_at: Millis,
+    inspected_at: Micros,
     undisturbed: bool,
     refused: bool,
     confirmed: bool,
@@ -131,13 +131,13 @@ impl Control {
             capacity,
             want: None,
             step: Step::Inspect,
-            retry_at: Millis::new(i64::MIN),
+            retry_at: Micros::new(i64::MIN),
             scale: None,
             power_max: None,
             writing: Vec::new(),
             writing_value: Watts::ZERO,
             written: None,
-            inspected_at: Millis::new(i64::MIN),
+            inspected_at: Micros::new(i64::MIN),
             undisturbed: true,
             refused: false,
             confirmed: false,
@@ -179,13 +179,13 @@ impl Control {
     }
 
     /// The transaction wanted now.
-    pub fn offer(&self, now: Millis) -> Option<Offer> {
+    pub fn offer(&self, now: Micros) -> Option<Offer> {
         let due = self.due().filter(|due| *due <= now)?;
         Some(Offer { class: Class::Control, deadline: due })
     }
 
     /// When the next transaction is wanted.
-    pub fn due(&self) -> Option<Millis> {
+    pub fn due(&self) -> Option<Micros> {
         match (self.step, &self.written, self.want) {
             (Step::Idle, _, None) => None,
             (Step::Idle, Some(written), Some(want)) if written.value == want => {
@@ -196,12 +196,12 @@ impl Control {
     }
 
     /// A third of the revert timer later.
-    fn renewal_of(&self, last: Millis) -> Millis {
-        last + Millis::new(self.fallback.after.get() / 3)
+    fn renewal_of(&self, last: Micros) -> Micros {
+        last + Micros::new(self.fallback.after.get() / 3)
     }
 
     /// The request of the transaction offered.
-    pub fn take(&mut self, now: Millis) -> Option<Request> {
+    pub fn take(&mut self, now: Micros) -> Option<Request> {
         if self.step == Step::Idle {
             self.begin(now);
         }
@@ -222,7 +222,7 @@ impl Control {
 
     /// A renewal looks first whether the last value still stands; a new value is written at once, unless nobody has looked
     /// for as long as a renewal takes: else values that change all the time would hide another master.
-    fn begin(&mut self, now: Millis) {
+    fn begin(&mut self, now: Micros) {
         let is_due = |written: &Written| self.renewal_of(written.at.min(self.inspected_at)) <= now;
         if self.written.as_ref().is_none_or(is_due) {
             self.step = Step::Inspect;
@@ -231,7 +231,7 @@ impl Control {
         }
     }
 
-    fn begin_write(&mut self, now: Millis) -> Outcome {
+    fn begin_write(&mut self, now: Micros) -> Outcome {
         self.step = Step::Idle;
         let Some(value) = self.want else { return Outcome::Underway };
         match self.encode(value) {
@@ -245,7 +245,7 @@ impl Control {
     }
 
     /// Takes what became of the transaction.
-    pub fn complete(&mut self, result: &Result<Reply, Failure>, now: Millis) -> Outcome {
+    pub fn complete(&mut self, result: &Result<Reply, Failure>, now: Micros) -> Outcome {
         match (self.step, result) {
             (Step::Inspect, Ok(Reply::Registers(words))) => self.inspected(words, now),
             (Step::Rating, Ok(Reply::Registers(words))) => {
@@ -264,21 +264,21 @@ impl Control {
     }
 
     /// The device does not do what it is told: local mode, or a value that it cannot take.
-    fn refuse(&mut self, now: Millis) -> Outcome {
+    fn refuse(&mut self, now: Micros) -> Outcome {
         self.refused = true;
         self.pause(now + RETRY);
         Outcome::Refused
     }
 
     /// Gives up until `retry_at`; what stands on the device is not known any more.
-    fn pause(&mut self, retry_at: Millis) {
+    fn pause(&mut self, retry_at: Micros) {
         self.step = Step::Inspect;
         self.written = None;
         self.confirmed = false;
         self.retry_at = retry_at;
     }
 
-    fn inspected(&mut self, words: &[u16], now: Millis) -> Outcome {
+    fn inspected(&mut self, words: &[u16], now: Micros) -> Outcome {
         let stands = self.written.as_ref().map(|written| holds(words, &written.blocks));
         self.inspected_at = now;
         self.undisturbed = stands.unwrap_or(self.undisturbed);
@@ -292,7 +292,7 @@ impl Control {
         }
     }
 
-    fn wrote(&mut self, index: usize, now: Millis) -> Outcome {
+    fn wrote(&mut self, index: usize, now: Micros) -> Outcome {
         self.step = Step::Write(index + 1);
         if index + 1 == self.writing.len() {
             let blocks = std::mem::take(&mut self.writing);
@@ -302,7 +302,7 @@ impl Control {
         Outcome::Underway
     }
 
-    fn read_back(&mut self, words: &[u16], now: Millis) -> Outcome {
+    fn read_back(&mut self, words: &[u16], now: Micros) -> Outcome {
         let scale = self.scale;
         self.read_scale(words);
         let stands = self.written.as_ref().is_some_and(|written| holds(words, &written.blocks));
@@ -368,8 +368,11 @@ fn holds(words: &[u16], blocks: &[Block704]) -> bool {
     })
 }
 
-fn timer(after: Millis) -> Option<[u16; 2]> {
-    u32::try_from(after.get() / 1000).ok().filter(|seconds| *seconds > 0).map(|seconds| split(seconds.to_be_bytes()))
+fn timer(after: Micros) -> Option<[u16; 2]> {
+    u32::try_from(after.get() / 1_000_000)
+        .ok()
+        .filter(|seconds| *seconds > 0)
+        .map(|seconds| split(seconds.to_be_bytes()))
 }
 
 fn split([a, b, c, d]: [u8; 4]) -> [u16; 2] {

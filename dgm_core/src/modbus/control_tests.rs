@@ -5,10 +5,10 @@ use super::super::fake_device::FakeDevice;
 use super::super::pdu::Exception;
 use super::*;
 
-const AFTER: Millis = Millis::new(30_000);
+const AFTER: Micros = Micros::from_millis(30_000);
 
-fn ms(value: i64) -> Millis {
-    Millis::new(value)
+fn ms(value: i64) -> Micros {
+    Micros::from_millis(value)
 }
 
 fn battery() -> (Control, FakeDevice) {
@@ -24,7 +24,7 @@ fn pv() -> (Control, FakeDevice) {
 }
 
 /// Carries out every transaction wanted at `now`; the outcomes worth telling.
-fn run(control: &mut Control, device: &mut FakeDevice, now: Millis) -> Vec<Outcome> {
+fn run(control: &mut Control, device: &mut FakeDevice, now: Micros) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for _ in 0..20 {
         if control.offer(now).is_none() {

@@ -15,14 +15,14 @@ use super::session::{Completion, Failure};
 use super::standing::Standing;
 use super::sunspec::{ModelMap, Progress, Scan};
 use crate::site::image::{Quality, Reading};
-use crate::units::{Millis, Watts};
+use crate::units::{Micros, Millis, Watts};
 
 /// Silent or failed transactions in a row after which a device is searched anew, or its reading has failed.
 pub const FAILURES_MAX: u32 = 3;
 /// Pause before a device that does not answer is searched again.
-pub const SEARCH_AGAIN: Millis = Millis::new(1_000);
+pub const SEARCH_AGAIN: Micros = Micros::from_millis(1_000);
 /// Pause before a device that lacks the models needed is searched again.
-pub const LOOK_AGAIN: Millis = Millis::new(30_000);
+pub const LOOK_AGAIN: Micros = Micros::from_millis(30_000);
 
 /// What a device is read and written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +43,9 @@ pub struct DeviceConfig {
     /// What it is.
     pub role: Role,
     /// Time between two readings.
-    pub period: Millis,
+    pub period: Micros,
     /// Longest wait for an answer.
-    pub timeout: Millis,
+    pub timeout: Micros,
 }
 
 /// What a transaction has brought.
@@ -68,7 +68,7 @@ struct Sources {
 
 #[derive(Debug)]
 enum Stage {
-    Searching { scan: Scan, from: Millis },
+    Searching { scan: Scan, from: Micros },
     Serving { sources: Sources, control: Option<Box<Control>> },
 }
 
@@ -91,7 +91,7 @@ pub struct Device {
 
 impl Device {
     /// A device that has not been looked for yet.
-    pub fn new(config: DeviceConfig, now: Millis) -> Self {
+    pub fn new(config: DeviceConfig, now: Micros) -> Self {
         Self {
             config,
             stage: Stage::Searching { scan: Scan::default(), from: now },
@@ -143,7 +143,7 @@ impl Device {
     }
 
     /// The line is gone: what stands on the device, and which device it is, must be found out again.
-    pub fn lose(&mut self, from: Millis) {
+    pub fn lose(&mut self, from: Micros) {
         if let Stage::Serving { control: Some(control), .. } = &self.stage {
             self.disturbed = control.is_disturbed();
         }
@@ -153,7 +153,7 @@ impl Device {
     }
 
     /// The transactions wanted now.
-    pub fn offers(&self, now: Millis) -> impl Iterator<Item = Offer> {
+    pub fn offers(&self, now: Micros) -> impl Iterator<Item = Offer> {
         let (poll, control) = match &self.stage {
             // Searching yields to the polls of devices that are found.
             Stage::Searching { from, .. } => (poll_offer(*from, *from + SEARCH_AGAIN, now), None),
@@ -166,7 +166,7 @@ impl Device {
     }
 
     /// When the next transaction is wanted.
-    pub fn wake_time(&self) -> Millis {
+    pub fn wake_time(&self) -> Micros {
         match &self.stage {
             Stage::Searching { from, .. } => *from,
             Stage::Serving { control, .. } => {
@@ -177,12 +177,12 @@ impl Device {
     }
 
     /// A poll that is half done is due at once.
-    fn poll_due(&self) -> Millis {
-        self.half_read.as_ref().map_or(self.slots.due(), |half| half.measured_at)
+    fn poll_due(&self) -> Micros {
+        self.half_read.as_ref().map_or(self.slots.due(), |half| Micros::from(half.measured_at))
     }
 
     /// The request of the transaction offered.
-    pub fn take(&mut self, class: Class, now: Millis) -> Option<Request> {
+    pub fn take(&mut self, class: Class, now: Micros) -> Option<Request> {
         let span = match (&mut self.stage, class) {
             (Stage::Serving { control, .. }, Class::Control) => return control.as_mut()?.take(now),
             (Stage::Searching { .. }, Class::Control) => return None,
@@ -199,7 +199,7 @@ impl Device {
     }
 
     /// Takes what became of the transaction.
-    pub fn complete(&mut self, class: Class, completion: &Completion, now: Millis) -> Event {
+    pub fn complete(&mut self, class: Class, completion: &Completion, now: Micros) -> Event {
         self.count_failures(&completion.result);
         let event = match (&mut self.stage, class) {
             (Stage::Searching { .. }, _) => self.search(completion, now),
@@ -219,7 +219,7 @@ impl Device {
         self.failures = if result.is_ok() { 0 } else { self.failures.saturating_add(1) };
     }
 
-    fn search(&mut self, completion: &Completion, now: Millis) -> Event {
+    fn search(&mut self, completion: &Completion, now: Micros) -> Event {
         let Stage::Searching { scan, from } = &mut self.stage else { return Event::Nothing };
         let answer = match &completion.result {
             Ok(Reply::Registers(words)) => Ok(words.as_slice()),
@@ -229,20 +229,20 @@ impl Device {
         match scan.advance(answer) {
             Progress::More => *from = now,
             Progress::Lost => self.lose(now + SEARCH_AGAIN),
-            Progress::NoMap => return self.refuse(completion.sent_at, now),
+            Progress::NoMap => return self.refuse(completion.sent_at.to_millis(), now),
             Progress::Found(map) => match self.serve(&map) {
                 Some(stage) => {
                     (self.stage, self.unusable) = (stage, false);
                     self.slots = Slots::new(self.config.period, now);
                 }
-                None => return self.refuse(completion.sent_at, now),
+                None => return self.refuse(completion.sent_at.to_millis(), now),
             },
         }
         Event::Nothing
     }
 
     /// The device answers and is not what the configuration says.
-    fn refuse(&mut self, measured_at: Millis, now: Millis) -> Event {
+    fn refuse(&mut self, measured_at: Millis, now: Micros) -> Event {
         self.lose(now + LOOK_AGAIN);
         self.unusable = true;
         failed(measured_at)
@@ -280,15 +280,15 @@ impl Device {
             self.half_read = None;
             // One lost answer leaves the reading before it in force until it is too old.
             let failed_now = self.failures >= FAILURES_MAX && completion.result != Err(Failure::TimedOut);
-            return if failed_now { failed(completion.sent_at) } else { Event::Nothing };
+            return if failed_now { failed(completion.sent_at.to_millis()) } else { Event::Nothing };
         };
         if let Some(mut reading) = self.half_read.take() {
             reading.soc = models::read_soc(words);
             return Event::Reading(Box::new(reading));
         }
         let reading = match self.config.role {
-            Role::Meter => models::read_meter(words, completion.sent_at),
-            Role::Pv(_) | Role::Battery(_) => models::read_der(words, completion.sent_at),
+            Role::Meter => models::read_meter(words, completion.sent_at.to_millis()),
+            Role::Pv(_) | Role::Battery(_) => models::read_der(words, completion.sent_at.to_millis()),
         };
         if matches!(self.config.role, Role::Battery(_)) {
             self.half_read = Some(reading);
@@ -298,7 +298,7 @@ impl Device {
     }
 }
 
-fn poll_offer(due: Millis, deadline: Millis, now: Millis) -> Option<Offer> {
+fn poll_offer(due: Micros, deadline: Micros, now: Micros) -> Option<Offer> {
     (due <= now).then_some(Offer { class: Class::Poll, deadline })
 }
 

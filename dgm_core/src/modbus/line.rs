@@ -14,7 +14,7 @@ use super::plan::{self, Class, Offer};
 use super::session::{Completion, Jitter, LinkCommand, Session, SessionCounters};
 use super::standing::Standing;
 use crate::site::image::Reading;
-use crate::units::{Millis, Watts};
+use crate::units::{Micros, Watts};
 
 /// What has happened on a line since start, and how its devices stand now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct Line {
 
 impl Line {
     /// A line that has not connected yet.
-    pub fn new(devices: &[DeviceConfig], jitter: Jitter, now: Millis) -> Self {
+    pub fn new(devices: &[DeviceConfig], jitter: Jitter, now: Micros) -> Self {
         Self {
             session: Session::new(jitter),
             devices: devices.iter().map(|config| Device::new(*config, now)).collect(),
@@ -94,7 +94,7 @@ impl Line {
     }
 
     /// The newest setpoint of a device, positive into it; `None` lets it fall back.
-    pub fn set_power(&mut self, device: usize, want: Option<Watts>, now: Millis) {
+    pub fn set_power(&mut self, device: usize, want: Option<Watts>, now: Micros) {
         if let Some(device) = self.devices.get_mut(device) {
             device.set(want);
         }
@@ -112,25 +112,25 @@ impl Line {
     }
 
     /// The connection has been established.
-    pub fn connected(&mut self, now: Millis) {
+    pub fn connected(&mut self, now: Micros) {
         self.session.connected();
         self.pump(now);
     }
 
     /// The connection ended, or could not be established.
-    pub fn closed(&mut self, now: Millis) {
+    pub fn closed(&mut self, now: Micros) {
         let completion = self.session.closed(now);
         self.finish(completion, now);
     }
 
     /// Takes bytes as they came.
-    pub fn receive(&mut self, bytes: &[u8], now: Millis) {
+    pub fn receive(&mut self, bytes: &[u8], now: Micros) {
         let completion = self.session.receive(bytes, now);
         self.finish(completion, now);
     }
 
     /// Time has passed.
-    pub fn wake(&mut self, now: Millis) {
+    pub fn wake(&mut self, now: Micros) {
         let completion = self.session.expire(now);
         self.finish(completion, now);
     }
@@ -141,7 +141,7 @@ impl Line {
     }
 
     /// Next thing to do with the socket.
-    pub fn take_command(&mut self, now: Millis) -> Option<LinkCommand> {
+    pub fn take_command(&mut self, now: Micros) -> Option<LinkCommand> {
         self.session.take_command(now)
     }
 
@@ -151,7 +151,7 @@ impl Line {
     }
 
     /// When `wake` or `take_command` has something to do.
-    pub fn wake_time(&self) -> Option<Millis> {
+    pub fn wake_time(&self) -> Option<Micros> {
         let polls = self.devices.iter().map(Device::wake_time);
         if self.session.is_ready() {
             polls.min()
@@ -173,7 +173,7 @@ impl Line {
         }
     }
 
-    fn finish(&mut self, completion: Option<Completion>, now: Millis) {
+    fn finish(&mut self, completion: Option<Completion>, now: Micros) {
         if let Some(completion) = completion {
             if let Some(in_flight) = self.in_flight.take() {
                 self.deliver(&in_flight, &completion, now);
@@ -185,13 +185,13 @@ impl Line {
         self.pump(now);
     }
 
-    fn lose(&mut self, now: Millis) {
+    fn lose(&mut self, now: Micros) {
         self.output.clear();
         self.in_flight = None;
         self.devices.iter_mut().for_each(|device| device.lose(now));
     }
 
-    fn deliver(&mut self, in_flight: &InFlight, completion: &Completion, now: Millis) {
+    fn deliver(&mut self, in_flight: &InFlight, completion: &Completion, now: Micros) {
         let Some(device) = self.devices.get_mut(in_flight.device) else { return };
         self.counters.writes += u64::from(in_flight.is_write && completion.result.is_ok());
         match device.complete(in_flight.class, completion, now) {
@@ -210,7 +210,7 @@ impl Line {
     }
 
     /// Sends the request whose turn it is, if the line is free.
-    fn pump(&mut self, now: Millis) {
+    fn pump(&mut self, now: Micros) {
         if !self.session.is_ready() {
             return;
         }

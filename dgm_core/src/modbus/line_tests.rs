@@ -11,7 +11,7 @@ use super::*;
 use crate::site::image::Quality;
 use crate::units::Permille;
 
-const REVERT: Fallback = Fallback { output: Watts::ZERO, after: Millis::new(30_000) };
+const REVERT: Fallback = Fallback { output: Watts::ZERO, after: Micros::from_millis(30_000) };
 
 struct Wire {
     line: Line,
@@ -33,12 +33,12 @@ impl Wire {
         let config = |(position, (role, _)): (usize, &(Role, FakeDevice))| DeviceConfig {
             unit: u8::try_from(position + 1).unwrap(),
             role: *role,
-            period: Millis::new(100),
-            timeout: Millis::new(300),
+            period: Micros::from_millis(100),
+            timeout: Micros::from_millis(300),
         };
         let configs: Vec<DeviceConfig> = devices.iter().enumerate().map(config).collect();
         Self {
-            line: Line::new(&configs, Jitter::new(1), Millis::ZERO),
+            line: Line::new(&configs, Jitter::new(1), Micros::ZERO),
             devices: (1..).zip(devices.into_iter().map(|(_, device)| device)).collect(),
             silent: BTreeSet::new(),
             reachable: true,
@@ -68,7 +68,7 @@ impl Wire {
     }
 
     fn step(&mut self) {
-        let now = Millis::new(self.now);
+        let now = Micros::from_millis(self.now);
         self.line.wake(now);
         while let Some(command) = self.line.take_command(now) {
             self.connected = command == LinkCommand::Connect && self.reachable;
@@ -151,7 +151,7 @@ fn a_setpoint_waits_only_for_the_transaction_in_flight() {
     let mut wire = Wire::site();
     wire.latency = 7;
     wire.run(901);
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Millis::new(wire.now));
+    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::from_millis(wire.now));
     wire.requests.clear();
     wire.run(40);
     let first = wire.requests[0];
@@ -165,8 +165,8 @@ fn a_setpoint_with_every_tick_never_freezes_the_readings() {
     wire.latency = 9;
     wire.run(500);
     for step in 0..40 {
-        wire.line.set_power(1, Some(Watts::new(-step)), Millis::new(wire.now));
-        wire.line.set_power(2, Some(Watts::new(-step)), Millis::new(wire.now));
+        wire.line.set_power(1, Some(Watts::new(-step)), Micros::from_millis(wire.now));
+        wire.line.set_power(2, Some(Watts::new(-step)), Micros::from_millis(wire.now));
         wire.run(50);
     }
     for device in 0..3 {
@@ -196,7 +196,7 @@ fn a_unit_that_does_not_answer_does_not_stop_its_neighbours() {
 #[test]
 fn after_a_lost_connection_the_setpoint_is_proved_again_before_it_counts() {
     let mut wire = Wire::site();
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Millis::ZERO);
+    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::ZERO);
     wire.run(500);
     assert!(wire.line.is_controlled(2));
     wire.reachable = false;
@@ -216,7 +216,7 @@ fn after_a_lost_connection_the_setpoint_is_proved_again_before_it_counts() {
 #[test]
 fn who_was_commanded_by_another_master_is_not_trusted_anew_because_the_line_was_lost() {
     let mut wire = Wire::site();
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Millis::ZERO);
+    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::ZERO);
     assert_eq!(wire.line.standing(2), Standing::Silent);
     wire.run(500);
     assert_eq!(wire.line.standing(2), Standing::Proved);
@@ -277,7 +277,7 @@ fn the_wake_time_is_never_later_than_what_has_to_be_done() {
     exact.run(1_000);
     let mut lazy = Wire::site();
     for _ in 0..1_000 {
-        let due = lazy.line.wake_time().is_none_or(|wake| wake.get() <= lazy.now);
+        let due = lazy.line.wake_time().is_none_or(|wake| wake <= Micros::from_millis(lazy.now));
         let arrived = lazy.on_the_way.as_ref().is_some_and(|(at, _)| *at <= lazy.now);
         if due || arrived {
             lazy.step();

@@ -6,7 +6,7 @@
 //!
 //! A due setpoint waits for no queued poll, only for the transaction in flight; but after each control transaction a
 //! due poll gets one turn, so that frequent setpoints never freeze the readings they are computed from.
-use crate::units::Millis;
+use crate::units::Micros;
 
 /// Why a transaction is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Offer {
     /// Why.
     pub class: Class,
     /// By when it should have been sent.
-    pub deadline: Millis,
+    pub deadline: Micros,
 }
 
 /// Whose turn it is: the device and the class of its offer.
@@ -40,32 +40,32 @@ pub fn choose(offers: &[(usize, Offer)], last: Class) -> Option<(usize, Class)> 
 /// the same period are read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
-    period: Millis,
-    due: Millis,
+    period: Micros,
+    due: Micros,
 }
 
 impl Slots {
     /// The first reading is due at once. A period below 1 ms counts as 1 ms.
-    pub fn new(period: Millis, now: Millis) -> Self {
-        Self { period: Millis::new(period.get().max(1)), due: now }
+    pub fn new(period: Micros, now: Micros) -> Self {
+        Self { period: Micros::new(period.get().max(1000)), due: now }
     }
 
     /// When the next reading is due.
-    pub fn due(&self) -> Millis {
+    pub fn due(&self) -> Micros {
         self.due
     }
 
     /// Until when it may be sent without missing its slot.
-    pub fn deadline(&self) -> Millis {
+    pub fn deadline(&self) -> Micros {
         self.due + self.period
     }
 
     /// A reading starts: the next is due at the first slot after now. Slots that passed are missed, not made up for;
     /// their number is returned.
-    pub fn advance(&mut self, now: Millis) -> u64 {
+    pub fn advance(&mut self, now: Micros) -> u64 {
         let next = (now.get().div_euclid(self.period.get()) + 1) * self.period.get();
         let planned = (self.due.get().div_euclid(self.period.get()) + 1) * self.period.get();
-        self.due = Millis::new(next);
+        self.due = Micros::new(next);
         u64::try_from((next - planned) / self.period.get()).unwrap_or_default()
     }
 }
@@ -77,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn offer(class: Class, deadline: i64) -> Offer {
-        Offer { class, deadline: Millis::new(deadline) }
+        Offer { class, deadline: Micros::from_millis(deadline) }
     }
 
     #[test]
@@ -102,25 +102,25 @@ mod tests {
 
     #[test]
     fn a_reading_that_starts_late_skips_what_it_missed() {
-        let mut slots = Slots::new(Millis::new(100), Millis::new(250));
-        assert_eq!(slots.advance(Millis::new(250)), 0);
-        assert_eq!(slots.due(), Millis::new(300));
-        assert_eq!(slots.advance(Millis::new(399)), 0);
-        assert_eq!(slots.advance(Millis::new(1050)), 6);
-        assert_eq!(slots.due(), Millis::new(1100));
+        let mut slots = Slots::new(Micros::from_millis(100), Micros::from_millis(250));
+        assert_eq!(slots.advance(Micros::from_millis(250)), 0);
+        assert_eq!(slots.due(), Micros::from_millis(300));
+        assert_eq!(slots.advance(Micros::from_millis(399)), 0);
+        assert_eq!(slots.advance(Micros::from_millis(1050)), 6);
+        assert_eq!(slots.due(), Micros::from_millis(1100));
     }
 
     proptest! {
         #[test]
         fn devices_of_one_period_meet_in_the_same_slot(period in 1i64..1000, first in 0i64..5000, second in 0i64..5000) {
-            let at = Millis::new(first.max(second));
+            let at = Micros::from_millis(first.max(second));
             let due = [first, second].map(|start| {
-                let mut slots = Slots::new(Millis::new(period), Millis::new(start));
+                let mut slots = Slots::new(Micros::from_millis(period), Micros::from_millis(start));
                 slots.advance(at);
                 slots.due()
             });
             prop_assert_eq!(due[0], due[1]);
-            prop_assert!(due[0] > at && due[0].get() <= at.get() + period);
+            prop_assert!(due[0] > at && due[0].get() <= at.get() + 1000 * period);
         }
     }
 }

@@ -9,14 +9,14 @@
 //! and dropped, so it costs at most the transaction that waited for it. It does not decide what to ask: `line` does.
 use super::frame::{self, Decoder, Frame};
 use super::pdu::{Exception, Reply, ReplyError, Request};
-use crate::units::Millis;
+use crate::units::Micros;
 
 /// First wait before connecting again; doubles with each failure.
-pub const BACKOFF_FIRST: Millis = Millis::new(50);
+pub const BACKOFF_FIRST: Micros = Micros::from_millis(50);
 /// Longest wait before connecting again.
-pub const BACKOFF_MAX: Millis = Millis::new(1_000);
+pub const BACKOFF_MAX: Micros = Micros::from_millis(1_000);
 /// Longest wait for a connection to be established.
-pub const CONNECT_TIMEOUT: Millis = Millis::new(2_000);
+pub const CONNECT_TIMEOUT: Micros = Micros::from_millis(2_000);
 /// Requests in a row that nobody on the line answered before the connection is given up.
 pub const SILENT_MAX: u32 = 3;
 
@@ -31,19 +31,19 @@ impl Jitter {
     }
 
     /// Something between half of `span` and all of it (xorshift64).
-    pub fn spread(&mut self, span: Millis) -> Millis {
+    pub fn spread(&mut self, span: Micros) -> Micros {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         let permille = 500 + i64::try_from(self.0 % 501).unwrap_or_default();
-        Millis::new(span.get() * permille / 1000)
+        Micros::new(span.get() * permille / 1000)
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
-    Down { retry_at: Millis },
-    Connecting { until: Millis },
+    Down { retry_at: Micros },
+    Connecting { until: Micros },
     Up,
 }
 
@@ -53,8 +53,8 @@ struct Pending {
     transaction: u16,
     unit: u8,
     request: Request,
-    sent_at: Millis,
-    deadline: Millis,
+    sent_at: Micros,
+    deadline: Micros,
 }
 
 /// Why a transaction gave no registers and no confirmation.
@@ -76,7 +76,7 @@ pub struct Completion {
     /// What came of it.
     pub result: Result<Reply, Failure>,
     /// When the request was sent: a value read is at most this old.
-    pub sent_at: Millis,
+    pub sent_at: Micros,
 }
 
 /// What the owner of the socket has to do.
@@ -143,7 +143,7 @@ impl Session {
     pub fn new(jitter: Jitter) -> Self {
         Self {
             jitter,
-            link: Link::Down { retry_at: Millis::new(i64::MIN) },
+            link: Link::Down { retry_at: Micros::new(i64::MIN) },
             decoder: Decoder::default(),
             transaction: 0,
             pending: None,
@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// Next thing to do with the socket, once.
-    pub fn take_command(&mut self, now: Millis) -> Option<LinkCommand> {
+    pub fn take_command(&mut self, now: Micros) -> Option<LinkCommand> {
         if let Some(command) = self.command.take() {
             return Some(command);
         }
@@ -187,12 +187,12 @@ impl Session {
     }
 
     /// The connection ended, or could not be established.
-    pub fn closed(&mut self, now: Millis) -> Option<Completion> {
+    pub fn closed(&mut self, now: Micros) -> Option<Completion> {
         if matches!(self.link, Link::Down { .. }) {
             return None;
         }
         let doubled = BACKOFF_FIRST.get() << self.failures.min(10);
-        let wait = self.jitter.spread(Millis::new(doubled.min(BACKOFF_MAX.get())));
+        let wait = self.jitter.spread(Micros::new(doubled.min(BACKOFF_MAX.get())));
         self.link = Link::Down { retry_at: now + wait };
         self.failures = self.failures.saturating_add(1);
         self.counters.disconnects += 1;
@@ -200,7 +200,7 @@ impl Session {
     }
 
     /// Starts a transaction that must end by `deadline`; the bytes to send. Call only when `is_ready`.
-    pub fn send(&mut self, unit: u8, request: Request, deadline: Millis, now: Millis) -> Vec<u8> {
+    pub fn send(&mut self, unit: u8, request: Request, deadline: Micros, now: Micros) -> Vec<u8> {
         self.transaction = self.transaction.wrapping_add(1);
         self.counters.requests += 1;
         let bytes = frame::encode(self.transaction, unit, &request.encode());
@@ -209,7 +209,7 @@ impl Session {
     }
 
     /// Takes bytes as they came.
-    pub fn receive(&mut self, bytes: &[u8], now: Millis) -> Option<Completion> {
+    pub fn receive(&mut self, bytes: &[u8], now: Micros) -> Option<Completion> {
         if !self.is_up() {
             return None;
         }
@@ -229,7 +229,7 @@ impl Session {
     }
 
     /// Ends what has taken too long: the transaction, the attempt to connect, a line that never answers.
-    pub fn expire(&mut self, now: Millis) -> Option<Completion> {
+    pub fn expire(&mut self, now: Micros) -> Option<Completion> {
         if matches!(self.link, Link::Connecting { until } if until <= now) {
             return self.give_up(now);
         }
@@ -246,7 +246,7 @@ impl Session {
     }
 
     /// When `expire` or `take_command` has something to do.
-    pub fn wake_time(&self) -> Option<Millis> {
+    pub fn wake_time(&self) -> Option<Micros> {
         match self.link {
             Link::Down { retry_at } => Some(retry_at),
             Link::Connecting { until } => Some(until),
@@ -254,7 +254,7 @@ impl Session {
         }
     }
 
-    fn give_up(&mut self, now: Millis) -> Option<Completion> {
+    fn give_up(&mut self, now: Micros) -> Option<Completion> {
         self.command = Some(LinkCommand::Close);
         self.closed(now)
     }
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TIMEOUT: Millis = Millis::new(500);
+    const TIMEOUT: Micros = Micros::from_millis(500);
 
     fn read(start: u16) -> Request {
         Request::Read { table: Table::Holding, span: Span { start, count: 1 } }
@@ -306,7 +306,7 @@ mod tests {
 
     fn up() -> Session {
         let mut session = Session::new(Jitter::new(1));
-        assert_eq!(session.take_command(Millis::new(0)), Some(LinkCommand::Connect));
+        assert_eq!(session.take_command(Micros::from_millis(0)), Some(LinkCommand::Connect));
         session.connected();
         session
     }
@@ -325,10 +325,10 @@ mod tests {
     #[test]
     fn a_reply_completes_its_transaction_with_the_time_it_was_asked() {
         let mut session = up();
-        session.send(1, read(0), Millis::new(10) + TIMEOUT, Millis::new(10));
+        session.send(1, read(0), Micros::from_millis(10) + TIMEOUT, Micros::from_millis(10));
         assert!(!session.is_ready());
-        let completion = session.receive(&reply(1, 1, 7), Millis::new(14)).unwrap();
-        assert_eq!(completion.sent_at, Millis::new(10));
+        let completion = session.receive(&reply(1, 1, 7), Micros::from_millis(14)).unwrap();
+        assert_eq!(completion.sent_at, Micros::from_millis(10));
         assert_eq!(completion.result, Ok(Reply::Registers(vec![7])));
         assert!(session.is_ready());
     }
@@ -336,40 +336,40 @@ mod tests {
     #[test]
     fn a_late_reply_costs_only_the_transaction_that_waited_for_it() {
         let mut session = up();
-        session.send(1, read(0), Millis::new(0) + TIMEOUT, Millis::new(0));
-        let late = session.expire(Millis::new(500)).unwrap();
+        session.send(1, read(0), Micros::from_millis(0) + TIMEOUT, Micros::from_millis(0));
+        let late = session.expire(Micros::from_millis(500)).unwrap();
         assert_eq!(late.result, Err(Failure::TimedOut));
-        session.send(1, read(1), Millis::new(500) + TIMEOUT, Millis::new(500));
-        assert_eq!(session.receive(&reply(1, 1, 111), Millis::new(510)), None);
-        assert_eq!(value(session.receive(&reply(2, 1, 222), Millis::new(520))), 222);
+        session.send(1, read(1), Micros::from_millis(500) + TIMEOUT, Micros::from_millis(500));
+        assert_eq!(session.receive(&reply(1, 1, 111), Micros::from_millis(510)), None);
+        assert_eq!(value(session.receive(&reply(2, 1, 222), Micros::from_millis(520))), 222);
         assert_eq!(session.counters.foreign_replies, 1);
     }
 
     #[test]
     fn a_doubled_reply_is_never_taken_for_the_next_ones() {
         let mut session = up();
-        session.send(1, read(0), Millis::new(0) + TIMEOUT, Millis::new(0));
+        session.send(1, read(0), Micros::from_millis(0) + TIMEOUT, Micros::from_millis(0));
         let twice = [reply(1, 1, 5), reply(1, 1, 5)].concat();
-        assert_eq!(value(session.receive(&twice, Millis::new(1))), 5);
-        session.send(1, read(0), Millis::new(2) + TIMEOUT, Millis::new(2));
-        assert_eq!(session.receive(&reply(1, 1, 5), Millis::new(3)), None);
-        assert_eq!(value(session.receive(&reply(2, 1, 6), Millis::new(4))), 6);
+        assert_eq!(value(session.receive(&twice, Micros::from_millis(1))), 5);
+        session.send(1, read(0), Micros::from_millis(2) + TIMEOUT, Micros::from_millis(2));
+        assert_eq!(session.receive(&reply(1, 1, 5), Micros::from_millis(3)), None);
+        assert_eq!(value(session.receive(&reply(2, 1, 6), Micros::from_millis(4))), 6);
     }
 
     #[test]
     fn a_foreign_unit_or_function_is_dropped_and_the_transaction_waits_on() {
         let mut session = up();
-        session.send(1, read(0), Millis::new(0) + TIMEOUT, Millis::new(0));
-        assert_eq!(session.receive(&reply(1, 2, 5), Millis::new(1)), None);
-        assert_eq!(session.receive(&frame::encode(1, 1, &[4, 2, 0, 5]), Millis::new(2)), None);
-        assert_eq!(value(session.receive(&reply(1, 1, 8), Millis::new(3))), 8);
+        session.send(1, read(0), Micros::from_millis(0) + TIMEOUT, Micros::from_millis(0));
+        assert_eq!(session.receive(&reply(1, 2, 5), Micros::from_millis(1)), None);
+        assert_eq!(session.receive(&frame::encode(1, 1, &[4, 2, 0, 5]), Micros::from_millis(2)), None);
+        assert_eq!(value(session.receive(&reply(1, 1, 8), Micros::from_millis(3))), 8);
     }
 
     #[test]
     fn a_reply_of_another_length_fails_the_transaction_and_not_the_line() {
         let mut session = up();
-        session.send(1, read(0), Millis::new(0) + TIMEOUT, Millis::new(0));
-        let bad = session.receive(&frame::encode(1, 1, &[3, 4, 0, 1, 0, 2]), Millis::new(1)).unwrap();
+        session.send(1, read(0), Micros::from_millis(0) + TIMEOUT, Micros::from_millis(0));
+        let bad = session.receive(&frame::encode(1, 1, &[3, 4, 0, 1, 0, 2]), Micros::from_millis(1)).unwrap();
         assert_eq!(bad.result, Err(Failure::Malformed));
         assert!(session.is_ready());
     }
@@ -377,12 +377,12 @@ mod tests {
     #[test]
     fn bytes_that_are_no_frame_close_the_connection_and_it_comes_back() {
         let mut session = up();
-        session.send(1, read(0), Millis::new(0) + TIMEOUT, Millis::new(0));
-        let lost = session.receive(&[0, 1, 0, 9, 0, 3, 1, 3, 0], Millis::new(10)).unwrap();
+        session.send(1, read(0), Micros::from_millis(0) + TIMEOUT, Micros::from_millis(0));
+        let lost = session.receive(&[0, 1, 0, 9, 0, 3, 1, 3, 0], Micros::from_millis(10)).unwrap();
         assert_eq!(lost.result, Err(Failure::Disconnected));
-        assert_eq!(session.take_command(Millis::new(10)), Some(LinkCommand::Close));
+        assert_eq!(session.take_command(Micros::from_millis(10)), Some(LinkCommand::Close));
         let again = session.wake_time().unwrap();
-        assert_eq!(session.take_command(Millis::new(again.get() - 1)), None);
+        assert_eq!(session.take_command(Micros::new(again.get() - 1)), None);
         assert_eq!(session.take_command(again), Some(LinkCommand::Connect));
     }
 
@@ -391,18 +391,18 @@ mod tests {
         let mut session = up();
         for round in 0..i64::from(SILENT_MAX) {
             assert!(session.is_ready());
-            session.send(1, read(0), Millis::new(round * 500) + TIMEOUT, Millis::new(round * 500));
-            assert!(session.expire(Millis::new(round * 500 + 499)).is_none());
-            assert!(session.expire(Millis::new(round * 500 + 500)).is_some());
+            session.send(1, read(0), Micros::from_millis(round * 500) + TIMEOUT, Micros::from_millis(round * 500));
+            assert!(session.expire(Micros::from_millis(round * 500 + 499)).is_none());
+            assert!(session.expire(Micros::from_millis(round * 500 + 500)).is_some());
         }
         assert!(!session.is_up());
-        assert_eq!(session.take_command(Millis::new(1500)), Some(LinkCommand::Close));
+        assert_eq!(session.take_command(Micros::from_millis(1500)), Some(LinkCommand::Close));
     }
 
     #[test]
     fn back_off_grows_to_its_limit_and_a_good_answer_resets_it() {
         let mut session = up();
-        let mut now = Millis::new(0);
+        let mut now = Micros::from_millis(0);
         let mut waits = Vec::new();
         for _ in 0..12 {
             session.closed(now);
@@ -424,8 +424,8 @@ mod tests {
     #[test]
     fn a_connection_that_is_never_established_is_given_up() {
         let mut session = Session::new(Jitter::new(3));
-        session.take_command(Millis::new(0));
-        assert_eq!(session.expire(Millis::new(CONNECT_TIMEOUT.get() - 1)), None);
+        session.take_command(Micros::from_millis(0));
+        assert_eq!(session.expire(Micros::new(CONNECT_TIMEOUT.get() - 1)), None);
         session.expire(CONNECT_TIMEOUT);
         assert_eq!(session.take_command(CONNECT_TIMEOUT), Some(LinkCommand::Close));
     }
@@ -437,15 +437,15 @@ mod tests {
             piece in 1usize..30,
         ) {
             let mut session = up();
-            session.send(1, read(0), Millis::new(0) + TIMEOUT, Millis::new(0));
-            session.expire(Millis::new(500));
-            session.send(1, read(1), Millis::new(500) + TIMEOUT, Millis::new(500));
+            session.send(1, read(0), Micros::from_millis(0) + TIMEOUT, Micros::from_millis(0));
+            session.expire(Micros::from_millis(500));
+            session.send(1, read(1), Micros::from_millis(500) + TIMEOUT, Micros::from_millis(500));
             let mut stream = Vec::new();
             for (transaction, unit, value) in noise.iter().filter(|n| (n.0, n.1) != (2, 1)) {
                 stream.extend(reply(*transaction, *unit, *value));
             }
             stream.extend(reply(2, 1, 4321));
-            let completions: Vec<_> = stream.chunks(piece).filter_map(|bytes| session.receive(bytes, Millis::new(501))).collect();
+            let completions: Vec<_> = stream.chunks(piece).filter_map(|bytes| session.receive(bytes, Micros::from_millis(501))).collect();
             prop_assert_eq!(completions.len(), 1);
             prop_assert_eq!(value(completions.into_iter().next()), 4321);
         }
@@ -453,8 +453,8 @@ mod tests {
         #[test]
         fn no_bytes_make_the_session_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let mut session = up();
-            session.send(1, read(0), Millis::new(0) + TIMEOUT, Millis::new(0));
-            session.receive(&bytes, Millis::new(1));
+            session.send(1, read(0), Micros::from_millis(0) + TIMEOUT, Micros::from_millis(0));
+            session.receive(&bytes, Micros::from_millis(1));
         }
     }
 }

@@ -7,7 +7,7 @@
 //! A lost answer is not a loss of control: the setpoint stands with its proved revert. An answer that tells of another
 //! master, a refusal (local mode) or a device that is heard and cannot be proved is; one that comes back from a silence is
 //! proved again before it counts. It decides nothing else.
-use crate::units::Millis;
+use crate::units::Micros;
 
 /// What is known of the control over a device now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +27,12 @@ pub enum Standing {
 pub struct Hold {
     is_controlled: bool,
     /// Since when it has not been proved, silence included.
-    unproved_since: Option<Millis>,
+    unproved_since: Option<Micros>,
 }
 
 impl Hold {
     /// Takes the standing of a tick; whether the device counts as controlled. Before its first proof it does not.
-    pub fn update(&mut self, standing: Standing, patience: Millis, now: Millis) -> bool {
+    pub fn update(&mut self, standing: Standing, patience: Micros, now: Micros) -> bool {
         match standing {
             Standing::Proved => *self = Self { is_controlled: true, unproved_since: None },
             Standing::Unproved | Standing::Silent => {
@@ -49,11 +49,11 @@ impl Hold {
 mod tests {
     use super::*;
 
-    const PATIENCE: Millis = Millis::new(2_000);
+    const PATIENCE: Micros = Micros::from_millis(2_000);
 
     fn answers(ticks: &[(Standing, i64)]) -> Vec<bool> {
         let mut hold = Hold::default();
-        ticks.iter().map(|(standing, now)| hold.update(*standing, PATIENCE, Millis::new(*now))).collect()
+        ticks.iter().map(|(standing, now)| hold.update(*standing, PATIENCE, Micros::from_millis(*now))).collect()
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::reactor::notify::Notifier;
 use crate::reactor::polling::FieldThread;
 use crate::reactor::published::Published;
 use crate::site::{within, AssetKind, Site, QUANTITY_MAX, SPAN_MS_MAX};
-use crate::units::{count, AssetIndex, Millis};
+use crate::units::{count, AssetIndex, Micros, Millis};
 use crate::wire;
 
 /// The field core of the ems role: one thread polls Modbus devices, arbitrates each tick, writes and confirms.
@@ -41,7 +41,7 @@ impl PyField {
     #[new]
     fn new(py: Python<'_>, config: &[u8], epoch: i64) -> PyResult<Self> {
         let site = Arc::new(wire::decode_site(config)?);
-        let nothing = Field::new(&site, epoch, 0, Millis::ZERO);
+        let nothing = Field::new(&site, epoch, 0, Micros::ZERO);
         let decision: Decision = nothing.arbiter().decision().clone();
         let published = Arc::new(Published::new(&site, decision, Notifier::new()?));
         let image = Mutex::new(image_bytes(py, &published).0.unbind());
@@ -55,7 +55,7 @@ impl PyField {
         if !matches!(*thread, Stage::New) {
             return Err(PyCoreError::new_err("Field.start: found a field that was started before; expected a new one"));
         }
-        let field = Field::new(&self.site, self.epoch, clock::seed(), clock::now());
+        let field = Field::new(&self.site, self.epoch, clock::seed(), clock::micros());
         *thread = Stage::Running(py.detach(|| FieldThread::start(field, Arc::clone(&self.published)))?);
         Ok(())
     }

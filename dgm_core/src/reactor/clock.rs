@@ -1,7 +1,7 @@
 //! The only place where the core reads a clock: CLOCK_MONOTONIC, the one behind Python's `time.monotonic`.
 use rustix::time::{clock_gettime, ClockId};
 
-use crate::units::Millis;
+use crate::units::{Micros, Millis};
 
 /// Monotonic time now, whole milliseconds.
 pub fn now() -> Millis {
@@ -9,10 +9,10 @@ pub fn now() -> Millis {
     Millis::new(now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000))
 }
 
-/// Monotonic time now, whole microseconds: for measuring how long something took.
-pub fn micros() -> i64 {
+/// Monotonic time now, whole microseconds: what the wire is timed in.
+pub fn micros() -> Micros {
     let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000)
+    Micros::new(now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000))
 }
 
 /// Something that differs from start to start, to spread reconnects: the nanoseconds of now.

@@ -23,7 +23,7 @@ use super::socket::{Received, Socket, CHUNK};
 use super::Running;
 use crate::field::Field;
 use crate::modbus::session::LinkCommand;
-use crate::units::Millis;
+use crate::units::Micros;
 
 const WAKE: Token = Token(usize::MAX);
 /// Events taken from the kernel at once.
@@ -72,7 +72,7 @@ struct Peer {
     socket: Option<Socket>,
     is_connected: bool,
     is_resolving: bool,
-    wake: Option<Millis>,
+    wake: Option<Micros>,
 }
 
 impl Polling {
@@ -93,7 +93,7 @@ impl Polling {
         let published = Arc::clone(&self.published);
         let _running = Running::new(&published.running, &published.notifier);
         let mut events = Events::with_capacity(EVENTS_MAX);
-        (0..self.peers.len()).for_each(|line| self.attend(line, clock::now()));
+        (0..self.peers.len()).for_each(|line| self.attend(line, clock::micros()));
         while !self.published.stop.load(Ordering::Acquire) {
             match self.poll.poll(&mut events, Some(self.pause())) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return,
@@ -102,7 +102,7 @@ impl Polling {
             if self.published.stop.load(Ordering::Acquire) {
                 return;
             }
-            let now = clock::now();
+            let now = clock::micros();
             for event in events.iter().filter(|event| event.token() != WAKE) {
                 self.socket_ready(event.token().0, now);
             }
@@ -117,11 +117,11 @@ impl Polling {
     /// How long nothing has to be done.
     fn pause(&self) -> Duration {
         let wakes = self.peers.iter().filter_map(|peer| peer.wake);
-        let next = wakes.fold(self.field.next_tick(), Millis::min);
-        Duration::from_millis(u64::try_from((next - clock::now()).get()).unwrap_or(0))
+        let next = wakes.fold(self.field.next_tick(), Micros::min);
+        Duration::from_micros(u64::try_from((next - clock::micros()).get()).unwrap_or(0))
     }
 
-    fn attend_due(&mut self, now: Millis) {
+    fn attend_due(&mut self, now: Micros) {
         for line in 0..self.peers.len() {
             if self.peers[line].wake.is_some_and(|wake| wake <= now) {
                 self.attend(line, now);
@@ -129,7 +129,7 @@ impl Polling {
         }
     }
 
-    fn tick(&mut self, now: Millis) {
+    fn tick(&mut self, now: Micros) {
         let started = clock::micros();
         for (input, received) in self.published.inbox.take() {
             // A refusal is counted by the field; whoever handed it in has checked what could be checked there.
@@ -137,12 +137,12 @@ impl Polling {
         }
         self.field.tick(now);
         (0..self.peers.len()).for_each(|line| self.attend(line, now));
-        self.times.last_us = clock::micros() - started;
+        self.times.last_us = (clock::micros() - started).get();
         self.times.max_us = self.times.max_us.max(self.times.last_us);
         self.published.publish(&self.field, self.times);
     }
 
-    fn socket_ready(&mut self, index: usize, now: Millis) {
+    fn socket_ready(&mut self, index: usize, now: Micros) {
         let (Some(peer), Some(line)) = (self.peers.get_mut(index), self.field.line_mut(index)) else { return };
         let Some(socket) = &mut peer.socket else { return };
         if !peer.is_connected {
@@ -165,7 +165,7 @@ impl Polling {
         self.close(index, now);
     }
 
-    fn close(&mut self, index: usize, now: Millis) {
+    fn close(&mut self, index: usize, now: Micros) {
         let (Some(peer), Some(line)) = (self.peers.get_mut(index), self.field.line_mut(index)) else { return };
         *peer = Peer::default();
         line.closed(now);
@@ -173,7 +173,7 @@ impl Polling {
     }
 
     /// Lets a line do what time and its socket ask for.
-    fn attend(&mut self, index: usize, now: Millis) {
+    fn attend(&mut self, index: usize, now: Micros) {
         let Some(line) = self.field.line_mut(index) else { return };
         line.wake(now);
         while let Some(command) = self.field.line_mut(index).and_then(|line| line.take_command(now)) {
@@ -200,7 +200,7 @@ impl Polling {
         }
     }
 
-    fn connect(&mut self, index: usize, now: Millis) {
+    fn connect(&mut self, index: usize, now: Micros) {
         let Some((endpoint, _)) = self.field.lines().get(index) else { return };
         match self.resolver.start(index, endpoint) {
             Lookup::Known(address) => self.open(index, address, now),
@@ -209,7 +209,7 @@ impl Polling {
         }
     }
 
-    fn take_addresses(&mut self, now: Millis) {
+    fn take_addresses(&mut self, now: Micros) {
         for (index, found) in self.resolver.take() {
             let is_awaited = std::mem::take(&mut self.peers[index].is_resolving);
             match found {
@@ -221,14 +221,14 @@ impl Polling {
         }
     }
 
-    fn open(&mut self, index: usize, address: SocketAddr, now: Millis) {
+    fn open(&mut self, index: usize, address: SocketAddr, now: Micros) {
         match Socket::connect(address, self.poll.registry(), Token(index)) {
             Ok(socket) => self.peers[index] = Peer { socket: Some(socket), ..Peer::default() },
             Err(_) => self.refused(index, now),
         }
     }
 
-    fn refused(&mut self, index: usize, now: Millis) {
+    fn refused(&mut self, index: usize, now: Micros) {
         if let Some(line) = self.field.line_mut(index) {
             line.closed(now);
         }
