@@ -96,18 +96,50 @@ class AssetConfig(_message.Message):
     def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[_site_pb2.AssetType, str]] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., power_max_w: _Optional[int] = ..., charge_max_w: _Optional[int] = ..., energy_wh: _Optional[int] = ..., soc_min_permille: _Optional[int] = ..., soc_max_permille: _Optional[int] = ..., bridge_reserve_w: _Optional[int] = ..., revert_w: _Optional[int] = ..., revert_s: _Optional[int] = ..., modbus: _Optional[_Union[ModbusConfig, _Mapping]] = ...) -> None: ...
 
 class ModbusConfig(_message.Message):
-    __slots__ = ("host", "port", "unit_id", "poll_interval_ms", "timeout_ms")
+    __slots__ = ("host", "port", "unit_id", "poll_interval_ms", "timeout_ms", "serial", "tls", "device", "write_latency_ms")
     HOST_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     UNIT_ID_FIELD_NUMBER: _ClassVar[int]
     POLL_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    WRITE_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     host: str
     port: int
     unit_id: int
     poll_interval_ms: int
     timeout_ms: int
-    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., unit_id: _Optional[int] = ..., poll_interval_ms: _Optional[int] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+    serial: SerialConfig
+    tls: ModbusTlsConfig
+    device: str
+    write_latency_ms: int
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., unit_id: _Optional[int] = ..., poll_interval_ms: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., serial: _Optional[_Union[SerialConfig, _Mapping]] = ..., tls: _Optional[_Union[ModbusTlsConfig, _Mapping]] = ..., device: _Optional[str] = ..., write_latency_ms: _Optional[int] = ...) -> None: ...
+
+class SerialConfig(_message.Message):
+    __slots__ = ("path", "baud", "parity", "stop_bits")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    BAUD_FIELD_NUMBER: _ClassVar[int]
+    PARITY_FIELD_NUMBER: _ClassVar[int]
+    STOP_BITS_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    baud: int
+    parity: str
+    stop_bits: int
+    def __init__(self, path: _Optional[str] = ..., baud: _Optional[int] = ..., parity: _Optional[str] = ..., stop_bits: _Optional[int] = ...) -> None: ...
+
+class ModbusTlsConfig(_message.Message):
+    __slots__ = ("certificate", "private_key", "ca", "server_name")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    CA_FIELD_NUMBER: _ClassVar[int]
+    SERVER_NAME_FIELD_NUMBER: _ClassVar[int]
+    certificate: str
+    private_key: str
+    ca: str
+    server_name: str
+    def __init__(self, certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., server_name: _Optional[str] = ...) -> None: ...
 
 class CpoConfig(_message.Message):
     __slots__ = ("id", "url")
@@ -220,12 +252,16 @@ class OcppConfig(_message.Message):
     def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., profile_lease_s: _Optional[int] = ..., max_stack_level: _Optional[int] = ..., trigger_interval_s: _Optional[int] = ..., call_timeout_s: _Optional[int] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ...) -> None: ...
 
 class FacadeConfig(_message.Message):
-    __slots__ = ("host", "port")
+    __slots__ = ("host", "port", "tls", "write_roles")
     HOST_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    WRITE_ROLES_FIELD_NUMBER: _ClassVar[int]
     host: str
     port: int
-    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+    tls: ModbusTlsConfig
+    write_roles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., tls: _Optional[_Union[ModbusTlsConfig, _Mapping]] = ..., write_roles: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ApiConfig(_message.Message):
     __slots__ = ("host", "port", "certificate", "private_key", "client_ca", "metrics_host", "metrics_port_ems", "metrics_port_der", "metrics_port_ocpp")
