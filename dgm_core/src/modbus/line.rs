@@ -10,7 +10,7 @@
 use super::control::Outcome;
 use super::device::{Device, DeviceConfig, Event};
 use super::pdu::Request;
-use super::plan::{self, Class, Offer};
+use super::plan::{self, Class};
 use super::session::{Completion, Jitter, LinkCommand, Session, SessionCounters};
 use super::standing::Standing;
 use crate::site::image::Reading;
@@ -67,6 +67,19 @@ struct InFlight {
     is_write: bool,
 }
 
+/// What happens to a line: all it ever learns of the world, each with the time at which it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineEvent<'a> {
+    /// The connection has been established.
+    Connected,
+    /// The connection ended, or could not be established.
+    Closed,
+    /// Bytes as they came.
+    Received(&'a [u8]),
+    /// Time has passed.
+    Wake,
+}
+
 /// State of one line.
 #[derive(Debug)]
 pub struct Line {
@@ -111,33 +124,23 @@ impl Line {
         self.devices.get(device).map_or(Standing::Silent, Device::standing)
     }
 
-    /// The connection has been established.
-    pub fn connected(&mut self, now: Micros) {
-        self.session.connected();
-        self.pump(now);
-    }
-
-    /// The connection ended, or could not be established.
-    pub fn closed(&mut self, now: Micros) {
-        let completion = self.session.closed(now);
+    /// Takes what happened.
+    pub fn feed(&mut self, event: LineEvent<'_>, now: Micros) {
+        let completion = match event {
+            LineEvent::Connected => {
+                self.session.connected();
+                None
+            }
+            LineEvent::Closed => self.session.closed(now),
+            LineEvent::Received(bytes) => self.session.receive(bytes, now),
+            LineEvent::Wake => self.session.expire(now),
+        };
         self.finish(completion, now);
     }
 
-    /// Takes bytes as they came.
-    pub fn receive(&mut self, bytes: &[u8], now: Micros) {
-        let completion = self.session.receive(bytes, now);
-        self.finish(completion, now);
-    }
-
-    /// Time has passed.
-    pub fn wake(&mut self, now: Micros) {
-        let completion = self.session.expire(now);
-        self.finish(completion, now);
-    }
-
-    /// Bytes to send, in order.
-    pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.output)
+    /// Bytes to send, in order; whoever sends them empties it.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
     }
 
     /// Next thing to do with the socket.
@@ -150,7 +153,7 @@ impl Line {
         std::mem::take(&mut self.readings)
     }
 
-    /// When `wake` or `take_command` has something to do.
+    /// When a wake or `take_command` has something to do.
     pub fn wake_time(&self) -> Option<Micros> {
         let polls = self.devices.iter().map(Device::wake_time);
         if self.session.is_ready() {
@@ -214,13 +217,9 @@ impl Line {
         if !self.session.is_ready() {
             return;
         }
-        let offers: Vec<(usize, Offer)> = self
-            .devices
-            .iter()
-            .enumerate()
-            .flat_map(|(index, device)| device.offers(now).map(move |offer| (index, offer)))
-            .collect();
-        let Some((index, class)) = plan::choose(&offers, self.last) else { return };
+        let devices = self.devices.iter().enumerate();
+        let offers = devices.flat_map(|(index, device)| device.offers(now).map(move |offer| (index, offer)));
+        let Some((index, class)) = plan::choose(offers, self.last) else { return };
         let Some(device) = self.devices.get_mut(index) else { return };
         let (unit, deadline) = (device.config().unit, now + device.config().timeout);
         self.last = class;

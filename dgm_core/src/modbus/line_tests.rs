@@ -69,12 +69,12 @@ impl Wire {
 
     fn step(&mut self) {
         let now = Micros::from_millis(self.now);
-        self.line.wake(now);
+        self.line.feed(LineEvent::Wake, now);
         while let Some(command) = self.line.take_command(now) {
             self.connected = command == LinkCommand::Connect && self.reachable;
             match (command, self.connected) {
-                (LinkCommand::Connect, true) => self.line.connected(now),
-                (LinkCommand::Connect, false) => self.line.closed(now),
+                (LinkCommand::Connect, true) => self.line.feed(LineEvent::Connected, now),
+                (LinkCommand::Connect, false) => self.line.feed(LineEvent::Closed, now),
                 (LinkCommand::Close, _) => self.on_the_way = None,
             }
             self.decoder = Decoder::default();
@@ -82,10 +82,10 @@ impl Wire {
         if self.connected && !self.reachable {
             self.connected = false;
             self.on_the_way = None;
-            self.line.closed(now);
+            self.line.feed(LineEvent::Closed, now);
         }
         if let Some((_, bytes)) = self.on_the_way.take_if(|(at, _)| *at <= self.now) {
-            self.line.receive(&bytes, now);
+            self.line.feed(LineEvent::Received(&bytes), now);
         }
         self.carry();
         let readings = self.line.take_readings();
@@ -94,7 +94,7 @@ impl Wire {
 
     /// Takes what the line sends to the devices and puts their answers on the way.
     fn carry(&mut self) {
-        self.decoder.push(&self.line.take_output());
+        self.decoder.push(&std::mem::take(self.line.output()));
         while let Some(frame) = self.decoder.next_frame().unwrap() {
             self.requests.push((self.now, frame.unit, frame.pdu[0]));
             assert!(self.on_the_way.is_none(), "two requests in flight");

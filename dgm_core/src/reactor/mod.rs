@@ -1,12 +1,14 @@
 //! The only folder with sockets, threads and a clock: it moves bytes between them and the pure machines.
 //!
 //! ```text
-//! polling: one thread ── sockets of all lines ── Field (tick) ── Published (seqlock, snapshot) ── eventfd ──> Python
+//! polling: one thread ── sockets of all lines, wheel, alarm ── its tenant:
+//!            field_thread: Field (tick) ── Published (seqlock, snapshot) ── eventfd ──> Python
 //! serving: one thread ── listener, clients ──── Server ──────── changes ─────────────────────── eventfd ──> Python
 //! ```
 //!
 //! Neither thread takes the interpreter lock, and no lock that Python takes is held for longer than a copy.
 pub mod clock;
+pub mod field_thread;
 pub mod notify;
 pub mod polling;
 pub mod published;
@@ -14,6 +16,8 @@ mod resolve;
 pub mod seqlock;
 pub mod serving;
 mod socket;
+mod timer;
+mod wheel;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
