@@ -11,6 +11,7 @@ pub mod device;
 #[cfg(test)]
 mod fake_device;
 pub mod frame;
+pub mod image;
 pub mod line;
 pub mod models;
 pub mod pdu;
