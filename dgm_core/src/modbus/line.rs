@@ -9,9 +9,8 @@
 //! socket feeds it and takes what is to be sent.
 use super::control::Outcome;
 use super::device::{Device, DeviceConfig, Event};
-use super::pdu::Request;
 use super::plan::{self, Class, Offer};
-use super::session::{Completion, Jitter, LinkCommand, Session, SessionCounters};
+use super::session::{Jitter, LinkCommand, OwnedCompletion, Session, SessionConfig, SessionCounters, Token};
 use super::standing::Standing;
 use crate::site::image::Reading;
 use crate::units::{Micros, Watts};
@@ -83,7 +82,7 @@ impl Line {
     /// A line that has not connected yet.
     pub fn new(devices: &[DeviceConfig], jitter: Jitter, now: Micros) -> Self {
         Self {
-            session: Session::new(jitter),
+            session: Session::new(SessionConfig::default(), jitter),
             devices: devices.iter().map(|config| Device::new(*config, now)).collect(),
             in_flight: None,
             last: Class::Poll,
@@ -113,26 +112,29 @@ impl Line {
 
     /// The connection has been established.
     pub fn connected(&mut self, now: Micros) {
-        self.session.connected();
+        self.session.connected(now);
         self.pump(now);
     }
 
     /// The connection ended, or could not be established.
     pub fn closed(&mut self, now: Micros) {
-        let completion = self.session.closed(now);
-        self.finish(completion, now);
+        let mut ended = None;
+        self.session.closed(now, &mut |completion| ended = Some(completion.to_owned()));
+        self.finish(ended, now);
     }
 
     /// Takes bytes as they came.
     pub fn receive(&mut self, bytes: &[u8], now: Micros) {
-        let completion = self.session.receive(bytes, now);
-        self.finish(completion, now);
+        let mut ended = None;
+        self.session.receive(bytes, now, &mut |completion| ended = Some(completion.to_owned()));
+        self.finish(ended, now);
     }
 
     /// Time has passed.
     pub fn wake(&mut self, now: Micros) {
-        let completion = self.session.expire(now);
-        self.finish(completion, now);
+        let mut ended = None;
+        self.session.expire(now, &mut |completion| ended = Some(completion.to_owned()));
+        self.finish(ended, now);
     }
 
     /// Bytes to send, in order.
@@ -153,10 +155,9 @@ impl Line {
     /// When `wake` or `take_command` has something to do.
     pub fn wake_time(&self) -> Option<Micros> {
         let polls = self.devices.iter().map(Device::wake_time);
-        if self.session.is_ready() {
-            polls.min()
-        } else {
-            self.session.wake_time()
+        match self.session.ready_at() {
+            Some(ready_at) => polls.min().map(|poll| poll.max(ready_at)),
+            None => self.session.wake_time(),
         }
     }
 
@@ -173,7 +174,7 @@ impl Line {
         }
     }
 
-    fn finish(&mut self, completion: Option<Completion>, now: Micros) {
+    fn finish(&mut self, completion: Option<OwnedCompletion>, now: Micros) {
         if let Some(completion) = completion {
             if let Some(in_flight) = self.in_flight.take() {
                 self.deliver(&in_flight, &completion, now);
@@ -191,7 +192,7 @@ impl Line {
         self.devices.iter_mut().for_each(|device| device.lose(now));
     }
 
-    fn deliver(&mut self, in_flight: &InFlight, completion: &Completion, now: Micros) {
+    fn deliver(&mut self, in_flight: &InFlight, completion: &OwnedCompletion, now: Micros) {
         let Some(device) = self.devices.get_mut(in_flight.device) else { return };
         self.counters.writes += u64::from(in_flight.is_write && completion.result.is_ok());
         match device.complete(in_flight.class, completion, now) {
@@ -211,7 +212,7 @@ impl Line {
 
     /// Sends the request whose turn it is, if the line is free.
     fn pump(&mut self, now: Micros) {
-        if !self.session.is_ready() {
+        if self.in_flight.is_some() || self.session.room(now) == 0 {
             return;
         }
         let offers: Vec<(usize, Offer)> = self
@@ -225,9 +226,11 @@ impl Line {
         let (unit, deadline) = (device.config().unit, now + device.config().timeout);
         self.last = class;
         if let Some(request) = device.take(class, now) {
-            let is_write = matches!(request, Request::WriteMany { .. } | Request::WriteOne { .. });
-            self.in_flight = Some(InFlight { device: index, class, is_write });
-            self.output.extend(self.session.send(unit, request, deadline, now));
+            let sent = self.session.send(unit, &request, Token::default(), deadline, now, &mut self.output);
+            // Spans and blocks come from SunSpec models whose length was checked; a request that is none is not sent.
+            if sent.is_ok() {
+                self.in_flight = Some(InFlight { device: index, class, is_write: request.is_write() });
+            }
         }
     }
 }
