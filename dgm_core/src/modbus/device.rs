@@ -11,7 +11,7 @@ use super::control::{Control, Fallback, Kind, Outcome};
 use super::models::{self, DER, METER, STORAGE};
 use super::pdu::{Reply, Request, Span, Table};
 use super::plan::{Class, Offer, Slots};
-use super::session::{Completion, Failure};
+use super::session::{Failure, OwnedCompletion};
 use super::standing::Standing;
 use super::sunspec::{ModelMap, Progress, Scan};
 use crate::site::image::{Quality, Reading};
@@ -199,7 +199,7 @@ impl Device {
     }
 
     /// Takes what became of the transaction.
-    pub fn complete(&mut self, class: Class, completion: &Completion, now: Micros) -> Event {
+    pub fn complete(&mut self, class: Class, completion: &OwnedCompletion, now: Micros) -> Event {
         self.count_failures(&completion.result);
         let event = match (&mut self.stage, class) {
             (Stage::Searching { .. }, _) => self.search(completion, now),
@@ -219,11 +219,11 @@ impl Device {
         self.failures = if result.is_ok() { 0 } else { self.failures.saturating_add(1) };
     }
 
-    fn search(&mut self, completion: &Completion, now: Micros) -> Event {
+    fn search(&mut self, completion: &OwnedCompletion, now: Micros) -> Event {
         let Stage::Searching { scan, from } = &mut self.stage else { return Event::Nothing };
         let answer = match &completion.result {
             Ok(Reply::Registers(words)) => Ok(words.as_slice()),
-            Ok(Reply::Written) => Err(Failure::Malformed),
+            Ok(_) => Err(Failure::Malformed),
             Err(failure) => Err(*failure),
         };
         match scan.advance(answer) {
@@ -275,7 +275,7 @@ impl Device {
         Some(Stage::Serving { sources, control })
     }
 
-    fn read(&mut self, completion: &Completion) -> Event {
+    fn read(&mut self, completion: &OwnedCompletion) -> Event {
         let Ok(Reply::Registers(words)) = &completion.result else {
             self.half_read = None;
             // One lost answer leaves the reading before it in force until it is too old.

@@ -5,11 +5,11 @@ use super::super::control::Fallback;
 use super::super::device::Role;
 use super::super::fake_device::FakeDevice;
 use super::super::frame::{self, Decoder};
-use super::super::pdu::{encode_exception, encode_registers, encode_written, Reply};
-use super::super::session::Failure;
+use super::super::pdu::{encode_exception, encode_registers, encode_written, Reply, Request};
+use super::super::standing::Standing;
 use super::*;
-use crate::site::image::Quality;
-use crate::units::Permille;
+use crate::site::image::{Quality, Reading};
+use crate::units::{Permille, Watts};
 
 const REVERT: Fallback = Fallback { output: Watts::ZERO, after: Micros::from_millis(30_000) };
 
@@ -101,7 +101,7 @@ impl Wire {
             if self.silent.contains(&frame.unit) {
                 continue;
             }
-            let request = Request::parse(&frame.pdu).unwrap();
+            let request = Request::parse(frame.pdu).unwrap();
             let pdu = match (self.devices.get_mut(&frame.unit).unwrap().answer(&request), &request) {
                 (Ok(Reply::Registers(words)), _) => encode_registers(frame.pdu[0], &words),
                 (Ok(Reply::Written), Request::WriteMany { start, values }) => {
@@ -207,7 +207,7 @@ fn after_a_lost_connection_the_setpoint_is_proved_again_before_it_counts() {
     wire.run(5_000);
     wire.reachable = true;
     wire.readings.clear();
-    wire.run(2_000);
+    wire.run(6_500);
     assert!(wire.line.is_controlled(2));
     assert_eq!(wire.devices[&3].get(704, 22, 1), [1]);
     assert!(wire.readings_of(0).len() >= 8);

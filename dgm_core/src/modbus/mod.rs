@@ -8,6 +8,7 @@
 //! No sockets, threads or clocks here: `reactor` owns those.
 pub mod control;
 pub mod device;
+pub mod devices;
 #[cfg(test)]
 mod fake_device;
 pub mod frame;
@@ -22,4 +23,5 @@ pub mod server;
 pub mod session;
 pub mod standing;
 pub mod sunspec;
+pub mod tally;
 pub mod writable;

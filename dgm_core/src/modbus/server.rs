@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frame::{self, Decoder};
-use super::pdu::{encode_exception, encode_registers, encode_written, Exception, Refusal, Request, Span};
+use super::pdu::{encode_exception, encode_registers, encode_written, Exception, Refusal, Request, Span, Table};
 use super::registers::Registers;
 use super::writable::{Change, TableError, Writable, WriteError, WriteTable};
 use crate::units::Millis;
@@ -193,7 +193,9 @@ impl Server {
         }
         let function = request.function();
         match request {
-            Request::Read { span, .. } => Ok(encode_registers(function, &self.read(unit, *span)?)),
+            Request::Read { table: Table::Holding | Table::Input, span } => {
+                Ok(encode_registers(function, &self.read(unit, *span)?))
+            }
             Request::WriteOne { address, value } => {
                 self.write(unit, *address, &[*value], now)?;
                 Ok(encode_written(function, *address, *value))
@@ -208,6 +210,10 @@ impl Server {
                 self.write(unit, *start, values, now)?;
                 Ok(encode_registers(function, &self.read(unit, *read)?))
             }
+            Request::Read { table: Table::Coil | Table::DiscreteInput, .. }
+            | Request::WriteCoil { .. }
+            | Request::WriteCoils { .. }
+            | Request::MaskWrite { .. } => Err(Exception::IllegalFunction),
         }
     }
 
@@ -287,7 +293,7 @@ impl Connection {
                 Err(_) => return close(output, server),
             };
             (self.last_frame_at, self.partial_since, self.has_spoken) = (now, None, true);
-            match server.answer(frame.unit, &frame.pdu, now) {
+            match server.answer(frame.unit, frame.pdu, now) {
                 Answer::Pdu(pdu) => output.bytes.extend(frame::encode(frame.transaction, frame.unit, &pdu)),
                 Answer::Close => return close(output, server),
             }

@@ -105,7 +105,7 @@ fn case_16_two_frames_in_one_segment_are_both_answered_in_order() {
 
 #[test]
 fn functions_that_are_not_served_are_exception_1() {
-    for function in [0, 1, 2, 5, 7, 8, 15, 17, 20, 22, 24, 43] {
+    for function in [0, 1, 2, 7, 8, 17, 20, 24, 43] {
         let answer = server().answer(1, &[function, 0, 0, 0, 1], T0);
         assert_eq!(answer, Answer::Pdu(vec![function | 0x80, 1]), "function {function}");
     }
@@ -216,6 +216,6 @@ proptest! {
         server.publish(1, at, &words(new)).unwrap();
         let read = Request::Read { table: Table::Holding, span: Span { start: at, count: 2 } };
         let expected = encode_registers(3, &words(new));
-        prop_assert_eq!(server.answer(1, &read.encode(), T0), Answer::Pdu(expected));
+        prop_assert_eq!(server.answer(1, &read.encode().unwrap(), T0), Answer::Pdu(expected));
     }
 }
