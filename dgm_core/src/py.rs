@@ -6,6 +6,7 @@ mod arbiter;
 mod columns;
 mod facade;
 mod field;
+mod poller;
 
 use pyo3::prelude::*;
 
@@ -31,5 +32,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arbiter::register(module)?;
     field::register(module)?;
     facade::register(module)?;
+    poller::register(module)?;
     Ok(())
 }

@@ -86,7 +86,7 @@ impl RegisterImage {
             words: (0..word).map(|_| AtomicU64::new(0)).collect(),
             stamps: blocks.iter().flat_map(|_| never).map(AtomicI64::new).collect(),
             sequences: regions.iter().map(|_| AtomicU64::new(0)).collect(),
-            dirty: (0..regions.len().div_ceil(BITS)).map(|_| AtomicU64::new(0)).collect(),
+            dirty: dirty(regions.len()),
             devices: regions.into(),
             blocks: blocks.into(),
         }
@@ -166,6 +166,11 @@ impl RegisterImage {
         }
     }
 
+    /// Copies every device, whole.
+    pub fn copy_all(&self, words: &[Cell<u64>], stamps: &[Cell<i64>]) {
+        (0..self.devices()).for_each(|device| self.copy(device, words, stamps));
+    }
+
     fn copy(&self, device: usize, words: &[Cell<u64>], stamps: &[Cell<i64>]) {
         let (Some(region), Some(sequence)) = (self.devices.get(device), self.sequences.get(device)) else { return };
         let rows = region.rows.start * STAMP_WIDTH..region.rows.end * STAMP_WIDTH;
@@ -229,6 +234,12 @@ impl Registers<'_> {
             }
         }
     }
+}
+
+/// Every device counts as changed until it was copied once.
+fn dirty(devices: usize) -> Box<[AtomicU64]> {
+    let full = |first: usize| if devices - first >= BITS { u64::MAX } else { (1 << (devices - first)) - 1 };
+    (0..devices).step_by(BITS).map(|first| AtomicU64::new(full(first))).collect()
 }
 
 /// Four big-endian registers as a word whose memory holds them in order, each in the machine's own byte order.

@@ -18,7 +18,9 @@ struct Copy {
 impl Copy {
     fn new(image: &RegisterImage) -> Self {
         let (words, stamps) = (vec![Cell::new(0); image.words()], vec![Cell::new(0); image.rows() * STAMP_WIDTH]);
-        Self { words, stamps }
+        let copy = Self { words, stamps };
+        assert_eq!(copy.refresh(image).len(), image.devices(), "all of it at first");
+        copy
     }
 
     fn refresh(&self, image: &RegisterImage) -> Vec<usize> {

@@ -1,11 +1,14 @@
 //! Modbus as pure codecs and state machines, driven by (bytes, now).
 //!
 //! ```text
-//! master:  line ── plan (what next) ── device (SunSpec poll, setpoint) ── session (window 1) ── frame ── pdu
+//! master:  line ── devices (SunSpec: plan, device, control) ─┬─ session ── frame ── pdu
+//!               └─ polled (registers: beat, breaker, image) ─┘
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
 //! ```
 //!
 //! No sockets, threads or clocks here: `reactor` owns those.
+pub mod beat;
+pub mod breaker;
 pub mod control;
 pub mod device;
 pub mod devices;
@@ -18,6 +21,7 @@ pub mod models;
 pub mod pdu;
 pub mod plan;
 pub mod point;
+pub mod polled;
 pub mod registers;
 pub mod server;
 pub mod session;

@@ -1,7 +1,8 @@
 //! What has happened on a line since start, and how its devices stand now.
 use super::session::SessionCounters;
+use crate::units::Micros;
 
-/// Counters and gauges of a line; their sum over lines is meaningful.
+/// Counters and gauges of a line; they add up over lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineCounters {
     /// The connection.
@@ -10,6 +11,8 @@ pub struct LineCounters {
     pub readings: u64,
     /// Slots in which a device was not read.
     pub polls_missed: u64,
+    /// The longest time by which a periodic read was sent after its slot.
+    pub late_max: Micros,
     /// Setpoint writes carried out, one per block of registers.
     pub writes: u64,
     /// Setpoints read back, right or wrong.
@@ -34,6 +37,7 @@ impl std::ops::Add for LineCounters {
             session: self.session + other.session,
             readings: self.readings + other.readings,
             polls_missed: self.polls_missed + other.polls_missed,
+            late_max: self.late_max.max(other.late_max),
             writes: self.writes + other.writes,
             readbacks: self.readbacks + other.readbacks,
             readback_mismatch: self.readback_mismatch + other.readback_mismatch,

@@ -3,12 +3,15 @@
 //! ```text
 //! polling: one thread ── sockets of all lines, wheel, alarm ── its tenant:
 //!            field_thread: Field (tick) ── Published (seqlock, snapshot) ── eventfd ──> Python
+//!            fleet_thread: Fleet (registers) ── Board (image, counters) ── eventfd ──> Python
 //! serving: one thread ── listener, clients ──── Server ──────── changes ─────────────────────── eventfd ──> Python
 //! ```
 //!
 //! Neither thread takes the interpreter lock, and no lock that Python takes is held for longer than a copy.
+pub mod board;
 pub mod clock;
 pub mod field_thread;
+pub mod fleet_thread;
 pub mod notify;
 pub mod polling;
 pub mod published;

@@ -1,11 +1,12 @@
 //! Generated protobuf types and their conversion into the core's own. The only folder that names prost.
 //!
 //! ```text
-//! bytes ─> DgmConfig ─> SiteParts ─> Site        bytes ─> LimitSet        Decision ─> bytes
+//! bytes ─> DgmConfig ─> SiteParts ─> Site      bytes ─> LimitSet, PollerConfig      Decision ─> bytes
 //! ```
 
 mod decision;
 mod limits;
+mod poller;
 mod site;
 
 #[allow(missing_docs, clippy::all)]
@@ -16,4 +17,5 @@ mod generated {
 pub use decision::encode_decision;
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;
+pub use poller::{decode_poller, table_number};
 pub use site::decode_site;
