@@ -15,6 +15,7 @@ pub mod line;
 pub mod models;
 pub mod pdu;
 pub mod plan;
+pub mod planning;
 pub mod point;
 pub mod registers;
 pub mod server;
