@@ -115,7 +115,8 @@ pub struct Load(i64);
 impl Load {
     /// Nothing.
     pub const ZERO: Self = Self(0);
-    const WHOLE: i64 = 1_000_000_000_000;
+    /// The whole line.
+    pub(super) const WHOLE: i64 = 1_000_000_000_000;
 
     /// `cost` of line time in every `period`, rounded up. A period below 1 us counts as 1 us.
     pub fn of(cost: Nanos, period: Micros) -> Self {
@@ -127,6 +128,11 @@ impl Load {
     /// Rounded up.
     pub fn permille(self) -> Permille {
         Permille::new((self.0.saturating_add(Self::WHOLE / 1000 - 1)).div_euclid(Self::WHOLE / 1000))
+    }
+
+    /// What is left of the line; `None`: more is asked than it has.
+    pub(super) fn free(self) -> Option<i64> {
+        (!self.is_over()).then_some(Self::WHOLE - self.0)
     }
 
     /// Whether more is asked than the line has.

@@ -11,7 +11,13 @@
 //! schedule and carries out what it says.
 pub mod cost;
 mod cover;
+pub mod demand;
 pub mod estimate;
 pub mod holes;
+mod queue;
 pub mod reads;
+pub mod schedule;
+pub mod share;
 pub mod slots;
+#[cfg(test)]
+mod virtual_line;

@@ -15,6 +15,11 @@ impl Slots {
         Self { period: Micros::new(period.get().max(1000)), due: now }
     }
 
+    /// Time between two readings.
+    pub fn period(&self) -> Micros {
+        self.period
+    }
+
     /// When the next reading is due.
     pub fn due(&self) -> Micros {
         self.due
