@@ -20,6 +20,7 @@ pub mod line;
 pub mod models;
 pub mod pdu;
 pub mod plan;
+pub mod planning;
 pub mod point;
 pub mod polled;
 pub mod registers;
