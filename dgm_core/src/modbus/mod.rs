@@ -10,6 +10,8 @@ pub mod control;
 pub mod device;
 #[cfg(test)]
 mod fake_device;
+#[cfg(test)]
+pub(crate) mod fake_slave;
 pub mod frame;
 pub mod line;
 pub mod models;
@@ -17,6 +19,7 @@ pub mod pdu;
 pub mod plan;
 pub mod point;
 pub mod role;
+pub mod rtu;
 pub mod server;
 pub mod session;
 pub mod standing;

@@ -12,8 +12,9 @@ pub mod polling;
 pub mod published;
 mod resolve;
 pub mod seqlock;
+pub mod serial;
 pub mod serving;
-mod socket;
+pub mod socket;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
