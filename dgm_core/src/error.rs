@@ -48,6 +48,11 @@ pub enum CoreError {
         /// The number in force.
         held: i64,
     },
+    /// A file that is needed cannot be used.
+    Files {
+        /// Which, what was found, what was expected.
+        reason: String,
+    },
     /// A buffer does not hold whole rows.
     Shape {
         /// What the buffer is.
@@ -77,6 +82,7 @@ impl fmt::Display for CoreError {
             Self::Site { place, found, expected } => write!(f, "{place}: found {found}; expected {expected}"),
             Self::Decode { message, reason } => write!(f, "{message}: not decodable: {reason}"),
             Self::Value { place, found, expected } => write!(f, "{place}: found {found}; expected {expected}"),
+            Self::Files { reason } => f.write_str(reason),
             Self::Index { what, found, expected } => write!(f, "{what} index: found {found}; expected {expected}"),
             Self::Old { what, found, held } => {
                 write!(f, "{what}: found {found}; expected {held} or newer (the one in force)")

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! polling: one thread ── sockets of all lines ── Field (tick) ── Published (seqlock, snapshot) ── eventfd ──> Python
-//! serving: one thread ── listener, clients ──── Server ──────── changes ─────────────────────── eventfd ──> Python
+//! serving: one thread ── clients of all facades ── Server ────── changes ─────────────────────── eventfd ──> Python
 //! ```
 //!
 //! Neither thread takes the interpreter lock, and no lock that Python takes is held for longer than a copy.
+pub mod clients;
 pub mod clock;
 pub mod notify;
 pub mod polling;
@@ -14,7 +15,11 @@ mod resolve;
 pub mod seqlock;
 pub mod serial;
 pub mod serving;
+mod serving_loop;
+pub mod serving_thread;
 pub mod socket;
+pub mod tls;
+pub mod tls_files;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! One end of Modbus/TCP Security (mutual TLS 1.3 or 1.2) without sockets of its own.
+//! One end of Modbus/TCP Security: mutual TLS 1.3 or 1.2 over a non-blocking TCP stream.
 //!
 //! ```text
-//! socket ── bytes ──> Session ── plaintext ──> reader      writer ── plaintext ──> Session ── bytes ──> socket
+//! TcpStream <── bytes ──> Session (rustls, no sockets) <── plaintext ──> TlsStream: one of the Streams of Socket
 //! Acceptor: certificate, key, CA of the clients ──> Session      Dialer: the same and the name of the device ──> Session
 //! ```
 //!
@@ -9,12 +9,13 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
+use mio::net::TcpStream;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{ring, CryptoProvider};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use super::tls_files::{Identity, TlsError, TlsFiles};
 
@@ -115,8 +116,9 @@ impl Acceptor {
     }
 
     /// A session for a client that has just connected.
-    pub fn accept(&self) -> Option<Session> {
-        ServerConnection::new(Arc::clone(&self.0)).ok().map(|connection| Session::new(connection.into()))
+    pub fn accept(&self) -> io::Result<Session> {
+        let connection = ServerConnection::new(Arc::clone(&self.0)).map_err(io::Error::other)?;
+        Ok(Session::new(connection.into()))
     }
 }
 
@@ -143,22 +145,13 @@ impl Dialer {
     }
 
     /// A session for a connection to the device.
-    pub fn dial(&self) -> Option<Session> {
+    pub fn dial(&self) -> io::Result<Session> {
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
-        connection.ok().map(|connection| Session::new(connection.into()))
+        connection.map(|connection| Session::new(connection.into())).map_err(io::Error::other)
     }
 }
 
-/// What taking bytes has brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// So much plaintext; fewer bytes than there is room for mean that there is no more now.
-    Bytes(usize),
-    /// The peer has said good-bye, has gone, or the connection has failed.
-    End,
-}
-
-/// One TLS connection.
+/// One TLS connection: bytes in and out of a socket, plaintext in and out of its owner.
 #[derive(Debug)]
 pub struct Session {
     connection: Connection,
@@ -198,65 +191,46 @@ impl Session {
         self.connection.wants_write()
     }
 
-    /// Takes what the socket has, up to `room` of plaintext; answers of the handshake go out.
-    pub fn receive<S>(&mut self, socket: &S, room: &mut [u8]) -> Taken
-    where
-        for<'a> &'a S: Read + Write,
-    {
-        let taken = self.take(socket, room);
-        // What cannot be sent now is sent when the socket is ready; a broken socket ends the connection at the next read.
-        let _ = self.flush(socket);
-        taken
-    }
-
-    fn take<S>(&mut self, socket: &S, room: &mut [u8]) -> Taken
-    where
-        for<'a> &'a S: Read,
-    {
-        let (mut count, mut stirred, mut source) = (0, false, Probe { socket, is_drained: false });
-        loop {
+    /// Takes all that the source has, or as much as there is room for; 0 is the end, `WouldBlock` nothing now.
+    fn take(&mut self, source: impl Read, room: &mut [u8]) -> io::Result<usize> {
+        let (mut count, mut stirred, mut source) = (0, self.is_dripping, Probe { source, is_drained: false });
+        let nothing = loop {
             match self.connection.reader().read(room.get_mut(count..).unwrap_or_default()) {
-                Ok(0) if count < room.len() => return if count > 0 { Taken::Bytes(count) } else { Taken::End },
-                Ok(read) => count += read,
-                Err(error) if error.kind() != ErrorKind::WouldBlock => return Taken::End,
-                Err(_) => {}
+                Ok(read) if read > 0 => count += read,
+                // The peer has said good-bye.
+                Ok(_) if !room.is_empty() && count < room.len() => return Ok(count),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return Ok(count),
             }
-            if count == room.len() || source.is_drained {
-                break;
+            if count > 0 && count == room.len() {
+                return Ok(count);
+            }
+            if source.is_drained {
+                break ErrorKind::WouldBlock.into();
             }
             match self.connection.read_tls(&mut source) {
-                Ok(0) if count == 0 => return Taken::End,
-                Ok(0) => break,
+                Ok(0) => return Ok(count),
                 Ok(_) => stirred = true,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Taken::End,
+                Err(error) => break error,
             }
-            if let Err(error) = self.connection.process_new_packets() {
+            self.connection.process_new_packets().map_err(|error| {
                 self.failure = Some(TlsFailure::of(&error));
-                return Taken::End;
-            }
+                io::Error::from(ErrorKind::InvalidData)
+            })?;
+        };
+        self.is_dripping = count == 0 && stirred;
+        if count > 0 {
+            Ok(count)
+        } else {
+            Err(nothing)
         }
-        self.is_dripping = count == 0 && (stirred || self.is_dripping);
-        Taken::Bytes(count)
     }
 
-    /// Encrypts and sends what it can now; keeps the rest for `flush`.
-    pub fn send<S>(&mut self, socket: &S, bytes: &[u8]) -> io::Result<()>
-    where
-        for<'a> &'a S: Write,
-    {
-        self.connection.writer().write_all(bytes)?;
-        self.flush(socket)
-    }
-
-    /// Sends what was kept.
-    pub fn flush<S>(&mut self, mut socket: &S) -> io::Result<()>
-    where
-        for<'a> &'a S: Write,
-    {
+    /// Sends what it can now and keeps the rest.
+    fn give(&mut self, mut sink: impl Write) -> io::Result<()> {
         while self.connection.wants_write() {
-            match self.connection.write_tls(&mut socket) {
+            match self.connection.write_tls(&mut sink) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -268,21 +242,78 @@ impl Session {
     }
 }
 
-/// Notices that a socket gave less than it was asked for: then it has no more, and need not be asked again.
-struct Probe<'a, S> {
-    socket: &'a S,
+/// Notices that a source gave less than it was asked for: then it has no more, and need not be asked again.
+struct Probe<S> {
+    source: S,
     is_drained: bool,
 }
 
-impl<S> Read for Probe<'_, S>
-where
-    for<'a> &'a S: Read,
-{
+impl<S: Read> Read for Probe<S> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let mut socket = self.socket;
-        let count = socket.read(room)?;
+        let count = self.source.read(room)?;
         self.is_drained = count < room.len();
         Ok(count)
+    }
+}
+
+/// A TCP stream and its session, as a stream of plaintext.
+#[derive(Debug)]
+pub struct TlsStream {
+    socket: TcpStream,
+    session: Session,
+}
+
+impl TlsStream {
+    /// Nothing was sent yet.
+    pub fn new(socket: TcpStream, session: Session) -> Self {
+        Self { socket, session }
+    }
+
+    /// What the bytes go through.
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// To register it.
+    pub fn socket_mut(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Who is at the other end, and what went wrong.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Goes on with the handshake; `None` while it is under way, `Some(false)` when it failed. No plaintext comes with it:
+    /// a device says nothing before it is asked.
+    pub fn shake_hands(&mut self) -> Option<bool> {
+        match self.read(&mut []) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.session.is_established().then_some(true),
+            _ => Some(false),
+        }
+    }
+}
+
+impl Read for TlsStream {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let taken = self.session.take(&self.socket, room);
+        // Answers of the handshake, or the alert that says why not. What cannot be sent now is sent when the socket is
+        // ready; a broken socket ends the connection at the next read.
+        let _ = self.session.give(&self.socket);
+        taken
+    }
+}
+
+impl Write for TlsStream {
+    /// Takes all of it; what the socket does not take is kept encrypted.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.session.connection.writer().write_all(bytes)?;
+        self.session.give(&self.socket)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.session.give(&self.socket)
     }
 }
 

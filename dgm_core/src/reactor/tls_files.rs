@@ -31,7 +31,8 @@ pub type Stamp = [Option<SystemTime>; 3];
 impl TlsFiles {
     /// Changes when a file does.
     pub fn stamp(&self) -> Stamp {
-        [&self.certificate, &self.private_key, &self.ca].map(|path| path.metadata().and_then(|file| file.modified()).ok())
+        [&self.certificate, &self.private_key, &self.ca]
+            .map(|path| path.metadata().and_then(|file| file.modified()).ok())
     }
 
     pub(super) fn read(&self) -> Result<Identity, TlsError> {

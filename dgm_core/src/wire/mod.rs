@@ -5,6 +5,7 @@
 //! ```
 
 mod decision;
+mod facade;
 mod limits;
 mod site;
 
@@ -14,6 +15,7 @@ mod generated {
 }
 
 pub use decision::encode_decision;
+pub use facade::{decode_facade, FacadeSecurity};
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;
 pub use site::decode_site;

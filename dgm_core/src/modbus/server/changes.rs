@@ -2,8 +2,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::party::Party;
 use super::super::pdu::Table;
+use super::party::Party;
 use super::write_table::Change;
 use crate::units::Millis;
 

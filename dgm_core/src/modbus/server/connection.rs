@@ -7,8 +7,8 @@
 //! It knows when it has been silent or has dripped for too long; its owner closes it then.
 use std::sync::Arc;
 
-use super::counters::BadFrame;
 use super::super::frame::{self, Decoder, FrameError};
+use super::counters::BadFrame;
 use super::party::Party;
 use super::{Answer, Server};
 use crate::units::Millis;

@@ -20,12 +20,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::pdu::{self, Exception, Refusal, RequestView, Span, Table};
+use crate::units::Millis;
 use changes::{Changes, UnitChange, WRITABLES_MAX};
 use counters::{BadFrame, ServerCounters};
 use party::Party;
 use unit::{Guarded, ReadError, Unit};
 use write_table::{Group, TableError, WriteError};
-use crate::units::Millis;
 
 /// Why a declaration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,14 +230,7 @@ impl Server {
         }
     }
 
-    fn read(
-        &mut self,
-        unit: u8,
-        table: Table,
-        span: Span,
-        party: &Party,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Exception> {
+    fn read(&mut self, unit: u8, table: Table, span: Span, party: &Party, out: &mut Vec<u8>) -> Result<(), Exception> {
         self.read_as(table.read_function(), unit, (table, span), party, out)
     }
 

@@ -221,13 +221,8 @@ fn a_write_holds_until_its_lease_ends_and_then_falls_back_before_the_next_read_s
     assert_eq!(server.next_expiry(), Some(Millis::new(5_000)));
     let fallen = answer(&mut server, 1, &[3, 0, 100, 0, 2], Millis::new(5_000));
     assert_eq!(fallen, Some(vec![3, 4, 0, 0, 0x1B, 0x58]));
-    let change = |value, at, by| UnitChange {
-        unit: 1,
-        table: Table::Holding,
-        change: Change { address: 100, value },
-        at,
-        by,
-    };
+    let change =
+        |value, at, by| UnitChange { unit: 1, table: Table::Holding, change: Change { address: 100, value }, at, by };
     let told = [change(65_536, T0, Some(anyone())), change(7_000, Millis::new(5_000), None)];
     assert_eq!(server.take_changes(), told, "who wrote is told, and that nobody did when it fell back");
     assert_eq!(server.waiting_changes(), 0);

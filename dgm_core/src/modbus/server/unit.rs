@@ -4,11 +4,11 @@
 //! holding ── also answers function 4 unless input registers were declared      coils   discrete inputs
 //!    └── WriteTable                                                             └── WriteTable
 //! ```
-use super::party::Party;
 use super::super::pdu::{Span, Table};
+use super::party::Party;
 use super::registers::{Bits, Registers};
-use super::write_table::{Change, Group, TableError, WriteError, WriteTable};
 use super::writable::Cell;
+use super::write_table::{Change, Group, TableError, WriteError, WriteTable};
 use crate::units::Millis;
 
 /// Cells that only some roles may read.

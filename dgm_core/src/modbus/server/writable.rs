@@ -170,8 +170,11 @@ mod tests {
         let width = prop_oneof![Just(Width::One), Just(Width::Two), Just(Width::Four)];
         prop_oneof![
             Just(Form::Coil),
-            (width, any::<bool>(), any::<bool>())
-                .prop_map(|(width, is_signed, is_low_first)| Form::Number { width, is_signed, is_low_first })
+            (width, any::<bool>(), any::<bool>()).prop_map(|(width, is_signed, is_low_first)| Form::Number {
+                width,
+                is_signed,
+                is_low_first
+            })
         ]
     }
 

@@ -131,7 +131,8 @@ pub struct Group {
 impl Group {
     /// The values from `start` on, each with its fallback.
     pub fn new(start: u16, values: Vec<(Writable, i64)>, rule: Rule) -> Result<Self, TableError> {
-        let mut group = Self { start, cells: 0, members: Vec::new(), rule, holder: Holder::Fallback, paced: Vec::new() };
+        let mut group =
+            Self { start, cells: 0, members: Vec::new(), rule, holder: Holder::Fallback, paced: Vec::new() };
         for (writable, fallback) in values {
             if !writable.form().holds(fallback) {
                 return Err(TableError::Range);
