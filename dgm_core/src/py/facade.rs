@@ -124,7 +124,7 @@ impl PyFacade {
     /// Replace registers at once (big-endian words); a reader never sees half of it.
     fn publish(&self, unit: i64, address: i64, registers: &[u8]) -> PyResult<()> {
         let place = Place { call: "publish", unit, address };
-        if registers.is_empty() || registers.len() % 2 != 0 {
+        if registers.is_empty() || !registers.len().is_multiple_of(2) {
             let expected = "whole registers of 2 bytes, at least one".to_owned();
             return Err(CoreError::Shape { what: "registers", found: registers.len(), expected }.into());
         }

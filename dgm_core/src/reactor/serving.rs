@@ -23,6 +23,9 @@ use super::tls_files::{Stamp, TlsError, TlsFiles};
 use crate::modbus::server::changes::UnitChange;
 use crate::modbus::server::Server;
 
+/// Clients that may wait to be admitted, as far as the system permits.
+const BACKLOG: i32 = 1_024;
+
 /// Shared between the serving thread and Python.
 pub struct Facade {
     server: Mutex<Server>,
@@ -126,7 +129,11 @@ impl Bound {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in (host, port).to_socket_addrs()? {
             match TcpListener::bind(address) {
-                Ok(listener) => return Ok(Self { address: listener.local_addr()?, listener }),
+                Ok(listener) => {
+                    // All clients may come back at once: who finds the queue full waits for a second or three.
+                    rustix::net::listen(&listener, BACKLOG)?;
+                    return Ok(Self { address: listener.local_addr()?, listener });
+                }
                 Err(error) => failure = error,
             }
         }
