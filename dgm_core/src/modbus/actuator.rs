@@ -323,7 +323,6 @@ impl Actuator {
             Term::ConstantIfThere(_) => Some(slot.absent_words()?),
             Term::Power(unit) => self.power_words(slot, seen.scale?, *unit, power),
             Term::Revert(unit) => self.power_words(slot, seen.scale?, *unit, -fallback.output),
-            Term::Timer if !seen.is_there => None,
             Term::Timer => slot.words(fallback.after.get() / 1_000_000, seen.scale?, 0),
         };
         words.map(Some)
