@@ -6,15 +6,23 @@
 //! ```
 //!
 //! No sockets, threads or clocks here: `reactor` owns those.
+pub mod actuator;
+pub mod audit;
+pub mod channels;
 pub mod control;
+pub mod der;
 pub mod device;
 #[cfg(test)]
 mod fake_device;
 #[cfg(test)]
 pub(crate) mod fake_slave;
 pub mod frame;
+pub mod layout;
 pub mod line;
+pub mod map;
 pub mod models;
+pub mod number;
+pub mod obedience;
 pub mod pdu;
 pub mod plan;
 pub mod point;
@@ -24,3 +32,5 @@ pub mod server;
 pub mod session;
 pub mod standing;
 pub mod sunspec;
+pub mod table;
+pub mod tables;

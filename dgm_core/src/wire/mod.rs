@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! bytes ─> DgmConfig ─> SiteParts ─> Site        bytes ─> LimitSet        Decision ─> bytes
+//! bytes ─> RegisterMap, DeviceTable: checked
 //! ```
 
 mod decision;
+mod device;
 mod facade;
 mod limits;
+mod registers;
 mod site;
 
 #[allow(missing_docs, clippy::all)]
@@ -15,7 +18,9 @@ mod generated {
 }
 
 pub use decision::encode_decision;
+pub use device::{check_device_table, decode_device_table};
 pub use facade::{decode_facade, FacadeSecurity};
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;
+pub use registers::decode_register_map;
 pub use site::decode_site;
