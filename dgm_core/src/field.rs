@@ -13,14 +13,18 @@ use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, EvseSample, GrantValue, LimitSet, Outcome, Target};
 use crate::error::CoreError;
-use crate::modbus::control::Fallback;
+use crate::modbus::actuator::Fallback;
+use crate::modbus::control::Setpoint;
 use crate::modbus::device::{DeviceConfig, Role};
 use crate::modbus::line::{Line, LineCounters};
 use crate::modbus::plan::Slots;
 use crate::modbus::session::Jitter;
 use crate::modbus::standing::{Hold, Standing};
 use crate::site::{AssetKind, AssetSpec, PhaseMap, Reading, Revert, Site};
-use crate::units::{AssetIndex, Micros, Millis};
+use crate::units::{AssetIndex, Micros, Millis, Watts};
+
+/// Ticks for which a setpoint holds: a tick that comes late does not end it, a loop that stands still does.
+const SETPOINT_TICKS: i64 = 10;
 
 /// Where a line is reached: one connection per endpoint, whatever the number of units behind it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +83,9 @@ pub struct Field {
     slots: Slots,
     /// Readings are asked at the slots and used half a tick later, when the answers are in.
     lag: Micros,
+    epoch: i64,
+    /// How long a setpoint of PV or a battery is written without a newer tick.
+    setpoint_ttl: Micros,
     /// Counted since start.
     pub counters: FieldCounters,
 }
@@ -112,6 +119,8 @@ impl Field {
             assets,
             slots: Slots::new(Micros::from(tick), now - lag),
             lag,
+            epoch,
+            setpoint_ttl: Micros::new(Micros::from(tick).get() * SETPOINT_TICKS),
             counters: FieldCounters::default(),
         };
         for asset in field.controllable.clone() {
@@ -206,8 +215,9 @@ impl Field {
 
     fn command(&mut self, now: Micros) {
         for (asset, served) in &self.commanded {
+            let expires_at = now + self.setpoint_ttl;
             let want = match self.arbiter.grants().get(asset.0).map(|grant| grant.value) {
-                Some(GrantValue::Power(power)) => Some(power),
+                Some(GrantValue::Power(power)) => Some(Setpoint { power, epoch: self.epoch, expires_at }),
                 Some(GrantValue::Nothing | GrantValue::Current(_)) | None => None,
             };
             if let Some((_, line)) = self.lines.get_mut(served.line) {
@@ -232,11 +242,14 @@ fn is_controllable(site: &Site, index: AssetIndex) -> bool {
 
 fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
     let modbus = asset.modbus.as_ref()?;
-    let fallback = |revert: Revert| Fallback { output: revert.power, after: revert.after.into() };
+    let fallback =
+        |revert: Revert, rating: Watts| Fallback { output: revert.power, after: revert.after.into(), rating };
     let role = match &asset.kind {
         AssetKind::Meter | AssetKind::Load => Role::Meter,
-        AssetKind::Pv(pv) => Role::Pv(fallback(pv.revert)),
-        AssetKind::Battery(battery) => Role::Battery(fallback(battery.revert)),
+        AssetKind::Pv(pv) => Role::Pv(fallback(pv.revert, pv.power_max)),
+        AssetKind::Battery(battery) => {
+            Role::Battery(fallback(battery.revert, battery.power_max.max(battery.charge_max)))
+        }
         AssetKind::Evse(_) => return None,
     };
     let endpoint = Endpoint { host: modbus.host.clone(), port: modbus.port };
@@ -245,6 +258,7 @@ fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
         role,
         period: modbus.poll_interval.into(),
         timeout: modbus.timeout.into(),
+        table: modbus.table.clone(),
     };
     Some((endpoint, config))
 }

@@ -12,7 +12,7 @@ fn us(millis: i64) -> Micros {
 }
 
 fn modbus(host: &str, unit_id: u8) -> Option<Modbus> {
-    Some(Modbus { host: host.to_owned(), port: 502, unit_id, poll_interval: ms(100), timeout: ms(500) })
+    Some(Modbus { host: host.to_owned(), port: 502, unit_id, poll_interval: ms(100), timeout: ms(500), table: None })
 }
 
 fn asset(id: &str, kind: AssetKind, modbus: Option<Modbus>) -> AssetSpec {

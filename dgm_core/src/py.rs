@@ -4,6 +4,7 @@
 
 mod arbiter;
 mod columns;
+mod devices;
 mod facade;
 mod field;
 mod poller;
@@ -30,6 +31,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<CoreError>())?;
     columns::register(module)?;
     arbiter::register(module)?;
+    devices::register(module)?;
     field::register(module)?;
     facade::register(module)?;
     poller::register(module)?;

@@ -25,6 +25,8 @@ __all__ = [
     "Field",
     "Poller",
     "allocate",
+    "check_device_table",
+    "sunspec_decode",
 ]
 
 ABSENT32: int  # -2**31
@@ -66,6 +68,16 @@ def allocate(problem: bytes) -> bytes:
     `problem`: int64 buffer bytes, see dgm_core/src/arbiter/fill.rs `Problem::from_words`; answer: int64 mA per EVSE.
     Raises CoreError for a malformed problem.
     """
+
+def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
+    """Every point of a SunSpec model whose registers, header included, are given big-endian.
+
+    A number is (raw, power of ten; None: its scale factor is not implemented), a float itself, text or an address str,
+    "not implemented" None; a group is a dict, one that repeats a list of them. CoreError: unknown model, half a register.
+    """
+
+def check_device_table(table: bytes) -> list[tuple[str, str, str]]:
+    """All that is wrong with core.v1.DeviceTable bytes: (path of the field, found, expected)."""
 
 @final
 class Arbiter:

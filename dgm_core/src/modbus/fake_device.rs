@@ -1,8 +1,32 @@
 //! A SunSpec device for tests: registers with a chain of models that answers requests as the protocol says.
-use super::pdu::{Exception, Reply, Request, Span};
-use super::registers::Registers;
+use super::pdu::{Exception, RegisterBytes, Reply, Request, Span};
+use super::point::wire;
 use super::session::Failure;
 use super::sunspec::{ModelMap, Progress, Scan};
+
+/// One run of words.
+#[derive(Default)]
+struct Registers {
+    start: u16,
+    words: Vec<u16>,
+}
+
+impl Registers {
+    fn define(&mut self, span: Span) {
+        (self.start, self.words) = (span.start, vec![0; usize::from(span.count)]);
+    }
+
+    fn read(&self, span: Span) -> Option<&[u16]> {
+        let at = usize::from(span.start.checked_sub(self.start)?);
+        self.words.get(at..at + usize::from(span.count))
+    }
+
+    fn replace(&mut self, start: u16, words: &[u16]) -> Option<()> {
+        let at = usize::from(start.checked_sub(self.start)?);
+        self.words.get_mut(at..at + words.len())?.copy_from_slice(words);
+        Some(())
+    }
+}
 
 /// Registers at 40000 with the given models, every point "not implemented" (0x8000) until set.
 pub struct FakeDevice {
@@ -82,6 +106,11 @@ impl FakeDevice {
         self.registers.read(Span { start: self.address(id) + offset, count }).unwrap().to_vec()
     }
 
+    /// Words of a span.
+    pub fn words(&self, span: Span) -> Vec<u16> {
+        self.registers.read(span).unwrap().to_vec()
+    }
+
     /// Carries a request out.
     pub fn answer(&mut self, request: &Request) -> Result<Reply, Failure> {
         if let Some(failure) = self.fail_next.take() {
@@ -97,18 +126,22 @@ impl FakeDevice {
                 self.writes.push((*start, values.clone()));
                 Ok(Reply::Written)
             }
+            Request::WriteOne { address, value } => {
+                self.registers.replace(*address, &[*value]).ok_or(missing)?;
+                self.writes.push((*address, vec![*value]));
+                Ok(Reply::Written)
+            }
             other => panic!("a master does not send {other:?}"),
         }
     }
 
     /// What a scan finds.
-    pub fn map(&mut self) -> ModelMap {
+    pub fn map(&self) -> ModelMap {
         let mut scan = Scan::default();
         loop {
-            let span = scan.next_span();
-            let words = self.registers.read(span).map(<[u16]>::to_vec);
-            let answer = words.as_deref().ok_or(Failure::Refused(Exception::IllegalAddress));
-            match scan.advance(answer) {
+            let bytes = self.registers.read(scan.next_span()).map(wire);
+            let words = bytes.as_deref().map(|bytes| RegisterBytes::new(bytes).unwrap());
+            match scan.advance(words.ok_or(Failure::Refused(Exception::IllegalAddress))) {
                 Progress::More => {}
                 Progress::Found(map) => return map,
                 other => panic!("{other:?}"),

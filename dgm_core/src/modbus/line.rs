@@ -157,7 +157,7 @@ impl<R: Roster> Line<R> {
             match self.session.send(unit, &request, token, deadline, now, &mut self.output) {
                 Ok(()) => self.in_flight += 1,
                 // The protocol cannot express it: whoever asked hears of it, and nothing was sent.
-                Err(SendError::Limit(_) | SendError::NoRoom) => {
+                Err(SendError::Limit(_) | SendError::NoRoom | SendError::Held | SendError::Broadcast) => {
                     let result = Err(Failure::Malformed);
                     self.roster.complete(&Completion { token, result, sent_at: now }, now);
                     return;

@@ -7,26 +7,38 @@
 //! ```
 //!
 //! No sockets, threads or clocks here: `reactor` owns those.
+pub mod actuator;
+pub mod audit;
 pub mod beat;
 pub mod breaker;
+pub mod channels;
 pub mod control;
+pub mod der;
 pub mod device;
 pub mod devices;
 #[cfg(test)]
 mod fake_device;
+#[cfg(test)]
+pub(crate) mod fake_slave;
 pub mod frame;
 pub mod image;
+pub mod layout;
 pub mod line;
+pub mod map;
 pub mod models;
+pub mod number;
+pub mod obedience;
 pub mod pdu;
 pub mod plan;
 pub mod planning;
 pub mod point;
 pub mod polled;
-pub mod registers;
+pub mod role;
+pub mod rtu;
 pub mod server;
 pub mod session;
 pub mod standing;
 pub mod sunspec;
+pub mod table;
+pub mod tables;
 pub mod tally;
-pub mod writable;

@@ -8,9 +8,11 @@
 //! only validation; nothing that takes a `Site` checks it again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::check;
 use crate::error::CoreError;
+use crate::modbus::table::DeviceTable;
 use crate::units::{AssetIndex, CircuitIndex, Milliamps, Millis, Millivolts, Permille, WattHours, Watts};
 
 /// A conductor of the grid connection, as the site names it.
@@ -199,6 +201,8 @@ pub struct Modbus {
     pub poll_interval: Millis,
     /// How long an answer may take.
     pub timeout: Millis,
+    /// Its registers, if it does not describe itself by SunSpec models.
+    pub table: Option<Arc<DeviceTable>>,
 }
 
 /// An asset as it is configured.

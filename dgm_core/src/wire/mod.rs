@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! bytes ─> DgmConfig ─> SiteParts ─> Site      bytes ─> LimitSet, PollerConfig      Decision ─> bytes
+//! bytes ─> RegisterMap, DeviceTable: checked
 //! ```
 
 mod decision;
+mod device;
+mod facade;
 mod limits;
 mod poller;
+mod registers;
 mod site;
 
 #[allow(missing_docs, clippy::all)]
@@ -15,7 +19,10 @@ mod generated {
 }
 
 pub use decision::encode_decision;
+pub use device::{check_device_table, decode_device_table};
+pub use facade::{decode_facade, FacadeSecurity};
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;
 pub use poller::{decode_poller, table_number};
+pub use registers::decode_register_map;
 pub use site::decode_site;

@@ -1,0 +1,296 @@
+//! What a device is read by: numbers with a meaning, the reads that bring them, and the reading they become.
+//!
+//! ```text
+//! Channel { metric, slot } ... ── Sources ──> reads of one poll, in order ── registers ──> Reading in our units and signs
+//! ```
+//!
+//! The same for SunSpec models and device tables: both only say where which metric stands. A value and its scale factor
+//! come from one read, and so do the parts of a sum (a device that tells its power by phase only). Rounding: loads and
+//! currents up, what a battery holds or may do down.
+use super::number::{Raw, Rounding};
+use super::pdu::{Span, Table};
+use super::point::{Block, Slot};
+use crate::site::image::{Quality, Reading};
+use crate::units::{Milliamps, Millis, Millivolts, Permille, Vars, WattHours, Watts};
+
+/// What a number of a device means; the slot's gain turns it into this unit and our sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// W, positive into the asset.
+    Power,
+    /// var, positive absorbed.
+    Reactive,
+    /// A of a conductor, 0..=2 in the device's order; its sign is left out.
+    Current(usize),
+    /// V from a conductor to neutral.
+    Voltage(usize),
+    /// Hz.
+    Frequency,
+    /// Wh into the asset.
+    Energy,
+    /// % of usable energy.
+    Soc,
+    /// W, most that the battery takes now.
+    ChargeMax,
+    /// W, most that the battery gives now.
+    DischargeMax,
+}
+
+/// One number that is read in every poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// What it means.
+    pub metric: Metric,
+    /// Where it stands.
+    pub slot: Slot,
+}
+
+/// A value that tells a condition: met while it shows one of `values`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Where it stands.
+    pub slot: Slot,
+    /// Raw values.
+    pub values: Vec<i64>,
+}
+
+impl State {
+    /// Whether the condition is met; `None` where the value is absent or not in the block.
+    pub fn is_met(&self, block: &Block<'_>) -> Option<bool> {
+        match self.slot.raw(block)? {
+            Raw::Integer(raw) => Some(self.values.iter().any(|value| i128::from(*value) == raw)),
+            Raw::Float(_) => None,
+        }
+    }
+}
+
+/// The numbers of a device and the reads of one poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// By metric; several of one metric are a sum.
+    channels: Box<[Channel]>,
+    /// The device gives and takes nothing unless all are met.
+    running: Box<[State]>,
+    reads: Box<[(Table, Span)]>,
+}
+
+impl Sources {
+    /// Numbers with reads of at most `read_max` registers; `None` without a power, or where a value and its scale factor
+    /// or the parts of a sum do not fit into one read.
+    pub fn new(mut channels: Vec<Channel>, running: Vec<State>, read_max: u16) -> Option<Self> {
+        channels.sort_by_key(|channel| channel.metric);
+        channels.iter().find(|channel| channel.metric == Metric::Power)?;
+        let sums = channels.chunk_by(|one, next| one.metric == next.metric).map(whole).collect::<Option<Vec<_>>>()?;
+        let states = running.iter().map(|state| (state.slot.table, state.slot.span()));
+        let reads = reads(sums.into_iter().chain(states), read_max)?;
+        Some(Self { channels: channels.into(), running: running.into(), reads: reads.into() })
+    }
+
+    /// The reads of a poll, in order.
+    pub fn reads(&self) -> &[(Table, Span)] {
+        &self.reads
+    }
+
+    /// Takes the registers of a read into a reading that began with `start`.
+    pub fn fill(&self, block: &Block<'_>, reading: &mut Reading) {
+        for sum in self.channels.chunk_by(|one, next| one.metric == next.metric) {
+            if sum.iter().all(|channel| block.holds(channel.slot.table, channel.slot.span())) {
+                put(sum, block, reading);
+            }
+        }
+        let holds = |state: &&State| block.holds(state.slot.table, state.slot.span());
+        if self.running.iter().filter(holds).any(|state| state.is_met(block) != Some(true)) {
+            (reading.charge_max, reading.discharge_max) = (Some(Watts::ZERO), Some(Watts::ZERO));
+        }
+        reading.quality = if reading.power.is_some() { Quality::Good } else { Quality::Failed };
+    }
+}
+
+/// The registers of all parts of a sum; `None` where they are not of one table.
+fn whole(sum: &[Channel]) -> Option<(Table, Span)> {
+    let table = sum.first()?.slot.table;
+    let spans = || sum.iter().map(|channel| channel.slot.span());
+    let start = spans().map(|span| span.start).min()?;
+    let end = spans().map(|span| u32::from(span.start) + u32::from(span.count)).max()?;
+    let count = u16::try_from(end - u32::from(start)).ok()?;
+    sum.iter().all(|channel| channel.slot.table == table).then_some((table, Span { start, count }))
+}
+
+/// A reading of which nothing is known yet.
+pub fn start(measured_at: Millis) -> Reading {
+    Reading { quality: Quality::Failed, measured_at, ..Reading::NEVER }
+}
+
+fn put(sum: &[Channel], block: &Block<'_>, reading: &mut Reading) {
+    let Some(metric) = sum.first().map(|channel| channel.metric) else { return };
+    // A sum of which a part is absent is absent.
+    let value = |digits, rounding| {
+        sum.iter().try_fold(0i64, |sum, channel| sum.checked_add(channel.slot.value(block, digits, rounding)?))
+    };
+    match metric {
+        Metric::Power => reading.power = value(0, Rounding::Up).map(Watts::new),
+        Metric::Reactive => reading.reactive = value(0, Rounding::Up).map(Vars::new),
+        // Both signs round away from nothing.
+        Metric::Current(phase) => {
+            let magnitude = value(3, Rounding::Up).zip(value(3, Rounding::Down)).map(|(up, down)| up.max(-down));
+            set(&mut reading.current, phase, magnitude.map(Milliamps::new));
+        }
+        Metric::Voltage(phase) => set(&mut reading.voltage, phase, value(3, Rounding::Up).map(Millivolts::new)),
+        Metric::Frequency => reading.frequency_mhz = value(3, Rounding::Nearest),
+        Metric::Energy => reading.energy = value(0, Rounding::Down).map(WattHours::new),
+        Metric::Soc => {
+            let permille = value(1, Rounding::Down).filter(|permille| (0..=1000).contains(permille));
+            reading.soc = permille.map(Permille::new);
+        }
+        // Of several limits the lowest holds; one that is not running has made it 0 already.
+        Metric::ChargeMax => reading.charge_max = lower(reading.charge_max, value(0, Rounding::Down)),
+        Metric::DischargeMax => reading.discharge_max = lower(reading.discharge_max, value(0, Rounding::Down)),
+    }
+}
+
+/// A limit below 0 permits nothing.
+fn lower(held: Option<Watts>, said: Option<i64>) -> Option<Watts> {
+    let said = said.map(|watts| Watts::new(watts.max(0)));
+    [held, said].into_iter().flatten().min()
+}
+
+fn set<T>(values: &mut [Option<T>; 3], phase: usize, value: Option<T>) {
+    if let Some(place) = values.get_mut(phase) {
+        *place = value;
+    }
+}
+
+/// The reads that bring every one of the runs whole, in order of address, each as long as may be.
+pub fn reads(runs: impl Iterator<Item = (Table, Span)>, read_max: u16) -> Option<Vec<(Table, Span)>> {
+    let mut runs: Vec<(Table, Span)> = runs.collect();
+    runs.sort_unstable();
+    let mut reads: Vec<(Table, Span)> = Vec::new();
+    for (table, run) in runs {
+        (run.count <= read_max.min(table.read_max()) && run.is_addressable()).then_some(())?;
+        if let Some((_, last)) = reads.last_mut().filter(|(of, last)| *of == table && joined(*last, run) <= read_max) {
+            last.count = joined(*last, run);
+        } else {
+            reads.push((table, run));
+        }
+    }
+    Some(reads)
+}
+
+/// Registers from the first of `read` to the last of both; `next` does not begin before `read`.
+fn joined(read: Span, next: Span) -> u16 {
+    let after = next.start.saturating_sub(read.start).saturating_add(next.count);
+    read.count.max(after)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::number::{Gain, Scale};
+    use super::super::pdu::RegisterBytes;
+    use super::super::point::{wire, Absent, Kind, ScaleAt};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn slot(address: u16, kind: Kind) -> Slot {
+        let scale = ScaleAt::Fixed(Scale::ONE);
+        let (absent, gain) = (Absent::Nothing, Gain::ONE);
+        Slot { table: Table::Holding, address, kind, low_first: false, absent, scale, gain }
+    }
+
+    fn fill(sources: &Sources, first: u16, words: &[u16], reading: &mut Reading) {
+        let bytes = wire(words);
+        sources.fill(&Block::new(Table::Holding, first, RegisterBytes::new(&bytes).unwrap()), reading);
+    }
+
+    fn channel(metric: Metric, address: u16) -> Channel {
+        Channel { metric, slot: slot(address, Kind::I16) }
+    }
+
+    #[test]
+    fn a_device_without_a_power_is_no_source() {
+        assert_eq!(Sources::new(vec![channel(Metric::Soc, 1)], vec![], 125), None);
+    }
+
+    #[test]
+    fn values_far_apart_come_in_two_reads_and_make_one_reading() {
+        let sources = Sources::new(vec![channel(Metric::Soc, 500), channel(Metric::Power, 10)], vec![], 125).unwrap();
+        assert_eq!(sources.reads().iter().map(|(_, span)| span.start).collect::<Vec<_>>(), [10, 500]);
+        let mut reading = start(Millis::new(5));
+        fill(&sources, 10, &[1_234], &mut reading);
+        fill(&sources, 500, &[50], &mut reading);
+        assert_eq!((reading.power, reading.soc), (Some(Watts::new(1_234)), Some(Permille::new(500))));
+        assert_eq!((reading.quality, reading.measured_at), (Quality::Good, Millis::new(5)));
+    }
+
+    #[test]
+    fn a_current_is_a_magnitude_that_rounds_away_from_nothing() {
+        let tenth = Slot { gain: Gain { multiplier: 1, divisor: 30_000 }, ..slot(1, Kind::I16) };
+        let sources = |slot| {
+            Sources::new(vec![channel(Metric::Power, 2), Channel { metric: Metric::Current(1), slot }], vec![], 9)
+        };
+        for raw in [100u16, 65_436] {
+            let mut reading = start(Millis::ZERO);
+            fill(&sources(tenth.clone()).unwrap(), 1, &[raw, 0], &mut reading);
+            assert_eq!(reading.current, [None, Some(Milliamps::new(4)), None]);
+        }
+    }
+
+    #[test]
+    fn a_state_of_charge_must_make_sense_and_a_limit_is_never_negative() {
+        let sources = vec![channel(Metric::Power, 1), channel(Metric::Soc, 2), channel(Metric::ChargeMax, 3)];
+        let mut reading = start(Millis::ZERO);
+        let sources = Sources::new(sources, vec![], 125).unwrap();
+        fill(&sources, 1, &[0, 101, 0xffff], &mut reading);
+        assert_eq!((reading.soc, reading.charge_max), (None, Some(Watts::ZERO)));
+    }
+
+    #[test]
+    fn a_power_told_by_phase_is_a_sum_and_absent_as_soon_as_a_part_is() {
+        let part = |address| {
+            let absent = Absent::One(-32_768);
+            Channel { metric: Metric::Power, slot: Slot { absent, ..slot(address, Kind::I16) } }
+        };
+        let sources = Sources::new(vec![part(1), part(2), part(3)], vec![], 125).unwrap();
+        let power = |words: &[u16]| {
+            let mut reading = start(Millis::ZERO);
+            fill(&sources, 1, words, &mut reading);
+            reading.power
+        };
+        assert_eq!(power(&[100, 200, 0xffff]), Some(Watts::new(299)));
+        assert_eq!(power(&[100, 0x8000, 3]), None);
+        assert_eq!(Sources::new(vec![part(1), part(200)], vec![], 125), None, "not in one read");
+    }
+
+    #[test]
+    fn a_battery_that_does_not_run_gives_and_takes_nothing() {
+        let running = vec![State { slot: slot(2, Kind::U16), values: vec![3, 4] }];
+        let channels = vec![channel(Metric::Power, 1), channel(Metric::DischargeMax, 3)];
+        let sources = Sources::new(channels, running, 125).unwrap();
+        let limits = |state| {
+            let mut reading = start(Millis::ZERO);
+            fill(&sources, 1, &[0, state, 500], &mut reading);
+            (reading.charge_max, reading.discharge_max)
+        };
+        assert_eq!(limits(3), (None, Some(Watts::new(500))));
+        assert_eq!(limits(0), (Some(Watts::ZERO), Some(Watts::ZERO)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_run_lies_whole_in_one_read(
+            runs in prop::collection::vec((0u16..900, 1u16..9, any::<bool>()), 1..30), read_max in 9u16..=125,
+        ) {
+            let runs: Vec<(Table, Span)> = runs.iter().map(|(start, count, input)| {
+                (if *input { Table::Input } else { Table::Holding }, Span { start: *start, count: *count })
+            }).collect();
+            let reads = reads(runs.iter().copied(), read_max).unwrap();
+            for (table, run) in runs {
+                let holds = |(of, read): &(Table, Span)| {
+                    *of == table && read.start <= run.start && run.start + run.count <= read.start + read.count
+                };
+                prop_assert!(reads.iter().any(holds));
+            }
+            prop_assert!(reads.iter().all(|(_, read)| read.count <= read_max));
+        }
+    }
+}
