@@ -51,6 +51,7 @@ PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "one": lambda scale: modbus_master.one_connection(scale.rounds, scale.span_ms),
     "fleet": lambda scale: modbus_master.fleet(scale.rounds, scale.fleet_ms),
     "boundary": lambda scale: modbus_boundary.latency(scale.rounds, scale.span_ms),
+    "set": lambda scale: modbus_boundary.setting(scale.rounds),
     "reading": lambda scale: modbus_boundary.reading(scale.rounds),
     "held": lambda scale: modbus_boundary.held() + modbus_server.held(),
     "memory": lambda scale: modbus_boundary.memory(scale.reads),

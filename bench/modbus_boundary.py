@@ -14,10 +14,10 @@ import sys
 from typing import Any
 
 from modbus_bars import Figure, ratios
-from modbus_processes import HERE, asked, peers, serving
+from modbus_processes import HERE, Absent, asked, peers, serving
 
 PERIOD_US, FLEET_PERIOD_US = 1000, 100_000
-HELD_S = 2.0
+HELD_S, SETS = 2.0, 150
 # What 125,000 registers may take where twice a plain copy is less.
 REFRESH_US = 10.0
 
@@ -48,6 +48,27 @@ def latency(rounds: int, span_ms: int) -> list[Figure]:
             beside=f"us: reply {shown['reply']:.1f}, eventfd alone {shown['eventfd']:.1f}",
         ),
         Figure(name="M6 reply to Python p99 / eventfd", unit="x", samples=high),
+    ]
+
+
+def setting(rounds: int) -> list[Figure]:
+    """M9: until the device has taken the bytes from its socket, its own wake on the same core included."""
+    taken_us, timer_us = [], []
+    for _ in range(rounds):
+        timer_us.append(asked([peers(), "timer", 0, 300, PERIOD_US])["p99_ns"] / 1000)
+        with serving([peers(), "device"]) as server:
+            handed_in = role("set", server.port, SETS)["handed_in"]
+        when_ns = {value: moment_ns for moment_ns, value in server.report}
+        lost = [value for _, value in handed_in if value not in when_ns]
+        if lost:
+            raise Absent(f"set(): {len(lost)} of {len(handed_in)} values never came to the device")
+        taken_us.append(sorted((when_ns[value] - moment_ns) / 1000 for moment_ns, value in handed_in))
+    middle, high = ([one[len(one) * part // 100] for one in taken_us] for part in (50, 99))
+    over = [ours - floor for ours, floor in zip(high, timer_us, strict=True)]
+    beside = f"us: p99 {statistics.median(high):.0f}, bare timer's p99 {statistics.median(timer_us):.0f}"
+    return [
+        Figure(name="M9 set() to wire p50", unit="us", samples=middle, beside="idle line, device's wake included"),
+        Figure(name="M9 set() to wire p99 over bare timer", unit="us", samples=over, beside=beside),
     ]
 
 

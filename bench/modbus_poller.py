@@ -2,6 +2,7 @@
 
     modbus_poller.py floor PEERS MS PERIOD_US     eventfd written by a native process -> asyncio
     modbus_poller.py reply PORT MS                reply on the socket -> value visible in asyncio
+    modbus_poller.py set PORT COUNT               write() on an idle line; when each value was handed in
     modbus_poller.py reading PORT ROUNDS          one value; refresh() of 1,000 x 125 registers beside a plain copy
     modbus_poller.py held PORT SECONDS            a fleet while the interpreter is held
     modbus_poller.py memory PORT READS            resident memory of a fleet, and after very many reads
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 import timeit
-from collections.abc import Iterable
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ FLEET, FLEET_PERIOD_MS = 1000, 100
 # The eventfd floor is measured at the same rhythm.
 REPLY_PERIOD_MS = 1
 SETTLE_S = 0.5
+# A line that is idle but for what is written.
+IDLE_PERIOD_MS, SET_EVERY_S, SET_DEADLINE_MS = 60_000, 0.003, 1000
 
 
 def poller(port: int, *, lines: int, period_ms: int, window: int = 1) -> Any:
@@ -42,8 +45,11 @@ def poller(port: int, *, lines: int, period_ms: int, window: int = 1) -> Any:
     config = PollerConfig()
     for number in range(lines):
         line = config.lines.add(host=HOST, port=port, window_max=window)
-        read = line.devices.add(unit_id=1).reads.add(table=RegisterTable.REGISTER_TABLE_HOLDING, count=REGISTERS)
-        read.period_ms, read.phase_ms = period_ms, number * period_ms // lines
+        device = line.devices.add(unit_id=1)
+        # A read is in flight once at most, so a window needs as many.
+        for place in range(window):
+            read = device.reads.add(table=RegisterTable.HOLDING, address=place * REGISTERS, count=REGISTERS)
+            read.period_ms, read.phase_ms = period_ms, number * period_ms // lines
     started = _core.Poller(config.SerializeToString())
     started.start()
     return started
@@ -76,14 +82,14 @@ def floor(peers: str, span_ms: int, period_us: int) -> dict[str, Any]:
 def reply(port: int, span_ms: int) -> dict[str, Any]:
     """The device's first four registers are the time at which it made its answer."""
     source = poller(port, lines=1, period_ms=REPLY_PERIOD_MS)
+    view = source.registers()
     times_ns: list[int] = []
     newest_ns = 0
 
     def woken() -> None:
         nonlocal newest_ns
-        os.eventfd_read(source.fileno())
         source.refresh()
-        one, two, three, four = source.registers()[:4]
+        one, two, three, four = view[:4]
         stamp_ns = one << 48 | two << 32 | three << 16 | four
         if stamp_ns > newest_ns:
             newest_ns = stamp_ns
@@ -92,6 +98,21 @@ def reply(port: int, span_ms: int) -> dict[str, Any]:
     asyncio.run(listen(source.fileno(), woken, span_ms / 1000))
     source.stop()
     return quantiles(times_ns)
+
+
+def set_values(port: int, count: int) -> dict[str, Any]:
+    """One value after the other, each when the line has long been idle; [ns, value] of each call."""
+    source = poller(port, lines=1, period_ms=IDLE_PERIOD_MS)
+    time.sleep(SETTLE_S)
+    handed_in = []
+    for value in range(1, count + 1):
+        time.sleep(SET_EVERY_S)
+        registers = array("H", [value])
+        handed_in.append([time.monotonic_ns(), value])
+        source.write(0, 0, registers, SET_DEADLINE_MS)
+    time.sleep(SETTLE_S)
+    source.stop()
+    return {"handed_in": handed_in}
 
 
 def reading(port: int, rounds: int) -> dict[str, Any]:
@@ -144,18 +165,13 @@ def memory(port: int, reads: int) -> dict[str, Any]:
     source.stop()
     source = poller(port, lines=1, period_ms=0, window=16)
     start_kib = 0.0
-    while (done := sum(counted(source.counters()))) < reads:
+    while (done := source.counters()["readings"]) < reads:
         time.sleep(0.02)
         if not start_kib and done > reads // 20:
             start_kib = resident_kib()
     growth_kib = resident_kib() - start_kib
     source.stop()
     return {"device_kib": (fleet_kib - empty_kib) / FLEET, "growth_kib": growth_kib, "reads": done}
-
-
-def counted(counters: dict[str, int]) -> Iterable[int]:
-    """What counts reads."""
-    yield counters["readings_total"]
 
 
 def main() -> None:
@@ -165,6 +181,8 @@ def main() -> None:
             found = floor(peers, int(span_ms), int(period_us))
         case ["reply", port, span_ms]:
             found = reply(int(port), int(span_ms))
+        case ["set", port, count]:
+            found = set_values(int(port), int(count))
         case ["reading", port, rounds]:
             found = reading(int(port), int(rounds))
         case ["held", port, seconds]:
