@@ -1,8 +1,8 @@
 """The Python processes of the Modbus benchmark: pymodbus as client, DGM's facade as server, a plain or TLS reader.
 
     modbus_clients.py pymodbus PORT MILLISECONDS     its asynchronous client, one awaited read after the other
-    modbus_clients.py facade                         dgm._core.Facade: READY PORT, then orders on standard input
-    modbus_clients.py reader PORT MILLISECONDS       blocking socket, one read after the other
+    modbus_clients.py facade [CERTIFICATES]          dgm._core.Facade: READY PORT, then orders on standard input
+    modbus_clients.py reader PORT MILLISECONDS [CERTIFICATES]     blocking socket, one read after the other
 
 Clients print one line of JSON. The order `hold SECONDS` makes the facade's process hold the interpreter: a C function
 is called that keeps the lock, so that no other Python thread can run until it returns.
@@ -14,6 +14,7 @@ import asyncio
 import ctypes
 import json
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -67,11 +68,22 @@ def hold(seconds: float) -> None:
         libc.usleep(ctypes.c_uint(int(min(left_s, 0.9) * 1e6)))
 
 
-def facade() -> None:
+def security(directory: str) -> bytes:
+    """FacadeConfig of a facade that speaks TLS only; nothing of one in plaintext."""
+    if not directory:
+        return b""
+    from dgm.api.config.v1.config_pb2 import FacadeConfig, ModbusTlsConfig
+
+    files = {"certificate": "server.pem", "private_key": "server.key", "ca": "ca.pem"}
+    tls = ModbusTlsConfig(**{field: f"{directory}/{name}" for field, name in files.items()})
+    return FacadeConfig(tls=tls).SerializeToString()
+
+
+def facade(directory: str = "") -> None:
     """Registers 0..124 to read, one leased value to write."""
     from dgm import _core
 
-    server = _core.Facade(HOST, 0, 1)
+    server = _core.Facade(HOST, 0, 1, security(directory))
     server.define(1, 0, REGISTERS)
     server.define(1, LEASED_ADDRESS, 1)
     server.allow_write(1, LEASED_ADDRESS, 1, 0, 1000, WATCHDOG_S)
@@ -88,13 +100,23 @@ def facade() -> None:
     print(json.dumps(server.counters()))
 
 
-def reader(port: int, span_ms: int) -> None:
+def connected(port: int, directory: str) -> socket.socket:
+    """A connection, with TLS if there are certificates."""
+    client = socket.create_connection((HOST, port), 5)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not directory:
+        return client
+    context = ssl.create_default_context(cafile=f"{directory}/ca.pem")
+    context.load_cert_chain(f"{directory}/client.pem", f"{directory}/client.key")
+    return context.wrap_socket(client, server_hostname=HOST)
+
+
+def reader(port: int, span_ms: int, directory: str = "") -> None:
     """One read after the other."""
     request = struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, 0, REGISTERS)
     buffer = memoryview(bytearray(REPLY_BYTES))
     times_ns: list[int] = []
-    with socket.create_connection((HOST, port), 5) as client:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connected(port, directory) as client:
         wall_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
         before_ns = wall_ns
         while before_ns < wall_ns + span_ms * 1_000_000:
@@ -115,10 +137,10 @@ def main() -> None:
     match sys.argv[1:]:
         case ["pymodbus", port, span_ms]:
             asyncio.run(pymodbus(int(port), int(span_ms)))
-        case ["facade"]:
-            facade()
-        case ["reader", port, span_ms]:
-            reader(int(port), int(span_ms))
+        case ["facade", *directory]:
+            facade(*directory)
+        case ["reader", port, span_ms, *directory]:
+            reader(int(port), int(span_ms), *directory)
         case words:
             raise SystemExit(f"found {words}; expected one of the roles at the head of this file")
 

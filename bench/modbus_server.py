@@ -11,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import modbus_certificates as certificates
 from modbus_bars import Figure, ratios
 from modbus_clients import LEASED_ADDRESS, LEASED_FALLBACK, WATCHDOG_S
 from modbus_processes import (
@@ -209,5 +212,22 @@ def expiry_ms(found: dict[str, Any]) -> float:
 
 
 def security(rounds: int, span_ms: int) -> list[Figure]:
-    """M18."""
-    raise Absent("the facade has no TLS")
+    """M18, the server's half: the same blocking reader, plain and with TLS 1.3; CPU of the facade's thread alone."""
+    costs: dict[str, list[float]] = {"plain": [], "tls": []}
+    with tempfile.TemporaryDirectory(prefix="dgm-modbus-") as directory, contextlib.ExitStack() as stack:
+        certificates.write(Path(directory))
+        ways = {name: [directory] if name == "tls" else [] for name in costs}
+        servers = {name: stack.enter_context(serving(python("facade", *files))) for name, files in ways.items()}
+        for _ in range(rounds):
+            for name, files in ways.items():
+                server = servers[name]
+                before_ns = server.cpu_ns()
+                found = asked(python("reader", server.port, span_ms, *files))
+                costs[name].append((server.cpu_ns() - before_ns) / found["reads"] / 1000)
+    shown = ", ".join(f"{name} {statistics.median(values):.1f}" for name, values in costs.items())
+    beside = f"us: {shown}; the handshake is in it"
+    return [
+        Figure(
+            name="M18 TLS CPU an answer / plain", unit="x", samples=ratios(costs["tls"], costs["plain"]), beside=beside
+        )
+    ]
