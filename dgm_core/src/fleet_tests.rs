@@ -233,7 +233,7 @@ fn an_order_waits_only_for_the_request_in_flight_and_ends_with_its_times() {
     let reads = (0..20).map(|at| read(at, 20, 0)).collect();
     let mut world = World::new(&[line(1, &[(1, reads)])]);
     world.run(100);
-    world.now = world.now + Micros::new(100);
+    world.now += Micros::new(100);
     world.order(order(5, 0, &[1, 2], world.now + ms(500)));
     world.run(10);
     let sent = world.sent.iter().find(|sent| sent.function == 16).unwrap();
