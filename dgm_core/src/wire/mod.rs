@@ -1,9 +1,11 @@
 //! Generated protobuf types and their conversion into the core's own. The only folder that names prost.
 //!
 //! ```text
+//! bytes ─> AdmissionQuestion ─> AdmissionAnswer ─> bytes
 //! bytes ─> DgmConfig ─> SiteParts ─> Site        bytes ─> LimitSet        Decision ─> bytes
 //! ```
 
+mod admission;
 mod decision;
 mod limits;
 mod site;
@@ -13,6 +15,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 }
 
+pub use admission::answer_admission;
 pub use decision::encode_decision;
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;
