@@ -24,6 +24,7 @@ __all__ = [
     "Facade",
     "Field",
     "Poller",
+    "admission",
     "allocate",
 ]
 
@@ -65,6 +66,12 @@ def allocate(problem: bytes) -> bytes:
 
     `problem`: int64 buffer bytes, see dgm_core/src/arbiter/fill.rs `Problem::from_words`; answer: int64 mA per EVSE.
     Raises CoreError for a malformed problem.
+    """
+
+def admission(question: bytes) -> bytes:
+    """Whether every Modbus line can keep every deadline: core.v1.AdmissionQuestion to core.v1.AdmissionAnswer.
+
+    Plans the reads of every device and proves each line, without any device. CoreError names what is out of range.
     """
 
 @final

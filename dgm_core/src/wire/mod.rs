@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! bytes ─> DgmConfig ─> SiteParts ─> Site      bytes ─> LimitSet, PollerConfig      Decision ─> bytes
+//! bytes ─> AdmissionQuestion ─> AdmissionAnswer ─> bytes
 //! ```
 
+mod admission;
 mod decision;
 mod limits;
 mod poller;
@@ -14,6 +16,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 }
 
+pub use admission::answer_admission;
 pub use decision::encode_decision;
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;
