@@ -15,21 +15,13 @@ use crate::arbiter::{Arbiter, EvseSample, GrantValue, LimitSet, Outcome, Target}
 use crate::error::CoreError;
 use crate::modbus::control::Fallback;
 use crate::modbus::device::{DeviceConfig, Role};
+use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::{Line, LineCounters};
 use crate::modbus::plan::Slots;
 use crate::modbus::session::Jitter;
 use crate::modbus::standing::{Hold, Standing};
 use crate::site::{AssetKind, AssetSpec, PhaseMap, Reading, Revert, Site};
 use crate::units::{AssetIndex, Micros, Millis};
-
-/// Where a line is reached: one connection per endpoint, whatever the number of units behind it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// Name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
 
 /// What Python hands in.
 #[derive(Clone, Debug)]
@@ -239,7 +231,7 @@ fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
         AssetKind::Battery(battery) => Role::Battery(fallback(battery.revert)),
         AssetKind::Evse(_) => return None,
     };
-    let endpoint = Endpoint { host: modbus.host.clone(), port: modbus.port };
+    let endpoint = Endpoint::Tcp { host: modbus.host.clone(), port: modbus.port };
     let config = DeviceConfig {
         unit: modbus.unit_id,
         role,

@@ -12,8 +12,11 @@ pub mod breaker;
 pub mod control;
 pub mod device;
 pub mod devices;
+pub mod endpoint;
 #[cfg(test)]
 mod fake_device;
+#[cfg(test)]
+pub(crate) mod fake_slave;
 pub mod frame;
 pub mod image;
 pub mod line;
@@ -24,6 +27,7 @@ pub mod planning;
 pub mod point;
 pub mod polled;
 pub mod registers;
+pub mod rtu;
 pub mod server;
 pub mod session;
 pub mod standing;

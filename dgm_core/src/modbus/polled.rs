@@ -19,7 +19,7 @@ use super::pdu::{Exception, Reply, ReplyView, Request, Span, Table};
 use super::planning::cost::{LineCost, Load, ROUND_TRIP_ASSUMED};
 use super::planning::estimate::CostEstimator;
 use super::planning::schedule::{JobId, Lane, Schedule};
-use super::session::{Completion, Failure, Token};
+use super::session::{Completion, Failure, Session, Token, Transport};
 use crate::site::image::Quality;
 use crate::units::{Micros, Nanos, Permille};
 
@@ -56,6 +56,32 @@ pub struct UnitConfig {
     pub unit: u8,
     /// What is read.
     pub reads: Vec<ReadConfig>,
+}
+
+/// What all reads of a line have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolledConfig {
+    /// Longest wait for an answer.
+    pub timeout: Micros,
+    /// What requests are assumed to cost until it is measured.
+    pub cost: LineCost,
+    /// Nothing is cheaper.
+    pub cost_least: LineCost,
+}
+
+impl PolledConfig {
+    /// For a line reached like this.
+    pub fn new(transport: Transport, timeout: Micros) -> Self {
+        let nothing = LineCost::new(Nanos::ZERO, Nanos::ZERO);
+        let (cost, cost_least) = match transport {
+            Transport::Tcp { .. } => (LineCost::tcp(ROUND_TRIP_ASSUMED), nothing),
+            Transport::Rtu(format) => {
+                let cost = format.speed().map_or(nothing, |speed| LineCost::serial(speed, Micros::ZERO));
+                (cost, cost)
+            }
+        };
+        Self { timeout, cost, cost_least }
+    }
 }
 
 /// A one-off request.
@@ -139,8 +165,14 @@ pub struct Polled {
 impl Polled {
     /// Units that stand in the image from `device` on, with a row for each read from `row` on. Reads beyond
     /// `planning::schedule::JOBS_MAX` of one line are left out: the configuration is checked before.
-    pub fn new(units: &[UnitConfig], timeout: Micros, image: Arc<RegisterImage>, device: usize, row: usize) -> Self {
-        let cost = LineCost::tcp(ROUND_TRIP_ASSUMED);
+    pub fn new(
+        units: &[UnitConfig],
+        config: PolledConfig,
+        image: Arc<RegisterImage>,
+        device: usize,
+        row: usize,
+    ) -> Self {
+        let PolledConfig { timeout, cost, cost_least } = config;
         let mut schedule = Schedule::new(Micros::ZERO);
         let order_job = schedule.add_once(Lane::Write, cost.write(0));
         let configs =
@@ -157,7 +189,7 @@ impl Polled {
             image,
             timeout,
             schedule,
-            cost: CostEstimator::new(cost, LineCost::new(Nanos::ZERO, Nanos::ZERO)),
+            cost: CostEstimator::new(cost, cost_least),
             busy_from: Micros::new(i64::MIN),
             orders: VecDeque::new(),
             order_job,
@@ -218,10 +250,18 @@ impl Polled {
         Some(Ask { unit, request, token: Token(ticket | ORDER), deadline: deadline.min(now + self.timeout) })
     }
 
-    /// When the unit of a read is left alone: until then.
-    fn left_alone(&self, index: usize, now: Micros) -> Option<Micros> {
+    /// Until when a read must wait though it is due: its unit is left alone.
+    fn read_waits(&self, index: usize, session: &Session, now: Micros) -> Option<Micros> {
         let unit = self.units.get(self.reads.get(index)?.unit)?;
-        Some(unit.breaker.until()).filter(|until| *until > now)
+        let until = session.free_at(unit.id).map_or(unit.breaker.until(), |free_at| free_at.max(unit.breaker.until()));
+        Some(until).filter(|until| *until > now)
+    }
+
+    /// The same for the front order; a write waits until `now` where only reads may be sent.
+    fn order_waits(&self, session: &Session, reads_only: bool, now: Micros) -> Option<Micros> {
+        let order = self.orders.front()?;
+        let held = session.free_at(order.unit).filter(|until| *until > now);
+        held.or((reads_only && order.request.is_write()).then_some(now))
     }
 
     /// Line time that a transaction has taken: what others in flight had of it before is theirs.
@@ -326,22 +366,27 @@ fn is_silence(result: &Result<ReplyView<'_>, Failure>) -> bool {
 }
 
 impl Roster for Polled {
-    fn next(&mut self, reads_only: bool, now: Micros) -> Option<Ask> {
+    fn next(&mut self, session: &Session, reads_only: bool, now: Micros) -> Option<Ask> {
         loop {
             let turn = self.schedule.next(now)?;
-            if Some(turn.job) == self.order_job {
-                if reads_only && self.orders.front().is_some_and(|order| order.request.is_write()) {
-                    self.schedule.done(turn.job, Nanos::ZERO, now);
-                    self.schedule.ask(turn.job, turn.due, turn.deadline);
-                    return None;
-                }
-                return self.start_order(now);
-            }
             // The order job was added before all reads.
-            let index = turn.job.index().saturating_sub(1);
-            let Some(until) = self.left_alone(index, now) else { return self.start_read(index, now) };
-            self.schedule.done(turn.job, Nanos::ZERO, now);
-            self.schedule.ask(turn.job, until, until);
+            let index = turn.job.index().checked_sub(1);
+            let wait = match index {
+                Some(index) => self.read_waits(index, session, now),
+                None => self.order_waits(session, reads_only, now),
+            };
+            match (wait, index) {
+                (None, Some(index)) => return self.start_read(index, now),
+                (None, None) => return self.start_order(now),
+                (Some(until), _) => {
+                    self.schedule.done(turn.job, Nanos::ZERO, now);
+                    self.schedule.ask(turn.job, until, turn.deadline.max(until));
+                    // Nothing else may be sent with the read that proves the window.
+                    if until <= now {
+                        return None;
+                    }
+                }
+            }
         }
     }
 

@@ -17,8 +17,9 @@ pub mod polling;
 pub mod published;
 mod resolve;
 pub mod seqlock;
+pub mod serial;
 pub mod serving;
-mod socket;
+pub mod socket;
 mod timer;
 mod wheel;
 
