@@ -13,8 +13,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dgm_core::field::Endpoint;
 use dgm_core::fleet::{image_of, Fleet, FleetLine};
+use dgm_core::modbus::endpoint::Endpoint;
 use dgm_core::modbus::image::{RegisterImage, STAMP_WIDTH};
 use dgm_core::modbus::pdu::{Span, Table};
 use dgm_core::modbus::polled::{ReadConfig, UnitConfig};
@@ -63,7 +63,7 @@ impl Options {
 
     fn fleet(&self) -> Vec<FleetLine> {
         let line = |first: usize| FleetLine {
-            endpoint: Endpoint { host: "127.0.0.1".to_owned(), port: self.port },
+            endpoint: Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: self.port },
             session: SessionConfig { transport: Transport::Tcp { window_max: self.window }, gap: Micros::ZERO },
             timeout: Micros::from_millis(500),
             units: (first..self.devices).step_by(self.lines).map(|device| self.unit(device)).collect(),

@@ -16,6 +16,7 @@ use crate::error::CoreError;
 use crate::modbus::actuator::Fallback;
 use crate::modbus::control::Setpoint;
 use crate::modbus::device::{DeviceConfig, Role};
+use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::{Line, LineCounters};
 use crate::modbus::plan::Slots;
 use crate::modbus::session::Jitter;
@@ -25,15 +26,6 @@ use crate::units::{AssetIndex, Micros, Millis, Watts};
 
 /// Ticks for which a setpoint holds: a tick that comes late does not end it, a loop that stands still does.
 const SETPOINT_TICKS: i64 = 10;
-
-/// Where a line is reached: one connection per endpoint, whatever the number of units behind it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// Name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
 
 /// What Python hands in.
 #[derive(Clone, Debug)]
@@ -252,7 +244,7 @@ fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
         }
         AssetKind::Evse(_) => return None,
     };
-    let endpoint = Endpoint { host: modbus.host.clone(), port: modbus.port };
+    let endpoint = Endpoint::Tcp { host: modbus.host.clone(), port: modbus.port };
     let config = DeviceConfig {
         unit: modbus.unit_id,
         role,

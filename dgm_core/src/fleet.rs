@@ -9,11 +9,11 @@
 //! of the configuration.
 use std::sync::Arc;
 
-use crate::field::Endpoint;
+use crate::modbus::endpoint::Endpoint;
 use crate::modbus::image::{Block, RegisterImage};
 use crate::modbus::line::Line;
 use crate::modbus::pdu::Request;
-use crate::modbus::polled::{Order, Polled, UnitConfig};
+use crate::modbus::polled::{Order, Polled, PolledConfig, UnitConfig};
 use crate::modbus::session::{Jitter, SessionConfig};
 use crate::units::Micros;
 
@@ -69,7 +69,8 @@ impl Fleet {
     pub fn new(config: &[FleetLine], image: Arc<RegisterImage>, seed: u64) -> Self {
         let (mut lines, mut devices, mut row) = (Vec::new(), Vec::new(), 0);
         for (salt, line) in (seed..).zip(config) {
-            let polled = Polled::new(&line.units, line.timeout, Arc::clone(&image), devices.len(), row);
+            let config = PolledConfig::new(line.session.transport, line.timeout);
+            let polled = Polled::new(&line.units, config, Arc::clone(&image), devices.len(), row);
             row += line.units.iter().map(|unit| unit.reads.len()).sum::<usize>();
             devices.extend(line.units.iter().map(|unit| (lines.len(), unit.unit)));
             lines.push((line.endpoint.clone(), Line::over(polled, line.session, Jitter::new(salt))));

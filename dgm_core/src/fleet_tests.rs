@@ -244,17 +244,32 @@ fn an_order_waits_only_for_the_request_in_flight_and_ends_with_its_times() {
 }
 
 #[test]
-fn orders_in_a_row_leave_every_second_turn_to_the_reads() {
+fn orders_without_end_leave_the_reads_their_share_and_reads_leave_it_to_the_orders() {
     let mut world = World::new(&[line(1, &[(1, vec![read(0, 1, 0)])])]);
     world.run(100);
     world.sent.clear();
-    for ticket in 0..50 {
+    for ticket in 0..200 {
         world.order(order(ticket, 0, &[1], world.now + ms(1_000)));
     }
-    world.run(70);
-    let functions: Vec<u8> = world.sent.iter().take(60).map(|sent| sent.function).collect();
-    assert!(functions.windows(2).all(|pair| pair[0] == 3 || pair[1] == 3), "{functions:?}");
-    assert!(functions.iter().filter(|function| **function == 16).count() >= 25, "{functions:?}");
+    world.run(130);
+    let functions: Vec<u8> = world.sent.iter().map(|sent| sent.function).collect();
+    for part in functions[40..].chunks_exact(40) {
+        let orders = part.iter().filter(|function| **function == 16).count();
+        assert!((16..=24).contains(&orders), "{functions:?}");
+    }
+}
+
+#[test]
+fn a_line_that_wants_more_than_it_has_says_by_how_much() {
+    let reads = |count: u16| (0..count).map(|at| read(at, 10, 0)).collect::<Vec<_>>();
+    let load = |count: u16| {
+        let mut world = World::new(&[line(1, &[(1, reads(count))])]);
+        world.run(2_000);
+        world.fleet.lines()[0].1.roster().load()
+    };
+    let (cost, light) = load(4);
+    assert_eq!((cost.read(125).to_micros(), light.get()), (Micros::new(700), 280));
+    assert_eq!(load(20).1.get(), 1_400);
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub fn read(start: u16, period: i64, phase: i64) -> ReadConfig {
 pub fn line(window_max: u16, units: &[(u8, Vec<ReadConfig>)]) -> FleetLine {
     let session = SessionConfig { transport: Transport::Tcp { window_max }, gap: Micros::ZERO };
     let units = units.iter().map(|(unit, reads)| UnitConfig { unit: *unit, reads: reads.clone() }).collect();
-    FleetLine { endpoint: Endpoint { host: "a".to_owned(), port: 502 }, session, timeout: ms(200), units }
+    FleetLine { endpoint: Endpoint::Tcp { host: "a".to_owned(), port: 502 }, session, timeout: ms(200), units }
 }
 
 impl World {

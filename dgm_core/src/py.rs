@@ -2,6 +2,7 @@
 //!
 //! Everything is copied at the border; Rust never calls Python and never waits for a device inside a call.
 
+mod admission;
 mod arbiter;
 mod columns;
 mod devices;
@@ -30,6 +31,7 @@ impl From<Refusal> for PyErr {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<CoreError>())?;
     columns::register(module)?;
+    admission::register(module)?;
     arbiter::register(module)?;
     devices::register(module)?;
     field::register(module)?;

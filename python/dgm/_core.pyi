@@ -24,6 +24,7 @@ __all__ = [
     "Facade",
     "Field",
     "Poller",
+    "admission",
     "allocate",
     "check_device_table",
     "sunspec_decode",
@@ -78,6 +79,12 @@ def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
 
 def check_device_table(table: bytes) -> list[tuple[str, str, str]]:
     """All that is wrong with core.v1.DeviceTable bytes: (path of the field, found, expected)."""
+
+def admission(question: bytes) -> bytes:
+    """Whether every Modbus line can keep every deadline: core.v1.AdmissionQuestion to core.v1.AdmissionAnswer.
+
+    Plans the reads of every device and proves each line, without any device. CoreError names what is out of range.
+    """
 
 @final
 class Arbiter:

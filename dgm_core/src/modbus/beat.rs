@@ -76,7 +76,8 @@ impl Beat {
         }
     }
 
-    fn is_endless(&self) -> bool {
+    /// Whether it has no period.
+    pub fn is_endless(&self) -> bool {
         self.period < PERIOD_MIN
     }
 }

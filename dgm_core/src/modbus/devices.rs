@@ -9,7 +9,7 @@ use super::control::{Outcome, Setpoint};
 use super::device::{Device, DeviceConfig, Event};
 use super::line::{Ask, Line, LineCounters, Roster};
 use super::plan::{self, Class};
-use super::session::{Completion, Token};
+use super::session::{Completion, Session, Token};
 use super::standing::Standing;
 use crate::site::image::Reading;
 use crate::units::Micros;
@@ -63,7 +63,7 @@ impl Devices {
 }
 
 impl Roster for Devices {
-    fn next(&mut self, _reads_only: bool, now: Micros) -> Option<Ask> {
+    fn next(&mut self, _session: &Session, _reads_only: bool, now: Micros) -> Option<Ask> {
         if self.in_flight.is_some() {
             return None;
         }

@@ -1,6 +1,4 @@
-//! What a copy of the register image shows, also while it is written.
-use std::sync::atomic::AtomicBool;
-
+//! What a copy of the register image shows.
 use super::*;
 use proptest::prelude::*;
 
@@ -97,30 +95,6 @@ fn an_age_grows_with_the_clock_of_the_reader_and_what_is_too_old_is_stale() {
     image.age(&copy.stamps, Micros::from_millis(6_001));
     assert_eq!(copy.row(0), [Quality::Stale.number(), 5_000_000, 4_999_000, 1_001, 1]);
     assert_eq!(copy.row(1), [Quality::Never.number(), 0, 0, NEVER_READ, 0]);
-}
-
-#[test]
-fn a_copy_never_mixes_two_writes_of_a_device() {
-    let image = RegisterImage::new(&[vec![block(1)], vec![block(125)]]);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for value in 1..=20_000_u16 {
-                let stamp = Stamp { sequence: value.into(), ..stamp(value.into()) };
-                image.write(1, 1, Registers::Words(&wire(&[value; 125])), stamp);
-            }
-            done.store(true, Ordering::Release);
-        });
-        let (copy, mut newest) = (Copy::new(&image), 0);
-        while !done.load(Ordering::Acquire) || newest < 20_000 {
-            copy.refresh(&image);
-            let registers = copy.registers();
-            assert!(registers[4..129].iter().all(|register| *register == registers[4]), "torn: {registers:?}");
-            assert_eq!(copy.row(1)[4], i64::from(registers[4]), "the stamp belongs to its registers");
-            assert!(registers[4] >= newest);
-            newest = registers[4];
-        }
-    });
 }
 
 proptest! {

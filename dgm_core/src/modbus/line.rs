@@ -42,8 +42,9 @@ pub struct Ask {
 
 /// Everything behind a line: says whose turn it is and takes what became of it.
 pub trait Roster {
-    /// The transaction whose turn it is, if one is wanted now; it is sent at once.
-    fn next(&mut self, reads_only: bool, now: Micros) -> Option<Ask>;
+    /// The transaction whose turn it is, if one is wanted now; it is sent at once. A unit that the session holds back
+    /// (`Session::free_at`) is not to be asked.
+    fn next(&mut self, session: &Session, reads_only: bool, now: Micros) -> Option<Ask>;
     /// Takes the end of a transaction; every one that was asked ends once.
     fn complete(&mut self, completion: &Completion<'_>, now: Micros);
     /// The connection is gone; what was in flight has been completed.
@@ -153,17 +154,27 @@ impl<R: Roster> Line<R> {
         while self.session.room(now) > 0 {
             // A window of one that lets a second request in is being proved, which only reads may do.
             let reads_only = self.in_flight > 0 && self.session.window() == 1;
-            let Some(Ask { unit, request, token, deadline }) = self.roster.next(reads_only, now) else { return };
+            let Some(Ask { unit, request, token, deadline }) = self.roster.next(&self.session, reads_only, now) else {
+                return;
+            };
             match self.session.send(unit, &request, token, deadline, now, &mut self.output) {
                 Ok(()) => self.in_flight += 1,
-                // The protocol cannot express it: whoever asked hears of it, and nothing was sent.
-                Err(SendError::Limit(_) | SendError::NoRoom | SendError::Held | SendError::Broadcast) => {
-                    let result = Err(Failure::Malformed);
+                // Nothing was sent, and whoever asked hears of it.
+                Err(error) => {
+                    let result = Err(unsent(error));
                     self.roster.complete(&Completion { token, result, sent_at: now }, now);
                     return;
                 }
             }
         }
+    }
+}
+
+/// A held unit has not answered; everything else is a request that cannot be.
+fn unsent(error: SendError) -> Failure {
+    match error {
+        SendError::Held => Failure::TimedOut,
+        SendError::NoRoom | SendError::Broadcast | SendError::Limit(_) => Failure::Malformed,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod control;
 pub mod der;
 pub mod device;
 pub mod devices;
+pub mod endpoint;
 #[cfg(test)]
 mod fake_device;
 #[cfg(test)]

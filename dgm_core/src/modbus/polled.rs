@@ -1,12 +1,12 @@
 //! The registers to poll behind a line: whose turn it is, and into the image with what comes.
 //!
 //! ```text
-//! reads (slots) ──┐ earliest deadline              ┌─ good ──> image
-//! orders ─────────┴─ first ──> one request ── end ─┼─ silent ──> breaker of the unit
-//!                                                  └─ of an order ──> its end, by ticket
+//! reads (slots) ──┐                                  ┌─ good ──> image, cost of the line
+//! orders ─────────┴─ schedule ──> one request ── end ┼─ silent ──> breaker of the unit
+//!                                                    └─ of an order ──> its end, by ticket
 //! ```
 //!
-//! An order (a one-off request with a deadline) waits for no queued read, but after each order a due read has its turn.
+//! An order (a one-off request with a deadline) waits for no queued read while orders keep to their share of the line.
 //! It knows nothing of what the registers mean, and allocates nothing for a read.
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,9 +16,12 @@ use super::breaker::Breaker;
 use super::image::{RegisterImage, Registers, Stamp};
 use super::line::{Ask, LineCounters, Roster};
 use super::pdu::{Exception, Reply, ReplyView, Request, Span, Table};
-use super::session::{Completion, Failure, Token};
+use super::planning::cost::{LineCost, Load, ROUND_TRIP_ASSUMED};
+use super::planning::estimate::CostEstimator;
+use super::planning::schedule::{JobId, Lane, Schedule};
+use super::session::{Completion, Failure, Session, Token, Transport};
 use crate::site::image::Quality;
-use crate::units::Micros;
+use crate::units::{Micros, Nanos, Permille};
 
 /// Failed reads in a row after which the registers have failed.
 pub const FAILURES_MAX: u32 = 3;
@@ -26,6 +29,8 @@ pub const FAILURES_MAX: u32 = 3;
 pub const ORDERS_MAX: usize = 256;
 /// Marks the tokens of orders; the rest is the ticket.
 const ORDER: u64 = 1 << 63;
+/// The cost of the line is measured at every read of so many first ones, then at each 16th.
+const MEASURED_FIRST: i64 = 64;
 /// Exception of a gateway that has no path to the unit.
 const GATEWAY_PATH: u8 = 0x0A;
 
@@ -51,6 +56,32 @@ pub struct UnitConfig {
     pub unit: u8,
     /// What is read.
     pub reads: Vec<ReadConfig>,
+}
+
+/// What all reads of a line have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolledConfig {
+    /// Longest wait for an answer.
+    pub timeout: Micros,
+    /// What requests are assumed to cost until it is measured.
+    pub cost: LineCost,
+    /// Nothing is cheaper.
+    pub cost_least: LineCost,
+}
+
+impl PolledConfig {
+    /// For a line reached like this.
+    pub fn new(transport: Transport, timeout: Micros) -> Self {
+        let nothing = LineCost::new(Nanos::ZERO, Nanos::ZERO);
+        let (cost, cost_least) = match transport {
+            Transport::Tcp { .. } => (LineCost::tcp(ROUND_TRIP_ASSUMED), nothing),
+            Transport::Rtu(format) => {
+                let cost = format.speed().map_or(nothing, |speed| LineCost::serial(speed, Micros::ZERO));
+                (cost, cost)
+            }
+        };
+        Self { timeout, cost, cost_least }
+    }
 }
 
 /// A one-off request.
@@ -104,9 +135,11 @@ struct Read {
     row: usize,
     table: Table,
     span: Span,
+    job: JobId,
     beat: Beat,
+    period: Micros,
     /// The slot of the read in flight.
-    in_flight: Option<Micros>,
+    slot: Micros,
     failures: u32,
     stamp: Stamp,
 }
@@ -118,39 +151,49 @@ pub struct Polled {
     units: Vec<Unit>,
     reads: Vec<Read>,
     timeout: Micros,
+    schedule: Schedule,
+    cost: CostEstimator,
+    /// Since when the line works for what was sent first.
+    busy_from: Micros,
     orders: VecDeque<Order>,
+    order_job: Option<JobId>,
     done: Vec<Done>,
-    order_was_last: bool,
     has_news: bool,
     counters: LineCounters,
 }
 
 impl Polled {
-    /// Units that stand in the image from `device` on, with a row for each read from `row` on.
-    pub fn new(units: &[UnitConfig], timeout: Micros, image: Arc<RegisterImage>, device: usize, row: usize) -> Self {
-        let reads =
+    /// Units that stand in the image from `device` on, with a row for each read from `row` on. Reads beyond
+    /// `planning::schedule::JOBS_MAX` of one line are left out: the configuration is checked before.
+    pub fn new(
+        units: &[UnitConfig],
+        config: PolledConfig,
+        image: Arc<RegisterImage>,
+        device: usize,
+        row: usize,
+    ) -> Self {
+        let PolledConfig { timeout, cost, cost_least } = config;
+        let mut schedule = Schedule::new(Micros::ZERO);
+        let order_job = schedule.add_once(Lane::Write, cost.write(0));
+        let configs =
             units.iter().enumerate().flat_map(|(unit, config)| config.reads.iter().map(move |read| (unit, read)));
-        let read = |(row, (unit, config)): (usize, (usize, &ReadConfig))| Read {
-            unit,
-            row,
-            table: config.table,
-            span: config.span,
-            beat: Beat::new(config.period, config.phase),
-            in_flight: None,
-            failures: 0,
-            stamp: Stamp::NEVER,
+        let read = |(row, (unit, config)): (usize, (usize, &ReadConfig))| {
+            let job = schedule.add_once(Lane::Read, cost.read(config.span.count))?;
+            let read = Read::new(unit, row, config, job);
+            schedule.ask(job, read.beat.due(), read.beat.deadline());
+            Some(read)
         };
         Self {
-            reads: (row..).zip(reads).map(read).collect(),
-            units: (device..)
-                .zip(units)
-                .map(|(device, config)| Unit { id: config.unit, device, breaker: Breaker::default() })
-                .collect(),
+            reads: (row..).zip(configs).map_while(read).collect(),
+            units: (device..).zip(units).map(|(device, config)| Unit::new(config.unit, device)).collect(),
             image,
             timeout,
+            schedule,
+            cost: CostEstimator::new(cost, cost_least),
+            busy_from: Micros::new(i64::MIN),
             orders: VecDeque::new(),
+            order_job,
             done: Vec::new(),
-            order_was_last: false,
             has_news: false,
             counters: LineCounters::default(),
         }
@@ -159,9 +202,18 @@ impl Polled {
     /// Takes an order; it ends once, whatever happens. Too many at once end as expired.
     pub fn order(&mut self, order: Order, now: Micros) {
         if self.orders.len() < ORDERS_MAX && now < order.deadline {
-            return self.orders.push_back(order);
+            self.orders.push_back(order);
+            return self.ask_for_order(now);
         }
         self.done.push(Done { ticket: order.ticket, end: End::Expired, sent_at: None, done_at: now });
+    }
+
+    /// What a request costs the line as it was measured, and the share of the line that all periodic reads want.
+    pub fn load(&self) -> (LineCost, Permille) {
+        let cost = self.cost.cost();
+        let periodic = self.reads.iter().filter(|read| !read.beat.is_endless());
+        let wanted: Load = periodic.map(|read| Load::of(cost.read(read.span.count), read.period)).sum();
+        (cost, wanted.permille())
     }
 
     /// Orders that have ended since the last call, in that order.
@@ -174,24 +226,18 @@ impl Polled {
         std::mem::take(&mut self.has_news)
     }
 
-    /// The due read with the earliest deadline.
-    fn due(&self, now: Micros) -> Option<usize> {
-        let due = self.reads.iter().enumerate().filter(|(_, read)| self.due_at(read).is_some_and(|due| due <= now));
-        due.min_by_key(|(_, read)| read.beat.deadline()).map(|(index, _)| index)
+    /// The turn of the front order, if it has none yet.
+    fn ask_for_order(&mut self, now: Micros) {
+        if let (Some(job), Some(order)) = (self.order_job, self.orders.front()) {
+            self.schedule.ask(job, now, order.deadline);
+        }
     }
 
-    /// When a read wants to be sent; `None` while it is in flight.
-    fn due_at(&self, read: &Read) -> Option<Micros> {
-        let until = self.units.get(read.unit).map(|unit| unit.breaker.until());
-        read.in_flight.is_none().then(|| until.map_or(read.beat.due(), |until| read.beat.due().max(until)))
-    }
-
-    fn ask_read(&mut self, index: usize, now: Micros) -> Option<Ask> {
+    fn start_read(&mut self, index: usize, now: Micros) -> Option<Ask> {
         let read = self.reads.get_mut(index)?;
         let unit = self.units.get(read.unit)?;
         let start = read.beat.start(now);
-        read.in_flight = Some(start.due_at);
-        self.order_was_last = false;
+        read.slot = start.due_at;
         self.counters.polls_missed += start.missed;
         self.counters.late_max = self.counters.late_max.max(now - start.due_at);
         let request = Request::Read { table: read.table, span: read.span };
@@ -199,10 +245,30 @@ impl Polled {
         Some(Ask { unit: unit.id, request, token, deadline: now + self.timeout })
     }
 
-    fn ask_order(&mut self, now: Micros) -> Option<Ask> {
+    fn start_order(&mut self, now: Micros) -> Option<Ask> {
         let Order { ticket, unit, request, deadline } = self.orders.pop_front()?;
-        self.order_was_last = true;
         Some(Ask { unit, request, token: Token(ticket | ORDER), deadline: deadline.min(now + self.timeout) })
+    }
+
+    /// Until when a read must wait though it is due: its unit is left alone.
+    fn read_waits(&self, index: usize, session: &Session, now: Micros) -> Option<Micros> {
+        let unit = self.units.get(self.reads.get(index)?.unit)?;
+        let until = session.free_at(unit.id).map_or(unit.breaker.until(), |free_at| free_at.max(unit.breaker.until()));
+        Some(until).filter(|until| *until > now)
+    }
+
+    /// The same for the front order; a write waits until `now` where only reads may be sent.
+    fn order_waits(&self, session: &Session, reads_only: bool, now: Micros) -> Option<Micros> {
+        let order = self.orders.front()?;
+        let held = session.free_at(order.unit).filter(|until| *until > now);
+        held.or((reads_only && order.request.is_write()).then_some(now))
+    }
+
+    /// Line time that a transaction has taken: what others in flight had of it before is theirs.
+    fn take_time(&mut self, sent_at: Micros, now: Micros) -> Micros {
+        let from = self.busy_from.max(sent_at);
+        self.busy_from = now;
+        now - from
     }
 
     fn end_order(&mut self, ticket: u64, completion: &Completion<'_>, now: Micros) {
@@ -212,12 +278,17 @@ impl Polled {
         };
         self.counters.writes += u64::from(end == End::Answered(Reply::Written));
         self.done.push(Done { ticket, end, sent_at: Some(completion.sent_at), done_at: now });
+        let time = self.take_time(completion.sent_at, now);
+        if let Some(job) = self.order_job {
+            self.schedule.done(job, Nanos::from(time), now);
+        }
+        self.ask_for_order(now);
     }
 
     fn end_read(&mut self, index: usize, completion: &Completion<'_>, now: Micros) {
+        let time = self.take_time(completion.sent_at, now);
         let Some(read) = self.reads.get_mut(index) else { return };
         let Some(unit) = self.units.get_mut(read.unit) else { return };
-        let due_at = read.in_flight.take().unwrap_or(completion.sent_at);
         read.beat.ended(now);
         let registers = match completion.result {
             Ok(ReplyView::Registers(values)) => Some(Registers::Words(values.as_bytes())),
@@ -226,10 +297,10 @@ impl Polled {
         };
         if let Some(registers) = registers {
             unit.breaker.answered();
-            read.failures = 0;
-            let (read_at, sequence) = (completion.sent_at, read.stamp.sequence + 1);
-            read.stamp = Stamp { quality: Quality::Good, read_at, due_at, sequence };
-            self.image.write(unit.device, read.row, registers, read.stamp);
+            read.succeed(unit.device, registers, completion.sent_at, &self.image);
+            if read.stamp.sequence <= MEASURED_FIRST || read.stamp.sequence % 16 == 0 {
+                self.cost.observe(read.span.count, time);
+            }
             self.counters.readings += 1;
             self.has_news = true;
         } else if completion.result != Err(Failure::Disconnected) {
@@ -237,20 +308,52 @@ impl Polled {
                 true => unit.breaker.silent(now),
                 false => unit.breaker.answered(),
             }
-            self.has_news |= fail(read, unit.device, &self.image);
+            self.has_news |= read.fail(unit.device, &self.image);
         }
+        self.schedule.done(read.job, Nanos::from(time), now);
+        self.schedule.ask(read.job, read.beat.due().max(unit.breaker.until()), read.beat.deadline());
     }
 }
 
-/// Counts a failure; one or two leave the registers in force until they are too old. Whether they have failed now.
-fn fail(read: &mut Read, device: usize, image: &RegisterImage) -> bool {
-    read.failures = read.failures.saturating_add(1);
-    if read.failures != FAILURES_MAX {
-        return false;
+impl Unit {
+    fn new(id: u8, device: usize) -> Self {
+        Self { id, device, breaker: Breaker::default() }
     }
-    read.stamp.quality = Quality::Failed;
-    image.mark(device, read.row, read.stamp);
-    true
+}
+
+impl Read {
+    fn new(unit: usize, row: usize, config: &ReadConfig, job: JobId) -> Self {
+        Self {
+            unit,
+            row,
+            table: config.table,
+            span: config.span,
+            job,
+            beat: Beat::new(config.period, config.phase),
+            period: config.period,
+            slot: Micros::ZERO,
+            failures: 0,
+            stamp: Stamp::NEVER,
+        }
+    }
+
+    fn succeed(&mut self, device: usize, registers: Registers<'_>, read_at: Micros, image: &RegisterImage) {
+        self.failures = 0;
+        let sequence = self.stamp.sequence + 1;
+        self.stamp = Stamp { quality: Quality::Good, read_at, due_at: self.slot, sequence };
+        image.write(device, self.row, registers, self.stamp);
+    }
+
+    /// Counts a failure; one or two leave the registers in force until they are too old. Whether they have failed now.
+    fn fail(&mut self, device: usize, image: &RegisterImage) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures != FAILURES_MAX {
+            return false;
+        }
+        self.stamp.quality = Quality::Failed;
+        image.mark(device, self.row, self.stamp);
+        true
+    }
 }
 
 /// Nobody was there: the unit did not answer, or a gateway says that it does not.
@@ -263,12 +366,27 @@ fn is_silence(result: &Result<ReplyView<'_>, Failure>) -> bool {
 }
 
 impl Roster for Polled {
-    fn next(&mut self, reads_only: bool, now: Micros) -> Option<Ask> {
-        let has_order = self.orders.front().is_some_and(|order| !(reads_only && order.request.is_write()));
-        match self.due(now) {
-            Some(read) if !has_order || self.order_was_last => self.ask_read(read, now),
-            Some(_) | None if has_order => self.ask_order(now),
-            Some(_) | None => None,
+    fn next(&mut self, session: &Session, reads_only: bool, now: Micros) -> Option<Ask> {
+        loop {
+            let turn = self.schedule.next(now)?;
+            // The order job was added before all reads.
+            let index = turn.job.index().checked_sub(1);
+            let wait = match index {
+                Some(index) => self.read_waits(index, session, now),
+                None => self.order_waits(session, reads_only, now),
+            };
+            match (wait, index) {
+                (None, Some(index)) => return self.start_read(index, now),
+                (None, None) => return self.start_order(now),
+                (Some(until), _) => {
+                    self.schedule.done(turn.job, Nanos::ZERO, now);
+                    self.schedule.ask(turn.job, until, turn.deadline.max(until));
+                    // Nothing else may be sent with the read that proves the window.
+                    if until <= now {
+                        return None;
+                    }
+                }
+            }
         }
     }
 
@@ -282,19 +400,22 @@ impl Roster for Polled {
     /// Whoever was silent on the old connection has its chance on the new one.
     fn lose(&mut self, _now: Micros) {
         self.units.iter_mut().for_each(|unit| unit.breaker = Breaker::default());
+        for read in &self.reads {
+            self.schedule.ask(read.job, read.beat.due(), read.beat.deadline());
+        }
     }
 
     fn wake_time(&self) -> Option<Micros> {
-        match self.orders.is_empty() {
-            true => self.reads.iter().filter_map(|read| self.due_at(read)).min(),
-            false => Some(Micros::new(i64::MIN)),
-        }
+        self.schedule.wake_time()
     }
 
     fn expire(&mut self, now: Micros) {
         while let Some(late) = self.orders.iter().position(|order| order.deadline <= now) {
             let Some(order) = self.orders.remove(late) else { return };
             self.done.push(Done { ticket: order.ticket, end: End::Expired, sent_at: None, done_at: now });
+        }
+        if let (Some(job), true) = (self.order_job, self.orders.is_empty()) {
+            self.schedule.withdraw(job);
         }
     }
 

@@ -24,7 +24,7 @@ pub const ORDERS_MAX: usize = 4_096;
 pub const ENDS_MAX: usize = 4_096;
 
 /// Names of a line's counters, in the order of their words.
-pub const LINE_COLUMNS: [&str; 16] = [
+pub const LINE_COLUMNS: [&str; 20] = [
     "modbus_requests_total",
     "modbus_answers_total",
     "modbus_timeouts_total",
@@ -41,6 +41,10 @@ pub const LINE_COLUMNS: [&str; 16] = [
     "devices_answering",
     "in_flight",
     "window",
+    "request_cost_us",
+    "register_cost_ns",
+    "load_permille",
+    "overload_permille",
 ];
 
 /// Shared between the fleet thread and everybody else.
@@ -193,7 +197,7 @@ impl Ends {
 
 fn line_words(line: &Line<Polled>) -> [i64; LINE_COLUMNS.len()] {
     let (counted, (in_flight, window)) = (line.counters(), line.window());
-    let session = counted.session;
+    let (session, (cost, load)) = (counted.session, line.roster().load());
     let number = |counter: u64| i64::try_from(counter).unwrap_or(i64::MAX);
     [
         number(session.requests),
@@ -212,5 +216,13 @@ fn line_words(line: &Line<Polled>) -> [i64; LINE_COLUMNS.len()] {
         number(counted.devices_serving),
         count(in_flight),
         count(window),
+        cost.fixed().to_micros().get(),
+        cost.per_register().get(),
+        load.get(),
+        (load.get() - 1000).max(0),
     ]
 }
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::board::Board;
 use super::polling::{PollingThread, Tenant};
-use crate::field::Endpoint;
 use crate::fleet::Fleet;
+use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::LineEvent;
 use crate::modbus::session::LinkCommand;
 use crate::units::Micros;

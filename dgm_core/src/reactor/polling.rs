@@ -18,10 +18,11 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::clock;
 use super::resolve::{Lookup, Resolver};
+use super::serial::PortConfig;
 use super::socket::{Received, Socket, CHUNK};
 use super::timer::Alarm;
 use super::wheel::Wheel;
-use crate::field::Endpoint;
+use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::LineEvent;
 use crate::modbus::session::LinkCommand;
 use crate::units::Micros;
@@ -257,11 +258,18 @@ impl<T: Tenant> Polling<T> {
     }
 
     fn connect(&mut self, line: usize, now: Micros) {
-        let Some(endpoint) = self.tenant.endpoint(line) else { return };
-        match self.resolver.start(line, endpoint) {
-            Lookup::Known(address) => self.open(line, address, now),
-            Lookup::Started => self.peers[line].is_resolving = true,
-            Lookup::Unavailable => self.tenant.feed(line, LineEvent::Closed, now),
+        match self.tenant.endpoint(line) {
+            Some(Endpoint::Tcp { host, port }) => match self.resolver.start(line, host, *port) {
+                Lookup::Known(address) => self.open(line, address, now),
+                Lookup::Started => self.peers[line].is_resolving = true,
+                Lookup::Unavailable => self.tenant.feed(line, LineEvent::Closed, now),
+            },
+            Some(Endpoint::Serial { path, format }) => {
+                let config = PortConfig { path: path.clone(), format: *format };
+                let port = Socket::open(&config, self.poll.registry(), Token(line));
+                self.attach(line, port.ok(), now);
+            }
+            None => {}
         }
     }
 
@@ -279,9 +287,15 @@ impl<T: Tenant> Polling<T> {
     }
 
     fn open(&mut self, line: usize, address: SocketAddr, now: Micros) {
-        match Socket::connect(address, self.poll.registry(), Token(line)) {
-            Ok(socket) => self.peers[line] = Peer { socket: Some(socket), ..Peer::default() },
-            Err(_) => self.tenant.feed(line, LineEvent::Closed, now),
+        let socket = Socket::connect(address, self.poll.registry(), Token(line));
+        self.attach(line, socket.ok(), now);
+    }
+
+    /// The first event of a socket tells whether it is connected.
+    fn attach(&mut self, line: usize, socket: Option<Socket>, now: Micros) {
+        if socket.is_none() {
+            return self.tenant.feed(line, LineEvent::Closed, now);
         }
+        self.peers[line] = Peer { socket, ..Peer::default() };
     }
 }

@@ -3,8 +3,10 @@
 //! ```text
 //! bytes ─> DgmConfig ─> SiteParts ─> Site      bytes ─> LimitSet, PollerConfig      Decision ─> bytes
 //! bytes ─> RegisterMap, DeviceTable: checked
+//! bytes ─> AdmissionQuestion ─> AdmissionAnswer ─> bytes
 //! ```
 
+mod admission;
 mod decision;
 mod device;
 mod facade;
@@ -18,6 +20,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 }
 
+pub use admission::answer_admission;
 pub use decision::encode_decision;
 pub use device::{check_device_table, decode_device_table};
 pub use facade::{decode_facade, FacadeSecurity};

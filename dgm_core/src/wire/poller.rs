@@ -1,12 +1,15 @@
 //! `core.v1.PollerConfig` bytes to the lines of a fleet; every refusal names the line, the device and the read.
 use prost::Message;
 
+use super::config::SerialConfig;
 use super::core::{PollerConfig, PollerDevice, PollerLine, PollerRead, RegisterTable};
 use crate::error::CoreError;
-use crate::field::Endpoint;
 use crate::fleet::FleetLine;
+use crate::modbus::endpoint::Endpoint;
 use crate::modbus::pdu::{Request, Span, Table};
+use crate::modbus::planning::schedule::JOBS_MAX;
 use crate::modbus::polled::{ReadConfig, UnitConfig};
+use crate::modbus::rtu::{Format, Parity};
 use crate::modbus::session::{SessionConfig, Transport};
 use crate::site::{within, SPAN_MS_MAX};
 use crate::units::{count, Micros};
@@ -18,6 +21,8 @@ const READS_MAX: usize = 262_144;
 const WINDOW_MAX: i64 = 64;
 const GAP_US_MAX: i64 = 10_000_000;
 const TIMEOUT_MS: i64 = 500;
+const BAUD: i64 = 9_600;
+const BAUD_MAX: i64 = 4_000_000;
 const AGE_MAX_MS: i64 = 1_000;
 
 /// Decodes and checks a poller's configuration.
@@ -31,27 +36,60 @@ pub fn decode_poller(bytes: &[u8]) -> Result<Vec<FleetLine>, CoreError> {
 }
 
 fn line(place: &str, wire: &PollerLine) -> Result<FleetLine, CoreError> {
-    if wire.host.is_empty() || wire.serial.is_some() {
-        return Err(CoreError::site(format!("{place}.host"), "nothing", "the name or address of a Modbus/TCP device"));
-    }
-    within(&format!("{place}.port"), wire.port, 1, 65_535)?;
     within(&format!("{place}.window_max"), wire.window_max, 0, WINDOW_MAX)?;
     within(&format!("{place}.gap_us"), wire.gap_us, 0, GAP_US_MAX)?;
     within(&format!("{place}.timeout_ms"), wire.timeout_ms, 0, SPAN_MS_MAX)?;
-    let devices = wire.devices.iter().enumerate();
-    Ok(FleetLine {
-        endpoint: Endpoint { host: wire.host.clone(), port: u16::try_from(wire.port).unwrap_or_default() },
-        session: SessionConfig {
-            transport: Transport::Tcp { window_max: u16::try_from(wire.window_max.max(1)).unwrap_or(1) },
-            gap: Micros::new(wire.gap_us),
-        },
-        timeout: Micros::from_millis(or(wire.timeout_ms, TIMEOUT_MS)),
-        units: devices.map(|(at, wire)| unit(&format!("{place}.devices[{at}]"), wire)).collect::<Result<_, _>>()?,
-    })
+    let (endpoint, transport) = match &wire.serial {
+        Some(config) => serial(&format!("{place}.serial"), wire, config)?,
+        None => tcp(place, wire)?,
+    };
+    let units_max = if matches!(transport, Transport::Rtu(_)) { 247 } else { 255 };
+    let unit = |(at, wire)| unit(&format!("{place}.devices[{at}]"), wire, units_max);
+    let units = wire.devices.iter().enumerate().map(unit).collect::<Result<Vec<_>, _>>()?;
+    let reads = units.iter().map(|unit| unit.reads.len()).sum::<usize>();
+    // One job of the line is for what is asked once.
+    within(&format!("{place}: reads of all devices"), count(reads), 0, count(JOBS_MAX - 1))?;
+    let session = SessionConfig { transport, gap: Micros::new(wire.gap_us) };
+    Ok(FleetLine { endpoint, session, timeout: Micros::from_millis(or(wire.timeout_ms, TIMEOUT_MS)), units })
 }
 
-fn unit(place: &str, wire: &PollerDevice) -> Result<UnitConfig, CoreError> {
-    within(&format!("{place}.unit_id"), wire.unit_id, 0, 255)?;
+fn tcp(place: &str, wire: &PollerLine) -> Result<(Endpoint, Transport), CoreError> {
+    if wire.host.is_empty() {
+        let expected = "the name or address of a Modbus/TCP device, or serial";
+        return Err(CoreError::site(format!("{place}.host"), "nothing", expected));
+    }
+    within(&format!("{place}.port"), wire.port, 1, 65_535)?;
+    let window_max = u16::try_from(wire.window_max.max(1)).unwrap_or(1);
+    let port = u16::try_from(wire.port).unwrap_or_default();
+    Ok((Endpoint::Tcp { host: wire.host.clone(), port }, Transport::Tcp { window_max }))
+}
+
+fn serial(place: &str, line: &PollerLine, wire: &SerialConfig) -> Result<(Endpoint, Transport), CoreError> {
+    if !line.host.is_empty() {
+        return Err(CoreError::site(place, "a serial port beside a host", "one of them"));
+    }
+    if wire.path.is_empty() {
+        return Err(CoreError::site(format!("{place}.path"), "nothing", "a device such as /dev/ttyUSB0"));
+    }
+    within(&format!("{place}.baud"), wire.baud, 0, BAUD_MAX)?;
+    within(&format!("{place}.stop_bits"), wire.stop_bits, 0, 2)?;
+    let parity = match wire.parity.as_str() {
+        "" | "even" => Parity::Even,
+        "odd" => Parity::Odd,
+        "none" => Parity::None,
+        found => return Err(CoreError::site(format!("{place}.parity"), found, "even, odd or none")),
+    };
+    let stop_bits = or(wire.stop_bits, if parity == Parity::None { 2 } else { 1 });
+    let format = Format {
+        baud: u32::try_from(or(wire.baud, BAUD)).unwrap_or_default(),
+        parity,
+        stop_bits: u8::try_from(stop_bits).unwrap_or(1),
+    };
+    Ok((Endpoint::Serial { path: wire.path.clone(), format }, Transport::Rtu(format)))
+}
+
+fn unit(place: &str, wire: &PollerDevice, units_max: i64) -> Result<UnitConfig, CoreError> {
+    within(&format!("{place}.unit_id"), wire.unit_id, if units_max == 255 { 0 } else { 1 }, units_max)?;
     if wire.map.is_some() {
         return Err(CoreError::site(format!("{place}.map"), "a register map", "reads: maps are not planned yet"));
     }

@@ -43,6 +43,10 @@ pub struct LineCost {
 }
 
 impl LineCost {
+    /// A line on which a register is free and a request costs a millisecond.
+    #[cfg(test)]
+    pub const FREE_REGISTERS: Self = Self { fixed: Nanos::new(1_000_000), per_register: Nanos::ZERO };
+
     /// From both parts; a negative part counts as nothing.
     pub fn new(fixed: Nanos, per_register: Nanos) -> Self {
         Self { fixed: fixed.max(Nanos::ZERO), per_register: per_register.max(Nanos::ZERO) }

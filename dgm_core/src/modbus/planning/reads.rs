@@ -56,6 +56,8 @@ pub struct PlannedRead {
     pub deadline: Micros,
     /// Positions of the needs whose whole group it brings, ascending. A need may be brought by several reads.
     pub needs: Vec<usize>,
+    /// What it is made of, by first register: the spans of the groups it brings, and of the needs without a group.
+    pub parts: Vec<Span>,
 }
 
 /// Why a need is not read as asked.
@@ -191,15 +193,18 @@ fn shortcoming(
 
 fn read(bundles: &[Bundle], table: Table, span: Span, period: Micros) -> PlannedRead {
     let served = bundles.iter().filter(|bundle| contains(span, bundle.span));
-    let mut read = PlannedRead { table, span, period, deadline: period, needs: Vec::new() };
+    let mut read = PlannedRead { table, span, period, deadline: period, needs: Vec::new(), parts: Vec::new() };
     for bundle in served {
         // What another read brings more often does not hurry this one.
         if bundle.period >= period {
             read.deadline = read.deadline.min(bundle.deadline);
         }
         read.needs.extend(&bundle.members);
+        read.parts.push(bundle.span);
     }
     read.needs.sort_unstable();
+    read.parts.sort_unstable();
+    read.parts.dedup();
     read
 }
 
