@@ -137,7 +137,10 @@ fn put(sum: &[Channel], block: &Block<'_>, reading: &mut Reading) {
         }
         Metric::Voltage(phase) => set(&mut reading.voltage, phase, value(3, Rounding::Up).map(Millivolts::new)),
         Metric::Frequency => reading.frequency_mhz = value(3, Rounding::Nearest),
-        Metric::Energy => reading.energy = value(0, Rounding::Down).map(WattHours::new),
+        // A counter below 0 is one that was never started, or says "not known" in its own way.
+        Metric::Energy => {
+            reading.energy = value(0, Rounding::Down).filter(|energy| *energy >= 0).map(WattHours::new);
+        }
         Metric::Soc => {
             let permille = value(1, Rounding::Down).filter(|permille| (0..=1000).contains(permille));
             reading.soc = permille.map(Permille::new);
