@@ -23,6 +23,7 @@ pub mod number;
 pub mod obedience;
 pub mod pdu;
 pub mod plan;
+pub mod planning;
 pub mod point;
 pub mod registers;
 pub mod server;
