@@ -10,6 +10,7 @@ mod device;
 mod facade;
 mod limits;
 mod registers;
+mod served;
 mod site;
 
 #[allow(missing_docs, clippy::all)]
@@ -23,4 +24,5 @@ pub use facade::{decode_facade, FacadeSecurity};
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;
 pub use registers::decode_register_map;
+pub use served::decode_served_map;
 pub use site::decode_site;
