@@ -330,9 +330,24 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
                 yield f"ocpp.{name}", str(getattr(ocpp, name)), f"{low}..{high}"
     if config.HasField("der"):
         yield from _der(config)
+    for path, facade in _facades(config):
+        yield from _facade_security(path, facade)
     if config.api.host and not (config.api.certificate and config.api.private_key and config.api.client_ca):
         yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
     yield from _ems_ranges(config)
+
+
+def _facade_security(path: str, facade: FacadeConfig) -> Iterator[Finding]:
+    if facade.HasField("tls"):
+        for name in ("certificate", "private_key", "ca"):
+            if not getattr(facade.tls, name):
+                yield f"{path}.tls.{name}", "nothing", "a PEM file"
+        if facade.tls.server_name:
+            yield f"{path}.tls.server_name", repr(facade.tls.server_name), "nothing: a facade is the server"
+    elif facade.write_roles:
+        yield f"{path}.write_roles", ", ".join(facade.write_roles), "tls: without certificates nobody has a role"
+    if not all(facade.write_roles):
+        yield f"{path}.write_roles", "an empty name", "names of roles"
 
 
 def _der(config: DgmConfig) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ L3 = (
     "ocpp.service",
     "ocpp.gateway",
     "runner",
+    "facade",
     "rpc",
     "role",
     "clock",

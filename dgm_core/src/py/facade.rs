@@ -10,6 +10,7 @@ use super::CoreError as PyCoreError;
 use crate::error::CoreError;
 use crate::modbus::pdu::{Span, Table};
 use crate::modbus::server::changes::UnitChange;
+use crate::modbus::server::declaration::DeclareError;
 use crate::modbus::server::writable::{Form, Width, Writable};
 use crate::modbus::server::write_table::{Group, Lease, Rule, TableError};
 use crate::modbus::server::DefineError;
@@ -19,7 +20,7 @@ use crate::reactor::serving::{Bound as BoundListener, Facade};
 use crate::reactor::serving_thread::Served;
 use crate::reactor::tls_files::{TlsError, TlsFiles};
 use crate::units::Millis;
-use crate::wire::{decode_facade, FacadeSecurity};
+use crate::wire::{decode_facade, decode_served_map, FacadeSecurity};
 
 /// (unit, address, value, age_ms, table, peer, role) of a write or fallback.
 type WriteRow = (u8, u16, i64, i64, u8, Option<String>, Option<String>);
@@ -88,6 +89,21 @@ impl PyFacade {
         place.result(self.facade.server().define(place.unit()?, Table::Holding, span))
     }
 
+    /// Declare all points of a map (RegisterMap bytes) at once, or none of them; CoreError names points and addresses.
+    fn declare(&self, unit: i64, map: &[u8]) -> PyResult<()> {
+        let place = Place { call: "declare", unit, address: 0 };
+        let (number, served) = (place.unit()?, decode_served_map(map)?);
+        self.facade.server().declare(number, &served).map_err(|error| {
+            let refusal = match error {
+                DeclareError::Unit(error) => place.refusal(error),
+                DeclareError::Point(found, expected) => {
+                    CoreError::site(format!("declare: unit {unit}"), found, expected)
+                }
+            };
+            refusal.into()
+        })
+    }
+
     /// Declare one writable value of 1 or 2 registers with its inclusive range; only whole values are written
     /// (exception 3 otherwise). A range that starts below 0 is two's complement. Until set_fallback the fallback is what
     /// the registers hold now.
@@ -115,21 +131,28 @@ impl PyFacade {
         place.result(group.and_then(|group| server.allow_write(unit, Table::Holding, group)))
     }
 
-    /// Sets what a value returns to; acts at once where no client holds it.
-    fn set_fallback(&self, unit: i64, address: i64, value: i64) -> PyResult<()> {
+    /// Sets what a value returns to; acts at once where no client holds it. table: a RegisterTable, HOLDING or COIL.
+    #[pyo3(signature = (unit, address, value, table=1))]
+    fn set_fallback(&self, unit: i64, address: i64, value: i64, table: i64) -> PyResult<()> {
         let place = Place { call: "set_fallback", unit, address };
-        place.result(self.facade.server().set_fallback(place.unit()?, Table::Holding, place.address()?, value))
+        let (unit, table, start) = (place.unit()?, numbered_table("set_fallback", table)?, place.address()?);
+        place.result(self.facade.server().set_fallback(unit, table, start, value))
     }
 
-    /// Replace registers at once (big-endian words); a reader never sees half of it.
-    fn publish(&self, unit: i64, address: i64, registers: &[u8]) -> PyResult<()> {
+    /// Replace registers at once (big-endian words); a reader never sees half of it. table: a RegisterTable; coils and
+    /// discrete inputs are a byte of 0 or 1 each.
+    #[pyo3(signature = (unit, address, registers, table=1))]
+    fn publish(&self, unit: i64, address: i64, registers: &[u8], table: i64) -> PyResult<()> {
         let place = Place { call: "publish", unit, address };
-        if registers.is_empty() || !registers.len().is_multiple_of(2) {
-            let expected = "whole registers of 2 bytes, at least one".to_owned();
+        let table = numbered_table("publish", table)?;
+        let is_whole =
+            if table.is_bits() { registers.iter().all(|bit| *bit <= 1) } else { registers.len().is_multiple_of(2) };
+        if registers.is_empty() || !is_whole {
+            let expected = "whole registers of 2 bytes, or bits of 0 or 1 in a byte each, at least one".to_owned();
             return Err(CoreError::Shape { what: "registers", found: registers.len(), expected }.into());
         }
-        let (unit, address) = (place.unit()?, place.address()?);
-        place.result(self.facade.server().publish(unit, Table::Holding, address, registers))
+        let (unit, start) = (place.unit()?, place.address()?);
+        place.result(self.facade.server().publish(unit, table, start, registers))
     }
 
     /// (unit, address, value, age_ms, table, peer, role) of accepted writes and ended leases since the last call, in
@@ -200,6 +223,12 @@ fn write_row(change: &UnitChange, now: Millis) -> WriteRow {
     let (peer, role) = by.as_ref().map_or((None, None), |party| (Some(party.name.clone()), party.role.clone()));
     let age_ms = (now - *at).get().max(0);
     (*unit, change.address, change.value, age_ms, table_number(*table), peer, role)
+}
+
+fn numbered_table(call: &str, number: i64) -> Result<Table, CoreError> {
+    let tables = [Table::Holding, Table::Input, Table::Coil, Table::DiscreteInput];
+    let found = tables.into_iter().find(|table| i64::from(table_number(*table)) == number);
+    found.ok_or_else(|| CoreError::value(format!("{call}: table"), number, "a RegisterTable, 1..=4"))
 }
 
 /// As in `RegisterTable` of registers.proto.

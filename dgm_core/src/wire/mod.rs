@@ -13,6 +13,7 @@ mod facade;
 mod limits;
 mod poller;
 mod registers;
+mod served;
 mod site;
 
 #[allow(missing_docs, clippy::all)]
@@ -28,4 +29,5 @@ pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as
 pub use limits::decode_limits;
 pub use poller::{decode_poller, table_number};
 pub use registers::decode_register_map;
+pub use served::decode_served_map;
 pub use site::decode_site;

@@ -10,6 +10,7 @@
 pub mod changes;
 pub mod connection;
 pub mod counters;
+pub mod declaration;
 pub mod party;
 pub mod registers;
 pub mod unit;
@@ -74,6 +75,11 @@ impl Server {
         Self { units: (0..units).map(|_| Unit::default()).collect(), ..Self::default() }
     }
 
+    fn unit(&self, unit: u8) -> Result<&Unit, DefineError> {
+        let index = usize::from(unit).checked_sub(1).ok_or(DefineError::Unit)?;
+        self.units.get(index).ok_or(DefineError::Unit)
+    }
+
     fn unit_mut(&mut self, unit: u8) -> Result<&mut Unit, DefineError> {
         let index = usize::from(unit).checked_sub(1).ok_or(DefineError::Unit)?;
         self.units.get_mut(index).ok_or(DefineError::Unit)
@@ -92,14 +98,26 @@ impl Server {
     /// Declares values that clients write together, over cells that exist.
     pub fn allow_write(&mut self, unit: u8, table: Table, group: Group) -> Result<(), DefineError> {
         let values = group.len();
-        if self.writables + values > WRITABLES_MAX {
-            return Err(DefineError::Full);
-        }
+        self.may_hold(unit, values)?;
         let found = self.unit_mut(unit)?;
         found.cells(table, group.span()).ok_or(DefineError::Registers)?;
         found.allow(table, group).map_err(DefineError::Table)?;
         self.writables += values;
         Ok(())
+    }
+
+    /// Whether there is room for so many more writable values.
+    fn may_hold(&self, unit: u8, values: usize) -> Result<(), DefineError> {
+        self.unit(unit)?;
+        (self.writables + values <= WRITABLES_MAX).then_some(()).ok_or(DefineError::Full)
+    }
+
+    fn may_allow(&self, unit: u8, table: Table, group: &Group) -> Result<(), DefineError> {
+        self.unit(unit)?.may_allow(table, group).map_err(DefineError::Table)
+    }
+
+    fn own_cells(&self, unit: u8, table: Table, span: Span) -> Option<&[u8]> {
+        self.unit(unit).ok()?.own_cells(table, span)
     }
 
     /// Lets only some roles read cells.
@@ -125,7 +143,7 @@ impl Server {
 
     /// The bytes of cells, as they lie in the image.
     pub fn cells(&self, unit: u8, table: Table, span: Span) -> Option<&[u8]> {
-        self.units.get(usize::from(unit).checked_sub(1)?)?.cells(table, span)
+        self.unit(unit).ok()?.cells(table, span)
     }
 
     /// The changes since the last call, in order.

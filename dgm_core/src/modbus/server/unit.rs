@@ -70,11 +70,28 @@ impl Unit {
         }
     }
 
+    /// Whether a group may be declared beside the others.
+    pub fn may_allow(&self, table: Table, group: &Group) -> Result<(), TableError> {
+        match table {
+            Table::Holding => self.registers.place(group).map(|_| ()),
+            Table::Coil => self.switches.place(group).map(|_| ()),
+            Table::Input | Table::DiscreteInput => Err(TableError::Unknown),
+        }
+    }
+
     /// The bytes of a span as they lie in the image, whoever asks.
     pub fn cells(&self, table: Table, span: Span) -> Option<&[u8]> {
         match table {
-            Table::Input if !self.input.is_empty() => self.input.read(span),
-            Table::Holding | Table::Input => self.holding.read(span),
+            Table::Input if self.input.is_empty() => self.holding.read(span),
+            own => self.own_cells(own, span),
+        }
+    }
+
+    /// The same of this table and no other.
+    pub fn own_cells(&self, table: Table, span: Span) -> Option<&[u8]> {
+        match table {
+            Table::Holding => self.holding.read(span),
+            Table::Input => self.input.read(span),
             Table::Coil => self.coils.read(span),
             Table::DiscreteInput => self.discrete.read(span),
         }

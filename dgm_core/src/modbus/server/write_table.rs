@@ -263,7 +263,8 @@ impl Group {
         self.members.iter_mut().for_each(|member| member.value = member.fallback);
     }
 
-    fn changes(&self) -> impl Iterator<Item = (Change, Cell)> + '_ {
+    /// Its values and their bytes.
+    pub fn changes(&self) -> impl Iterator<Item = (Change, Cell)> + '_ {
         self.members.iter().map(|member| {
             let change = Change { address: member.address, value: member.value };
             (change, member.writable.form().encode(member.value))
@@ -281,16 +282,19 @@ pub struct WriteTable<const CELL: usize> {
 impl<const CELL: usize> WriteTable<CELL> {
     /// Declares a group.
     pub fn allow(&mut self, group: Group) -> Result<(), TableError> {
+        let index = self.place(&group)?;
+        self.groups.insert(index, group);
+        Ok(())
+    }
+
+    /// Where a group belongs among the others.
+    pub fn place(&self, group: &Group) -> Result<usize, TableError> {
         let index = self.groups.partition_point(|other| other.start < group.start);
         let before = index.checked_sub(1).and_then(|before| self.groups.get(before));
         let after = self.groups.get(index);
         let overlaps = before.is_some_and(|before| before.end() > u32::from(group.start))
             || after.is_some_and(|after| group.end() > u32::from(after.start));
-        if overlaps {
-            return Err(TableError::Overlap);
-        }
-        self.groups.insert(index, group);
-        Ok(())
+        (!overlaps).then_some(index).ok_or(TableError::Overlap)
     }
 
     /// Whether nothing can be written.
