@@ -13,6 +13,8 @@ mod poller;
 use pyo3::prelude::*;
 
 use crate::error::CoreError as Refusal;
+use crate::modbus::endpoint::Endpoint;
+use crate::reactor::dialers;
 
 pyo3::create_exception!(
     dgm._core,
@@ -25,6 +27,17 @@ impl From<Refusal> for PyErr {
     fn from(refusal: Refusal) -> Self {
         CoreError::new_err(refusal.to_string())
     }
+}
+
+/// Refuses files of Modbus/TCP Security that cannot be used, before anything is started.
+fn check_credentials<'a>(mut endpoints: impl Iterator<Item = &'a Endpoint>) -> PyResult<()> {
+    endpoints.try_for_each(|endpoint| match endpoint {
+        Endpoint::Secure { credentials, .. } => {
+            let refuse = |error| CoreError::new_err(format!("{endpoint}: {error}"));
+            dialers::load(credentials).map(drop).map_err(refuse)
+        }
+        Endpoint::Tcp { .. } | Endpoint::Serial { .. } => Ok(()),
+    })
 }
 
 #[pymodule]

@@ -45,7 +45,7 @@ impl Wire {
         };
         let configs: Vec<DeviceConfig> = devices.iter().enumerate().map(config).collect();
         Self {
-            line: Line::new(&configs, Jitter::new(1), Micros::ZERO),
+            line: Line::new(&configs, Transport::Tcp { window_max: 1 }, Jitter::new(1), Micros::ZERO),
             devices: (1..).zip(devices.into_iter().map(|(_, device)| device)).collect(),
             silent: BTreeSet::new(),
             reachable: true,

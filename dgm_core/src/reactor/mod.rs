@@ -11,6 +11,7 @@
 pub mod board;
 pub mod clients;
 pub mod clock;
+pub mod dialers;
 pub mod field_thread;
 pub mod fleet_thread;
 pub mod notify;

@@ -11,6 +11,7 @@ mod decision;
 mod device;
 mod facade;
 mod limits;
+mod link;
 mod poller;
 mod registers;
 mod served;
