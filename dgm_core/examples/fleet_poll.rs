@@ -138,7 +138,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = options.fleet();
     let image = Arc::new(image_of(&config));
     let board = Arc::new(Board::new(Arc::clone(&image), config.len(), Notifier::new()?));
-    let thread = fleet_thread::start(Fleet::new(&config, Arc::clone(&image), clock::seed()), &board)?;
+    let thread = fleet_thread::start(Fleet::new(&config, Arc::clone(&image), clock::seed()), &board, None)?;
     let mut looks = Looks::new(&image);
     let patience = clock::micros() + Micros::from_millis(i64::try_from(CONNECT_MAX.as_millis())?);
     loop {

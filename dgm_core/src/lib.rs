@@ -12,6 +12,8 @@ pub mod field;
 pub mod fleet;
 pub mod modbus;
 pub mod reactor;
+pub mod record;
+pub mod replay;
 pub mod site;
 pub mod units;
 pub mod wire;

@@ -5,7 +5,8 @@ Columns are flat int32 or int64 buffers, row-major, native byte order; ABSENT32 
 Rust never calls Python and never takes the interpreter lock; no call here waits for a device.
 """
 
-from typing import final
+from os import PathLike
+from typing import TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
@@ -27,6 +28,7 @@ __all__ = [
     "admission",
     "allocate",
     "check_device_table",
+    "replay",
     "sunspec_decode",
 ]
 
@@ -84,6 +86,24 @@ def admission(question: bytes) -> bytes:
     """Whether every Modbus line can keep every deadline: core.v1.AdmissionQuestion to core.v1.AdmissionAnswer.
 
     Plans the reads of every device and proves each line, without any device. CoreError names what is out of range.
+    """
+
+@type_check_only
+class _Replay(TypedDict):
+    entries: int
+    bytes_sent: int
+    output_digest: int
+    image_digest: int
+    mismatches: int
+    first_mismatch: int | None
+    is_whole: bool
+
+def replay(config: bytes, path: str | PathLike[str]) -> _Replay:
+    """Carry out what Poller.record wrote once more, in a poller of the same configuration and without sockets.
+
+    entries: replayed; mismatches: entries at which other bytes were said, another thing was wanted of the link, or the
+    image at the end was another one; first_mismatch: the first of them, from 0; is_whole: nothing is missing at the
+    end. Raises CoreError for a file that is no log of this configuration.
     """
 
 @final
@@ -150,6 +170,9 @@ class Poller:
     def start(self) -> None: ...
     def stop(self) -> None:
         """Ends the thread after writing nothing more; the copy stays as it is."""
+    def record(self, path: str | PathLike[str], bytes_max: int = 1073741824) -> None:
+        """Before start(): write everything that happens to the lines, and digests of all they say, into a new file.
+        Neither a full file nor a slow disk stops the poller: the recording ends (counters()["recording"] is 0)."""
     def fileno(self) -> int:
         """eventfd: readable when something is new since the last refresh(), which clears it."""
     def refresh(self) -> int:
@@ -180,7 +203,7 @@ class Poller:
     def lines(self) -> memoryview:
         """A copy of the counters of each line, at most 100 ms old: rows in LINE_COLUMNS order."""
     def counters(self) -> dict[str, int]:
-        """Sums over lines() by name (the longest of late_us_max), and `running`: 0 or 1."""
+        """Sums over lines() by name (the longest of late_us_max), `recording` and `running`: 0 or 1."""
 
 @final
 class Facade:

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{fence, AtomicI64, AtomicU64, Ordering};
 
+use crate::record::Digest;
 use crate::site::image::Quality;
 use crate::units::{Micros, Millis};
 
@@ -190,6 +191,14 @@ impl RegisterImage {
             }
             std::hint::spin_loop();
         }
+    }
+
+    /// Of everything as it stands: the same for the same reads. Nobody may write meanwhile.
+    pub fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        self.words.iter().for_each(|word| digest.add(&word.load(Ordering::Relaxed).to_le_bytes()));
+        self.stamps.iter().for_each(|word| digest.add(&word.load(Ordering::Relaxed).to_le_bytes()));
+        digest
     }
 
     /// Reckons age and quality of a copy as of `now`: what is good and too old is stale.

@@ -5,6 +5,10 @@
 //! write(), request(): ticket ──> line ── its end ──> outcome(ticket)
 //! ```
 use std::cell::Cell;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::buffer::{Element, PyBuffer};
@@ -22,13 +26,18 @@ use crate::modbus::session::Failure;
 use crate::reactor::board::{Board, Known, LINE_COLUMNS};
 use crate::reactor::notify::Notifier;
 use crate::reactor::polling::PollingThread;
+use crate::reactor::recorder::Recorder;
 use crate::reactor::{clock, fleet_thread};
+use crate::record::{Digest, Ending};
 use crate::site::{within, SPAN_MS_MAX};
 use crate::units::Micros;
 use crate::wire;
 
 /// One int64 row per read.
 const STAMP_COLUMNS: [&str; 5] = ["quality", "read_at_us", "due_at_us", "age_ms", "sequence"];
+
+/// Size to which a recording grows unless another is given: some minutes of 1,000 devices at 10 Hz.
+const RECORD_BYTES: i64 = 1 << 30;
 
 /// Device, table, address, count, offset.
 type ReadRow = (usize, i64, u16, u16, usize);
@@ -37,6 +46,9 @@ type ReadRow = (usize, i64, u16, u16, usize);
 #[pyclass(name = "Poller", module = "dgm._core", frozen)]
 pub struct PyPoller {
     config: Vec<FleetLine>,
+    configuration: Digest,
+    seed: u64,
+    recorder: Mutex<Option<Recorder>>,
     board: Arc<Board>,
     thread: Mutex<Stage>,
     copy: Mutex<Copy>,
@@ -115,6 +127,7 @@ impl Copy {
 impl PyPoller {
     #[new]
     fn new(py: Python<'_>, config: &[u8]) -> PyResult<Self> {
+        let configuration = Digest::of(config);
         let config = wire::decode_poller(config)?;
         let image = Arc::new(image_of(&config));
         let copy = Copy {
@@ -124,8 +137,16 @@ impl PyPoller {
             changes: 0,
         };
         let board = Arc::new(Board::new(image, config.len(), Notifier::new()?));
-        let poller =
-            Self { config, board, thread: Mutex::new(Stage::New), copy: Mutex::new(copy), process: std::process::id() };
+        let poller = Self {
+            config,
+            configuration,
+            seed: clock::seed(),
+            recorder: Mutex::default(),
+            board,
+            thread: Mutex::new(Stage::New),
+            copy: Mutex::new(copy),
+            process: std::process::id(),
+        };
         poller.refresh(py)?;
         lock(&poller.copy).changes = 0;
         Ok(poller)
@@ -140,8 +161,23 @@ impl PyPoller {
             return Err(PyCoreError::new_err(text));
         }
         super::check_credentials(self.config.iter().map(|line| &line.endpoint))?;
-        let fleet = Fleet::new(&self.config, Arc::clone(&self.board.image), clock::seed());
-        *thread = Stage::Running(py.detach(|| fleet_thread::start(fleet, &self.board))?);
+        let fleet = Fleet::new(&self.config, Arc::clone(&self.board.image), self.seed);
+        let recorder = lock(&self.recorder).take();
+        *thread = Stage::Running(py.detach(|| fleet_thread::start(fleet, &self.board, recorder))?);
+        Ok(())
+    }
+
+    /// Records everything from start() on into a new file, for replay(); it ends at `bytes_max`.
+    #[pyo3(signature = (path, bytes_max=RECORD_BYTES))]
+    fn record(&self, path: PathBuf, bytes_max: i64) -> PyResult<()> {
+        self.check_process("record")?;
+        within("Poller.record: bytes_max", bytes_max, 1, i64::MAX)?;
+        if !matches!(*lock(&self.thread), Stage::New) {
+            let text = "Poller.record: found a poller that was started; expected the call before start()";
+            return Err(PyCoreError::new_err(text));
+        }
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        *lock(&self.recorder) = Some(Recorder::create(&path, bytes_max, self.configuration, self.seed)?);
         Ok(())
     }
 
@@ -265,7 +301,8 @@ impl PyPoller {
             let total = if *name == "late_us_max" { values.max().copied() } else { Some(values.sum()) };
             result.set_item(*name, total.unwrap_or_default())?;
         }
-        result.set_item("running", i64::from(self.board.running.load(std::sync::atomic::Ordering::Acquire)))?;
+        result.set_item("recording", i64::from(self.board.recording.load(Ordering::Relaxed)))?;
+        result.set_item("running", i64::from(self.board.running.load(Ordering::Acquire)))?;
         Ok(result)
     }
 }
@@ -337,10 +374,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Replays what Poller.record wrote, in a fleet made of the same configuration, as fast as it can.
+#[pyfunction]
+fn replay<'py>(py: Python<'py>, config: &[u8], path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+    let (lines, file) = (wire::decode_poller(config)?, BufReader::new(File::open(path)?));
+    let replayed = py.detach(|| crate::replay::replay(&lines, Digest::of(config), file));
+    let summary = replayed.map_err(|error| PyCoreError::new_err(error.to_string()))?;
+    let result = PyDict::new(py);
+    result.set_item("entries", summary.entries)?;
+    result.set_item("bytes_sent", summary.sent)?;
+    result.set_item("output_digest", summary.output.get())?;
+    result.set_item("image_digest", summary.image.get())?;
+    result.set_item("mismatches", summary.mismatches)?;
+    result.set_item("first_mismatch", summary.first_mismatch)?;
+    result.set_item("is_whole", summary.ending == Some(Ending::Stopped))?;
+    Ok(result)
+}
+
 /// Adds the class and its column names to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("STAMP_COLUMNS", PyTuple::new(py, STAMP_COLUMNS)?)?;
     module.add("LINE_COLUMNS", PyTuple::new(py, LINE_COLUMNS)?)?;
+    module.add_function(wrap_pyfunction!(replay, module)?)?;
     module.add_class::<PyPoller>()
 }

@@ -55,6 +55,8 @@ pub struct Board {
     pub notifier: Notifier,
     /// Whether the thread is running.
     pub running: AtomicBool,
+    /// Whether a recording goes on.
+    pub recording: AtomicBool,
     is_set: AtomicBool,
     lines: Box<[Seqlock]>,
     orders: Mutex<VecDeque<DeviceOrder>>,
@@ -91,6 +93,7 @@ impl Board {
             image,
             notifier,
             running: AtomicBool::new(false),
+            recording: AtomicBool::new(false),
             is_set: AtomicBool::new(false),
             lines: (0..lines).map(|_| Seqlock::new(LINE_COLUMNS.len())).collect(),
             orders: Mutex::default(),

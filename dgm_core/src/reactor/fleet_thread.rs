@@ -11,22 +11,26 @@ use std::sync::Arc;
 
 use super::board::Board;
 use super::polling::{PollingThread, Tenant};
+use super::recorder::Recorder;
 use crate::fleet::Fleet;
 use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::LineEvent;
 use crate::modbus::session::LinkCommand;
+use crate::record::Log;
 use crate::units::Micros;
 
 /// Time between two shows of the counters.
 const SHOW: Micros = Micros::from_millis(100);
 
 /// Starts the fleet's thread.
-pub fn start(fleet: Fleet, board: &Arc<Board>) -> io::Result<PollingThread> {
+pub fn start(fleet: Fleet, board: &Arc<Board>, recorder: Option<Recorder>) -> io::Result<PollingThread> {
     board.running.store(true, Ordering::Release);
+    board.recording.store(recorder.is_some(), Ordering::Relaxed);
     let lines = fleet.lines().len();
     let polling = Fed {
         fleet,
         board: Arc::clone(board),
+        recorder,
         has_news: false,
         fed: Vec::with_capacity(lines),
         is_fed: vec![false; lines].into(),
@@ -38,6 +42,7 @@ pub fn start(fleet: Fleet, board: &Arc<Board>) -> io::Result<PollingThread> {
 struct Fed {
     fleet: Fleet,
     board: Arc<Board>,
+    recorder: Option<Recorder>,
     has_news: bool,
     /// Lines whose counters may have changed since they were shown.
     fed: Vec<usize>,
@@ -46,6 +51,15 @@ struct Fed {
 }
 
 impl Fed {
+    fn record(&mut self, entry: impl FnOnce(&mut Log)) {
+        if let Some(recorder) = &mut self.recorder {
+            if let Some(log) = recorder.log() {
+                entry(log);
+                recorder.pass_on();
+            }
+        }
+    }
+
     /// What a line has brought.
     fn collect(&mut self, index: usize, now: Micros) {
         let Some(line) = self.fleet.line_mut(index) else { return };
@@ -72,6 +86,10 @@ impl Fed {
             }
         }
         self.show_at = None;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+            self.board.recording.store(recorder.is_on(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -79,6 +97,10 @@ impl Drop for Fed {
     /// The thread has ended, for whatever reason; whoever waits for news hears of it.
     fn drop(&mut self) {
         self.show();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finish(self.fleet.image().digest());
+        }
+        self.board.recording.store(false, Ordering::Relaxed);
         self.board.running.store(false, Ordering::Release);
         self.board.notifier.set();
     }
@@ -90,6 +112,7 @@ impl Tenant for Fed {
     }
 
     fn feed(&mut self, index: usize, event: LineEvent<'_>, now: Micros) {
+        self.record(|log| log.event(index, event, now));
         if let Some(line) = self.fleet.line_mut(index) {
             line.feed(event, now);
             self.collect(index, now);
@@ -97,11 +120,19 @@ impl Tenant for Fed {
     }
 
     fn take_command(&mut self, line: usize, now: Micros) -> Option<LinkCommand> {
-        self.fleet.line_mut(line)?.take_command(now)
+        let command = self.fleet.line_mut(line)?.take_command(now)?;
+        self.record(|log| log.command(line, command, now));
+        Some(command)
     }
 
     fn output(&mut self, line: usize) -> Option<&mut Vec<u8>> {
-        self.fleet.line_mut(line).map(|line| line.output())
+        let output = self.fleet.line_mut(line)?.output();
+        if let (Some(recorder), false) = (&mut self.recorder, output.is_empty()) {
+            if let Some(log) = recorder.log() {
+                log.sent(line, output);
+            }
+        }
+        Some(output)
     }
 
     fn line_wake(&self, line: usize) -> Option<Micros> {
@@ -114,6 +145,7 @@ impl Tenant for Fed {
 
     fn turn(&mut self, now: Micros, touched: &mut Vec<usize>) {
         while let Some(order) = self.board.take_order() {
+            self.record(|log| log.order(&order, now));
             if let Some(line) = self.fleet.order(order, now) {
                 self.collect(line, now);
                 touched.push(line);

@@ -17,6 +17,7 @@ pub mod fleet_thread;
 pub mod notify;
 pub mod polling;
 pub mod published;
+pub mod recorder;
 mod resolve;
 pub mod seqlock;
 pub mod serial;
