@@ -18,6 +18,7 @@ pub mod serving;
 mod serving_loop;
 pub mod serving_thread;
 pub mod socket;
+mod timer;
 pub mod tls;
 pub mod tls_files;
 
