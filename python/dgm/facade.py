@@ -9,13 +9,14 @@ What the registers mean is the roles' own: der/registers.py, ocpp/registers.py.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from structlog.typing import FilteringBoundLogger
 
 from dgm.api.config.v1.config_pb2 import FacadeConfig
-from dgm.errors import TransportError
+from dgm.errors import Problem, TransportError
 
 if TYPE_CHECKING:
     from dgm._core import Facade
@@ -48,6 +49,19 @@ def open_facade(config: FacadeConfig, *, place: str, units: int) -> Facade:
         raise TransportError(f"{place} {config.host}:{config.port}: {error}; expected a free address") from error
     except _core.CoreError as error:
         raise TransportError(f"{place}: {error}") from error
+
+
+def tls_problems(config: FacadeConfig, base_dir: Path, *, place: str) -> Iterator[Problem]:
+    """What is wrong with the certificate files, found before anything is served."""
+    if not config.HasField("tls"):
+        return
+    from dgm import _core
+
+    try:
+        _core.Facade("127.0.0.1", 0, 1, with_base(config, base_dir).SerializeToString())
+    except _core.CoreError as error:
+        found, _, expected = str(error).partition("; expected ")
+        yield Problem(path=f"{place}.tls", found=found, expected=expected)
 
 
 async def keep_certificates(facade: Facade, log: FilteringBoundLogger) -> None:

@@ -15,6 +15,7 @@ from pymodbus.client import AsyncModbusTlsClient
 
 from dgm import _core
 from dgm.api.config.v1.config_pb2 import FacadeConfig, ModbusTlsConfig
+from dgm.facade import tls_problems
 from dgm.sim.live.pki import Issuer, make_root
 
 HOST = "127.0.0.1"
@@ -140,3 +141,16 @@ def test_a_configuration_that_cannot_be_secured_is_refused_by_name(issuer: Issue
     ):
         with pytest.raises(_core.CoreError, match=text):
             _core.Facade(HOST, 0, 1, config.SerializeToString())
+
+
+def test_dgm_check_names_the_file_that_cannot_be_used(issuer: Issuer, tmp_path: Path) -> None:
+    make_end(issuer, tmp_path, "server")
+    names = {"certificate": "server.pem", "private_key": "server.key", "ca": "server.ca.pem"}
+    config = FacadeConfig(tls=ModbusTlsConfig(**names))
+    assert list(tls_problems(config, tmp_path, place="ocpp.facade")) == []
+    config.tls.private_key = "server.pem"
+    [problem] = tls_problems(config, tmp_path, place="ocpp.facade")
+    assert problem.path == "ocpp.facade.tls"
+    assert problem.found.endswith("server.pem: found none")
+    assert problem.expected == "a private key in PEM"
+    assert list(tls_problems(FacadeConfig(), tmp_path, place="der.facade")) == []

@@ -22,12 +22,14 @@ use super::clock;
 use super::serving::Hosted;
 use super::serving_thread::{Mailbox, Order};
 use super::socket::{Received, Socket};
+use super::timer::Alarm;
 use crate::modbus::role::role;
 use crate::modbus::server::connection::{Connection, Verdict};
 use crate::modbus::server::party::Party;
 use crate::units::Millis;
 
 pub(super) const WAKE: Token = Token(usize::MAX);
+const ALARM: Token = Token(usize::MAX - 1);
 /// Set in the tokens of listeners; the rest is the key of the facade.
 const LISTENER: usize = 1 << 60;
 const EVENTS_MAX: usize = 256;
@@ -47,6 +49,7 @@ const REST: Millis = Millis::new(60_000);
 /// What the thread works on.
 pub(super) struct Serving {
     poll: Poll,
+    alarm: Alarm,
     mailbox: Arc<Mailbox>,
     hosted: Vec<Hosted>,
     clients: Clients,
@@ -62,8 +65,9 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(poll: Poll, mailbox: Arc<Mailbox>) -> Self {
-        Self {
+    pub(super) fn new(poll: Poll, mailbox: Arc<Mailbox>) -> io::Result<Self> {
+        Ok(Self {
+            alarm: Alarm::new(poll.registry(), ALARM)?,
             poll,
             mailbox,
             hosted: Vec::new(),
@@ -74,21 +78,19 @@ impl Serving {
             knock_again_at: None,
             piece: Box::new([0; TURN]),
             answers: Vec::new(),
-        }
+        })
     }
 
     /// Serves until the order to end comes.
     pub(super) fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        loop {
-            let pause = self.pause();
-            match self.poll.poll(&mut events, Some(pause)) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return,
-                _ => {}
-            }
-            let now = clock::now();
+        while self.wait(&mut events).is_ok() {
+            let now = clock::micros();
+            self.alarm.passed(now);
+            let now = now.to_millis();
             for event in &events {
                 match event.token() {
+                    ALARM => {}
                     WAKE => {
                         if !self.carry_out_orders(now) {
                             return;
@@ -106,15 +108,20 @@ impl Serving {
         }
     }
 
-    /// Ends leases that are due. How long nothing has to be done after that.
-    fn pause(&mut self) -> Duration {
+    /// Ends leases that are due, then waits until something happens or is due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let now = clock::now();
         let leases = self.hosted.iter().filter_map(|hosted| end_leases(hosted, now)).min();
-        if !self.ready.is_empty() || !self.knocked.is_empty() {
-            return Duration::ZERO;
+        let is_busy = !self.ready.is_empty() || !self.knocked.is_empty();
+        if !is_busy {
+            let next = [leases, self.knock_again_at].into_iter().flatten().fold(self.check_at, Millis::min);
+            // An alarm costs nothing while it stands; a time limit of the wait would be set up and torn down every time.
+            self.alarm.no_later_than(next.into())?;
         }
-        let next = [leases, self.knock_again_at].into_iter().flatten().fold(self.check_at, Millis::min);
-        Duration::from_millis(u64::try_from((next - now).get()).unwrap_or(0))
+        match self.poll.poll(events, is_busy.then_some(Duration::ZERO)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// False: the order to end has come.

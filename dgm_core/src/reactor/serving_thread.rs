@@ -73,7 +73,7 @@ impl Shared {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
         let mailbox = Arc::new(Mailbox { waker, orders: Mutex::new(Some(Vec::new())) });
-        let (closing, mut serving) = (Closing(Arc::clone(&mailbox)), Serving::new(poll, Arc::clone(&mailbox)));
+        let (closing, mut serving) = (Closing(Arc::clone(&mailbox)), Serving::new(poll, Arc::clone(&mailbox))?);
         let run = move || {
             let _closing = closing;
             serving.run();
