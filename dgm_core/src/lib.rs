@@ -9,6 +9,7 @@
 pub mod arbiter;
 pub mod error;
 pub mod field;
+pub mod fleet;
 pub mod modbus;
 pub mod reactor;
 pub mod site;

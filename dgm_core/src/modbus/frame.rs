@@ -8,18 +8,20 @@
 //! closes. It keeps at most one frame plus what the caller pushed last.
 
 const HEADER: usize = 6;
+/// Where the length field stands.
+const LENGTH_AT: usize = 4;
 const LENGTH_MIN: u16 = 2;
 const LENGTH_MAX: u16 = 254;
 
-/// One frame off the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+/// One frame off the wire; the PDU stays where it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
     /// Chosen by the master, echoed by the server.
     pub transaction: u16,
     /// Unit id.
     pub unit: u8,
     /// Function code and what follows it, 1..=253 bytes.
-    pub pdu: Vec<u8>,
+    pub pdu: &'a [u8],
 }
 
 /// Why the stream must be closed.
@@ -35,6 +37,8 @@ pub enum FrameError {
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: Vec<u8>,
+    /// Bytes of the buffer that were handed out already.
+    taken: usize,
     failed: Option<FrameError>,
 }
 
@@ -42,33 +46,45 @@ impl Decoder {
     /// Takes bytes as they came; call `next_frame` until it has no more.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.failed.is_none() {
+            // Once per push and never per frame; what is moved is less than a frame.
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
             self.buffer.extend_from_slice(bytes);
         }
     }
 
     /// The next whole frame, `None` while it is not complete, the error for ever after one.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let Some(header) = self.buffer.first_chunk::<HEADER>() else {
+        let Some(([t1, t0, p1, p0, l1, l0], rest)) = self.buffer.get(self.taken..).and_then(<[u8]>::split_first_chunk)
+        else {
             return Ok(None);
         };
-        let [t1, t0, p1, p0, l1, l0] = *header;
-        let length = check(u16::from_be_bytes([p1, p0]), u16::from_be_bytes([l1, l0]))
-            .inspect_err(|error| self.failed = Some(*error))?;
-        let end = HEADER + usize::from(length);
-        let Some([unit, pdu @ ..]) = self.buffer.get(HEADER..end) else {
+        let length = match check(u16::from_be_bytes([*p1, *p0]), u16::from_be_bytes([*l1, *l0])) {
+            Ok(length) => usize::from(length),
+            Err(error) => {
+                self.failed = Some(error);
+                return Err(error);
+            }
+        };
+        let Some([unit, pdu @ ..]) = rest.get(..length) else {
             return Ok(None);
         };
-        let frame = Frame { transaction: u16::from_be_bytes([t1, t0]), unit: *unit, pdu: pdu.to_vec() };
-        self.buffer.drain(..end);
-        Ok(Some(frame))
+        self.taken += HEADER + length;
+        Ok(Some(Frame { transaction: u16::from_be_bytes([*t1, *t0]), unit: *unit, pdu }))
     }
 
     /// Whether part of a frame is waiting for its rest.
     pub fn is_partial(&self) -> bool {
-        self.failed.is_none() && !self.buffer.is_empty()
+        self.failed.is_none() && self.taken < self.buffer.len()
+    }
+
+    /// Forgets everything, for a new connection; keeps its memory.
+    pub fn reset(&mut self) {
+        self.buffer.clear();
+        (self.taken, self.failed) = (0, None);
     }
 }
 
@@ -82,15 +98,37 @@ fn check(protocol: u16, length: u16) -> Result<u16, FrameError> {
     Ok(length)
 }
 
-/// The bytes of one frame. The PDU must be 1..=253 bytes; every encoder of `pdu` keeps to that.
+/// Where a frame begins whose PDU is still to be appended.
+#[derive(Debug)]
+pub struct Open(usize);
+
+/// Appends the header of a frame; append the PDU, 1..=253 bytes, then `close` it.
+pub fn open(out: &mut Vec<u8>, transaction: u16, unit: u8) -> Open {
+    let start = out.len();
+    let [t1, t0] = transaction.to_be_bytes();
+    out.extend([t1, t0, 0, 0, 0, 0, unit]);
+    Open(start)
+}
+
+/// Fills in the length of a frame.
+pub fn close(out: &mut [u8], Open(start): Open) {
+    let length = u16::try_from(out.len().saturating_sub(start + HEADER)).unwrap_or(u16::MAX);
+    if let Some(field) = out.get_mut(start + LENGTH_AT..start + HEADER) {
+        field.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// Takes back a frame that cannot be completed.
+pub fn cancel(out: &mut Vec<u8>, Open(start): Open) {
+    out.truncate(start);
+}
+
+/// One frame in bytes of its own. The PDU must be 1..=253 bytes; every encoder of `pdu` keeps to that.
 pub fn encode(transaction: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(pdu.len() + 1).unwrap_or(u16::MAX);
     let mut bytes = Vec::with_capacity(HEADER + 1 + pdu.len());
-    bytes.extend(transaction.to_be_bytes());
-    bytes.extend([0, 0]);
-    bytes.extend(length.to_be_bytes());
-    bytes.push(unit);
+    let frame = open(&mut bytes, transaction, unit);
     bytes.extend_from_slice(pdu);
+    close(&mut bytes, frame);
     bytes
 }
 
@@ -100,14 +138,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Transaction, unit and PDU.
+    type Owned = (u16, u8, Vec<u8>);
+
     /// Everything a decoder says about a stream that arrives in the given pieces.
-    fn decode(pieces: &[&[u8]]) -> (Vec<Frame>, Option<FrameError>, bool) {
+    fn decode(pieces: &[&[u8]]) -> (Vec<Owned>, Option<FrameError>, bool) {
         let (mut decoder, mut frames, mut error) = (Decoder::default(), Vec::new(), None);
         for piece in pieces {
             decoder.push(piece);
             loop {
                 match decoder.next_frame() {
-                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(Some(frame)) => frames.push((frame.transaction, frame.unit, frame.pdu.to_vec())),
                     Ok(None) => break,
                     Err(found) => {
                         error = Some(found);
@@ -119,13 +160,12 @@ mod tests {
         (frames, error, decoder.is_partial())
     }
 
-    fn any_frame() -> impl Strategy<Value = Frame> {
+    fn any_frame() -> impl Strategy<Value = Owned> {
         (any::<u16>(), any::<u8>(), prop::collection::vec(any::<u8>(), 1..=253))
-            .prop_map(|(transaction, unit, pdu)| Frame { transaction, unit, pdu })
     }
 
-    fn bytes_of(frames: &[Frame]) -> Vec<u8> {
-        frames.iter().flat_map(|f| encode(f.transaction, f.unit, &f.pdu)).collect()
+    fn bytes_of(frames: &[Owned]) -> Vec<u8> {
+        frames.iter().flat_map(|(transaction, unit, pdu)| encode(*transaction, *unit, pdu)).collect()
     }
 
     proptest! {

@@ -1,17 +1,23 @@
 //! A line with several devices behind it, on a virtual wire, millisecond by millisecond.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::control::Fallback;
+use super::super::control::{Fallback, Setpoint};
 use super::super::device::Role;
 use super::super::fake_device::FakeDevice;
 use super::super::frame::{self, Decoder};
-use super::super::pdu::{encode_exception, encode_registers, encode_written, Reply};
-use super::super::session::Failure;
+use super::super::pdu::{encode_exception, encode_registers, encode_written, Reply, Request};
+use super::super::standing::Standing;
 use super::*;
-use crate::site::image::Quality;
-use crate::units::Permille;
+use crate::site::image::{Quality, Reading};
+use crate::units::{Permille, Watts};
 
-const REVERT: Fallback = Fallback { output: Watts::ZERO, after: Micros::from_millis(30_000) };
+const REVERT: Fallback =
+    Fallback { output: Watts::ZERO, after: Micros::from_millis(30_000), rating: Watts::new(100_000) };
+
+/// A setpoint of the first epoch that never ends.
+fn watts(power: i64) -> Option<Setpoint> {
+    Some(Setpoint { power: Watts::new(power), epoch: 1, expires_at: Micros::new(i64::MAX) })
+}
 
 struct Wire {
     line: Line,
@@ -35,10 +41,11 @@ impl Wire {
             role: *role,
             period: Micros::from_millis(100),
             timeout: Micros::from_millis(300),
+            table: None,
         };
         let configs: Vec<DeviceConfig> = devices.iter().enumerate().map(config).collect();
         Self {
-            line: Line::new(&configs, Jitter::new(1), Micros::ZERO),
+            line: Line::new(&configs, Transport::Tcp { window_max: 1 }, Jitter::new(1), Micros::ZERO),
             devices: (1..).zip(devices.into_iter().map(|(_, device)| device)).collect(),
             silent: BTreeSet::new(),
             reachable: true,
@@ -69,12 +76,12 @@ impl Wire {
 
     fn step(&mut self) {
         let now = Micros::from_millis(self.now);
-        self.line.wake(now);
+        self.line.feed(LineEvent::Wake, now);
         while let Some(command) = self.line.take_command(now) {
             self.connected = command == LinkCommand::Connect && self.reachable;
             match (command, self.connected) {
-                (LinkCommand::Connect, true) => self.line.connected(now),
-                (LinkCommand::Connect, false) => self.line.closed(now),
+                (LinkCommand::Connect, true) => self.line.feed(LineEvent::Connected, now),
+                (LinkCommand::Connect, false) => self.line.feed(LineEvent::Closed, now),
                 (LinkCommand::Close, _) => self.on_the_way = None,
             }
             self.decoder = Decoder::default();
@@ -82,10 +89,10 @@ impl Wire {
         if self.connected && !self.reachable {
             self.connected = false;
             self.on_the_way = None;
-            self.line.closed(now);
+            self.line.feed(LineEvent::Closed, now);
         }
         if let Some((_, bytes)) = self.on_the_way.take_if(|(at, _)| *at <= self.now) {
-            self.line.receive(&bytes, now);
+            self.line.feed(LineEvent::Received(&bytes), now);
         }
         self.carry();
         let readings = self.line.take_readings();
@@ -94,14 +101,14 @@ impl Wire {
 
     /// Takes what the line sends to the devices and puts their answers on the way.
     fn carry(&mut self) {
-        self.decoder.push(&self.line.take_output());
+        self.decoder.push(&std::mem::take(self.line.output()));
         while let Some(frame) = self.decoder.next_frame().unwrap() {
             self.requests.push((self.now, frame.unit, frame.pdu[0]));
             assert!(self.on_the_way.is_none(), "two requests in flight");
             if self.silent.contains(&frame.unit) {
                 continue;
             }
-            let request = Request::parse(&frame.pdu).unwrap();
+            let request = Request::parse(frame.pdu).unwrap();
             let pdu = match (self.devices.get_mut(&frame.unit).unwrap().answer(&request), &request) {
                 (Ok(Reply::Registers(words)), _) => encode_registers(frame.pdu[0], &words),
                 (Ok(Reply::Written), Request::WriteMany { start, values }) => {
@@ -151,7 +158,7 @@ fn a_setpoint_waits_only_for_the_transaction_in_flight() {
     let mut wire = Wire::site();
     wire.latency = 7;
     wire.run(901);
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::from_millis(wire.now));
+    wire.line.set_power(2, watts(-10_000), Micros::from_millis(wire.now));
     wire.requests.clear();
     wire.run(40);
     let first = wire.requests[0];
@@ -165,8 +172,8 @@ fn a_setpoint_with_every_tick_never_freezes_the_readings() {
     wire.latency = 9;
     wire.run(500);
     for step in 0..40 {
-        wire.line.set_power(1, Some(Watts::new(-step)), Micros::from_millis(wire.now));
-        wire.line.set_power(2, Some(Watts::new(-step)), Micros::from_millis(wire.now));
+        wire.line.set_power(1, watts(-step), Micros::from_millis(wire.now));
+        wire.line.set_power(2, watts(-step), Micros::from_millis(wire.now));
         wire.run(50);
     }
     for device in 0..3 {
@@ -196,7 +203,7 @@ fn a_unit_that_does_not_answer_does_not_stop_its_neighbours() {
 #[test]
 fn after_a_lost_connection_the_setpoint_is_proved_again_before_it_counts() {
     let mut wire = Wire::site();
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::ZERO);
+    wire.line.set_power(2, watts(-10_000), Micros::ZERO);
     wire.run(500);
     assert!(wire.line.is_controlled(2));
     wire.reachable = false;
@@ -207,7 +214,7 @@ fn after_a_lost_connection_the_setpoint_is_proved_again_before_it_counts() {
     wire.run(5_000);
     wire.reachable = true;
     wire.readings.clear();
-    wire.run(2_000);
+    wire.run(6_500);
     assert!(wire.line.is_controlled(2));
     assert_eq!(wire.devices[&3].get(704, 22, 1), [1]);
     assert!(wire.readings_of(0).len() >= 8);
@@ -216,7 +223,7 @@ fn after_a_lost_connection_the_setpoint_is_proved_again_before_it_counts() {
 #[test]
 fn who_was_commanded_by_another_master_is_not_trusted_anew_because_the_line_was_lost() {
     let mut wire = Wire::site();
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::ZERO);
+    wire.line.set_power(2, watts(-10_000), Micros::ZERO);
     assert_eq!(wire.line.standing(2), Standing::Silent);
     wire.run(500);
     assert_eq!(wire.line.standing(2), Standing::Proved);

@@ -1,3 +1,4 @@
+from dgm.api.core.v1 import device_pb2 as _device_pb2
 from dgm.api.site.v1 import site_pb2 as _site_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -8,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DgmConfig(_message.Message):
-    __slots__ = ("site", "circuits", "assets", "cpos", "stations", "ems", "der", "ocpp", "api")
+    __slots__ = ("site", "circuits", "assets", "cpos", "stations", "ems", "der", "ocpp", "api", "devices")
     SITE_FIELD_NUMBER: _ClassVar[int]
     CIRCUITS_FIELD_NUMBER: _ClassVar[int]
     ASSETS_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +19,7 @@ class DgmConfig(_message.Message):
     DER_FIELD_NUMBER: _ClassVar[int]
     OCPP_FIELD_NUMBER: _ClassVar[int]
     API_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
     site: SiteConfig
     circuits: _containers.RepeatedCompositeFieldContainer[CircuitConfig]
     assets: _containers.RepeatedCompositeFieldContainer[AssetConfig]
@@ -27,7 +29,8 @@ class DgmConfig(_message.Message):
     der: DerConfig
     ocpp: OcppConfig
     api: ApiConfig
-    def __init__(self, site: _Optional[_Union[SiteConfig, _Mapping]] = ..., circuits: _Optional[_Iterable[_Union[CircuitConfig, _Mapping]]] = ..., assets: _Optional[_Iterable[_Union[AssetConfig, _Mapping]]] = ..., cpos: _Optional[_Iterable[_Union[CpoConfig, _Mapping]]] = ..., stations: _Optional[_Iterable[_Union[StationConfig, _Mapping]]] = ..., ems: _Optional[_Union[EmsConfig, _Mapping]] = ..., der: _Optional[_Union[DerConfig, _Mapping]] = ..., ocpp: _Optional[_Union[OcppConfig, _Mapping]] = ..., api: _Optional[_Union[ApiConfig, _Mapping]] = ...) -> None: ...
+    devices: _containers.RepeatedCompositeFieldContainer[_device_pb2.DeviceTable]
+    def __init__(self, site: _Optional[_Union[SiteConfig, _Mapping]] = ..., circuits: _Optional[_Iterable[_Union[CircuitConfig, _Mapping]]] = ..., assets: _Optional[_Iterable[_Union[AssetConfig, _Mapping]]] = ..., cpos: _Optional[_Iterable[_Union[CpoConfig, _Mapping]]] = ..., stations: _Optional[_Iterable[_Union[StationConfig, _Mapping]]] = ..., ems: _Optional[_Union[EmsConfig, _Mapping]] = ..., der: _Optional[_Union[DerConfig, _Mapping]] = ..., ocpp: _Optional[_Union[OcppConfig, _Mapping]] = ..., api: _Optional[_Union[ApiConfig, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[_device_pb2.DeviceTable, _Mapping]]] = ...) -> None: ...
 
 class SiteConfig(_message.Message):
     __slots__ = ("id", "name", "nominal_voltage_mv", "state_dir", "run_dir")
@@ -96,7 +99,7 @@ class AssetConfig(_message.Message):
     def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[_site_pb2.AssetType, str]] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., power_max_w: _Optional[int] = ..., charge_max_w: _Optional[int] = ..., energy_wh: _Optional[int] = ..., soc_min_permille: _Optional[int] = ..., soc_max_permille: _Optional[int] = ..., bridge_reserve_w: _Optional[int] = ..., revert_w: _Optional[int] = ..., revert_s: _Optional[int] = ..., modbus: _Optional[_Union[ModbusConfig, _Mapping]] = ...) -> None: ...
 
 class ModbusConfig(_message.Message):
-    __slots__ = ("host", "port", "unit_id", "poll_interval_ms", "timeout_ms", "serial", "tls", "device", "write_latency_ms")
+    __slots__ = ("host", "port", "unit_id", "poll_interval_ms", "timeout_ms", "serial", "tls", "device", "write_latency_ms", "ct_primary_a", "ct_secondary_a")
     HOST_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     UNIT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +109,8 @@ class ModbusConfig(_message.Message):
     TLS_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     WRITE_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    CT_PRIMARY_A_FIELD_NUMBER: _ClassVar[int]
+    CT_SECONDARY_A_FIELD_NUMBER: _ClassVar[int]
     host: str
     port: int
     unit_id: int
@@ -115,7 +120,9 @@ class ModbusConfig(_message.Message):
     tls: ModbusTlsConfig
     device: str
     write_latency_ms: int
-    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., unit_id: _Optional[int] = ..., poll_interval_ms: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., serial: _Optional[_Union[SerialConfig, _Mapping]] = ..., tls: _Optional[_Union[ModbusTlsConfig, _Mapping]] = ..., device: _Optional[str] = ..., write_latency_ms: _Optional[int] = ...) -> None: ...
+    ct_primary_a: int
+    ct_secondary_a: int
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., unit_id: _Optional[int] = ..., poll_interval_ms: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., serial: _Optional[_Union[SerialConfig, _Mapping]] = ..., tls: _Optional[_Union[ModbusTlsConfig, _Mapping]] = ..., device: _Optional[str] = ..., write_latency_ms: _Optional[int] = ..., ct_primary_a: _Optional[int] = ..., ct_secondary_a: _Optional[int] = ...) -> None: ...
 
 class SerialConfig(_message.Message):
     __slots__ = ("path", "baud", "parity", "stop_bits")
