@@ -119,6 +119,8 @@ pub struct Load(i64);
 impl Load {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// By how much the loads of the parts of a read may differ from that of the whole, at most.
+    pub(super) const ROUNDING: Self = Self(2);
     /// The whole line.
     pub(super) const WHOLE: i64 = 1_000_000_000_000;
 
@@ -150,6 +152,14 @@ impl std::ops::Add for Load {
 
     fn add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::ops::Sub for Load {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
     }
 }
 
