@@ -156,7 +156,7 @@ impl<T: Tenant> Polling<T> {
                     WAKE => self.take_addresses(),
                     ALARM => {}
                     Token(line) => {
-                        self.socket_ready(line, event.is_readable() || event.is_error(), event.is_read_closed())
+                        self.socket_ready(line, event.is_readable() || event.is_error(), event.is_read_closed());
                     }
                 }
             }

@@ -62,7 +62,7 @@ fn line(place: &str, wire: &PollerLine) -> Result<FleetLine, CoreError> {
 }
 
 fn unit(place: &str, wire: &PollerDevice, units_max: i64) -> Result<UnitConfig, CoreError> {
-    within(&format!("{place}.unit_id"), wire.unit_id, if units_max == 255 { 0 } else { 1 }, units_max)?;
+    within(&format!("{place}.unit_id"), wire.unit_id, i64::from(units_max != 255), units_max)?;
     if wire.map.is_some() {
         return Err(CoreError::site(format!("{place}.map"), "a register map", "reads: maps are not planned yet"));
     }

@@ -189,7 +189,7 @@ fn shortest_stretch(demand: &Demand) -> Option<Permille> {
     }
     let mut short = if enough == 2_000 { 1_000 } else { enough / 2 };
     while enough - short > 1 {
-        let middle = (short + enough) / 2;
+        let middle = i64::midpoint(short, enough);
         *(if holds(middle) { &mut enough } else { &mut short }) = middle;
     }
     Some(Permille::new(enough))

@@ -130,9 +130,10 @@ impl Bisection {
             self.steps.push(Step::Split(*half));
         }
         if answered == [true, true] {
-            match whole.1 - whole.0 > 1 {
-                true => self.steps.push(Step::Across { whole, middle }),
-                false => self.forbid_across(middle, profile),
+            if whole.1 - whole.0 > 1 {
+                self.steps.push(Step::Across { whole, middle });
+            } else {
+                self.forbid_across(middle, profile);
             }
         }
     }
@@ -153,7 +154,7 @@ impl Bisection {
 
     fn split(&mut self) {
         if let Some(Step::Split(whole)) = self.steps.pop() {
-            self.steps.push(Step::Left { whole, middle: (whole.0 + whole.1) / 2 });
+            self.steps.push(Step::Left { whole, middle: usize::midpoint(whole.0, whole.1) });
         }
     }
 

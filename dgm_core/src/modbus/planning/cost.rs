@@ -63,10 +63,10 @@ impl LineCost {
         let baud = i64::from(speed.baud.get());
         let bits = i64::from(speed.bits_per_character);
         let up = |characters: i64| (characters * bits * SECOND_NS + baud - 1) / baud;
-        let frames = match baud > FIXED_SILENCE_ABOVE_BAUD {
-            true => up(READ_CHARACTERS) + 2 * FIXED_SILENCE_NS,
-            // Two silences are seven characters.
-            false => up(READ_CHARACTERS + 7),
+        let frames = if baud > FIXED_SILENCE_ABOVE_BAUD {
+            up(READ_CHARACTERS) + 2 * FIXED_SILENCE_NS
+        } else {
+            up(READ_CHARACTERS + 7)
         };
         // Rounded down, so that rounding never makes a gap dearer than the request it saves.
         let per_register = REGISTER_CHARACTERS * bits * SECOND_NS / baud;

@@ -94,7 +94,7 @@ impl ReadProfile {
     /// between what was answered and what was refused, so that each plan with long reads halves what is not known.
     pub fn registers_max(&self, declared: u16) -> u16 {
         let learnt = self.shortest_refused.map_or(READ_MAX, |refused| {
-            let between = (self.longest_answered + refused) / 2;
+            let between = u16::midpoint(self.longest_answered, refused);
             between.max(self.longest_answered).min(refused - 1).max(1)
         });
         learnt.min(declared).clamp(1, READ_MAX)
