@@ -9,8 +9,11 @@
 pub mod arbiter;
 pub mod error;
 pub mod field;
+pub mod fleet;
 pub mod modbus;
 pub mod reactor;
+pub mod record;
+pub mod replay;
 pub mod site;
 pub mod units;
 pub mod wire;

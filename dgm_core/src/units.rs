@@ -101,6 +101,10 @@ quantity!(
     Micros
 );
 quantity!(
+    /// A span of line time, ns: one register more costs a LAN far less than a microsecond.
+    Nanos
+);
+quantity!(
     /// Thousandths of the whole.
     Permille
 );
@@ -130,6 +134,19 @@ impl Micros {
     /// Rounded down to whole milliseconds.
     pub const fn to_millis(self) -> Millis {
         Millis(self.0.div_euclid(1000))
+    }
+}
+
+impl Nanos {
+    /// Rounded up to whole microseconds.
+    pub const fn to_micros(self) -> Micros {
+        Micros(self.0.saturating_neg().div_euclid(1000).saturating_neg())
+    }
+}
+
+impl From<Micros> for Nanos {
+    fn from(span: Micros) -> Self {
+        Self(span.0.saturating_mul(1000))
     }
 }
 

@@ -5,7 +5,8 @@ Columns are flat int32 or int64 buffers, row-major, native byte order; ABSENT32 
 Rust never calls Python and never takes the interpreter lock; no call here waits for a device.
 """
 
-from typing import final
+from os import PathLike
+from typing import TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
@@ -14,15 +15,20 @@ __all__ = [
     "ABSENT64",
     "GRANT_COLUMNS",
     "IMAGE_COLUMNS",
+    "LINE_COLUMNS",
     "OUTCOME_COLUMNS",
     "SAMPLE_COLUMNS",
+    "STAMP_COLUMNS",
     "TARGET_COLUMNS",
     "Arbiter",
     "CoreError",
     "Facade",
     "Field",
+    "Poller",
+    "admission",
     "allocate",
     "check_device_table",
+    "replay",
     "sunspec_decode",
 ]
 
@@ -45,6 +51,17 @@ IMAGE_COLUMNS: tuple[str, ...]
 # binding_limit: index into decision().rows, or ABSENT64.
 GRANT_COLUMNS: tuple[str, ...]  # ("value", "counted_ma", "sequence", "published", "safety", "binding_row")
 
+# Poller.stamps(): one int64 row per read.  quality: site.v1.Quality number; times on the clock of time.monotonic();
+# age_ms: ABSENT64 while it was never read; sequence: how many times it has been read.
+STAMP_COLUMNS: tuple[str, ...]  # ("quality", "read_at_us", "due_at_us", "age_ms", "sequence")
+# Poller.lines(): one int64 row per line.  in_flight and window in requests; late_us_max: longest time by which a
+# periodic read was sent after its slot.
+LINE_COLUMNS: tuple[str, ...]
+# ("modbus_requests_total", "modbus_answers_total", "modbus_timeouts_total", "modbus_foreign_replies_total",
+#  "modbus_bad_frames_total", "modbus_exceptions_total", "modbus_connects_total", "modbus_disconnects_total",
+#  "windows_closed_total", "readings_total", "polls_missed_total", "late_us_max", "writes_total", "devices_answering",
+#  "in_flight", "window")
+
 class CoreError(Exception):
     """A configuration or message the core cannot accept; the text says what, where, found, expected."""
 
@@ -64,6 +81,30 @@ def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
 
 def check_device_table(table: bytes) -> list[tuple[str, str, str]]:
     """All that is wrong with core.v1.DeviceTable bytes: (path of the field, found, expected)."""
+
+def admission(question: bytes) -> bytes:
+    """Whether every Modbus line can keep every deadline: core.v1.AdmissionQuestion to core.v1.AdmissionAnswer.
+
+    Plans the reads of every device and proves each line, without any device. CoreError names what is out of range.
+    """
+
+@type_check_only
+class _Replay(TypedDict):
+    entries: int
+    bytes_sent: int
+    output_digest: int
+    image_digest: int
+    mismatches: int
+    first_mismatch: int | None
+    is_whole: bool
+
+def replay(config: bytes, path: str | PathLike[str]) -> _Replay:
+    """Carry out what Poller.record wrote once more, in a poller of the same configuration and without sockets.
+
+    entries: replayed; mismatches: entries at which other bytes were said, another thing was wanted of the link, or the
+    image at the end was another one; first_mismatch: the first of them, from 0; is_whole: nothing is missing at the
+    end. Raises CoreError for a file that is no log of this configuration.
+    """
 
 @final
 class Arbiter:
@@ -115,6 +156,54 @@ class Field:
         modbus_timeouts_total, modbus_bad_frames_total, writes_total, readbacks_total, readback_mismatch_total, ...).
         devices_uncontrolled: PV and batteries that are not relied on in the newest tick (an alarm above 0);
         control_lost_total: times that one of them was controlled before."""
+
+@final
+class Poller:
+    """A fleet of Modbus devices whose registers one thread reads at their rates; Python reads a copy, never a device.
+
+    Positions are those of the configuration: lines, devices over all lines, reads over all devices. After a fork every
+    call raises CoreError in the child: the thread belongs to the process that started it.
+    """
+
+    def __new__(cls, config: bytes) -> Poller:
+        """`config`: core.v1.PollerConfig. Nothing is connected before start()."""
+    def start(self) -> None: ...
+    def stop(self) -> None:
+        """Ends the thread after writing nothing more; the copy stays as it is."""
+    def record(self, path: str | PathLike[str], bytes_max: int = 1073741824) -> None:
+        """Before start(): write everything that happens to the lines, and digests of all they say, into a new file.
+        Neither a full file nor a slow disk stops the poller: the recording ends (counters()["recording"] is 0)."""
+    def fileno(self) -> int:
+        """eventfd: readable when something is new since the last refresh(), which clears it."""
+    def refresh(self) -> int:
+        """Copy what changed, each device whole and of one time, and reckon all ages; how many devices that were."""
+    def registers(self) -> memoryview:
+        """Read-only view of the copy, format 'H': always the same view, it shows the newest refresh().
+        Bits (coils, discrete inputs) take a register of 0 or 1 each. Indexing it allocates nothing."""
+    def stamps(self) -> memoryview:
+        """Read-only view of the copy, format 'q': rows in STAMP_COLUMNS order, one per read, as of the newest
+        refresh(). What is older than its age_max_ms is STALE, whatever it was."""
+    def changed(self) -> memoryview:
+        """Devices that the newest refresh() copied, ascending, format 'I'."""
+    def offset(self, device: int, read: int = 0) -> int:
+        """Position in registers() of the first register of a device's read."""
+    def row(self, device: int, read: int = 0) -> int:
+        """Row in stamps() of a device's read."""
+    def reads(self) -> list[tuple[int, int, int, int, int]]:
+        """(device, table, address, count, offset) of each row of stamps(); table: core.v1.RegisterTable number."""
+    def write(self, device: int, address: int, registers: Buffer, deadline_ms: int) -> int:
+        """Write registers (format 'H', 1 to 123) with function 16; the ticket. It waits for no queued read and is
+        never sent after its deadline."""
+    def request(self, device: int, pdu: bytes, deadline_ms: int) -> int:
+        """Send one request given as its PDU (functions 1-6, 15, 16, 22, 23); the ticket."""
+    def outcome(self, ticket: int) -> tuple[str, int | None, int | None, int, list[int]] | None:
+        """How a request ended, told once; None while it has not. (state, exception code, sent_at_us, done_at_us,
+        registers or bits of the answer). state: done, refused, timed_out, lost (the connection; it may have been
+        carried out), malformed, expired (never sent)."""
+    def lines(self) -> memoryview:
+        """A copy of the counters of each line, at most 100 ms old: rows in LINE_COLUMNS order."""
+    def counters(self) -> dict[str, int]:
+        """Sums over lines() by name (the longest of late_us_max), `recording` and `running`: 0 or 1."""
 
 @final
 class Facade:

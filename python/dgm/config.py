@@ -1,27 +1,25 @@
 """site.yaml to DgmConfig: strict, complete, all problems at once.
 
-    text ──yaml nodes──> message (keys, types, enums) ──> defaults ──> rules of the site ──> DgmConfig
+    text ──document──> message ──> defaults, device tables ──> rules of the site ──> DgmConfig
 
-No I/O: the caller reads the file. What a value means is said in proto/dgm/api/config/v1/config.proto; what is checked
-against files, devices and ports is checked by the roles before they start.
+The caller reads the file; device tables that come with DGM are read by `devices`, how devices are reached is in
+`links`. What a value means is said in proto/dgm/api/config/v1/config.proto; what is checked against files, devices and
+ports is checked by the roles before they start.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import cast
+from collections.abc import Iterator
 
-import yaml
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from dgm import document, links
 from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig, FacadeConfig
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
+from dgm.devices import tables
 from dgm.errors import ConfigError, Problem
-
-MAX_TEXT_BYTES = 4_000_000
-"""A larger file is refused before it is parsed: 10,000 stations need about 2 MB."""
 
 LOWEST_PORT = 1024
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
@@ -41,128 +39,12 @@ def parse(text: str, *, source: str = "site.yaml") -> DgmConfig:
 def examine(text: str) -> tuple[DgmConfig, list[Problem]]:
     """The configuration as far as it can be read, defaults filled in, and all that is wrong with it."""
     config = DgmConfig()
-    if len(text.encode()) > MAX_TEXT_BYTES:
-        return config, [Problem(path="(file)", found="more than 4 MB", expected="a site.yaml below 4 MB")]
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        return config, [_yaml_problem(error)]
-    reader = _Reader()
-    if root is None:
-        reader.note("(file)", "nothing", "a mapping with the keys of DgmConfig", None)
-    else:
-        reader.message(root, config, "")
+    problems, lines = document.read(text, config)
     _fill_defaults(config)
-    return config, reader.problems + list(_site_problems(config, reader.lines))
-
-
-def _yaml_problem(error: yaml.YAMLError) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    found = str(getattr(error, "problem", None) or error)
-    return Problem(
-        path="(file)", found=found, expected="well-formed YAML", line=None if mark is None else mark.line + 1
-    )
-
-
-class _Reader:
-    """Walks YAML nodes along the message descriptor and collects problems instead of stopping at the first."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.lines: dict[str, int] = {}
-
-    def note(self, path: str, found: str, expected: str, node: yaml.Node | None) -> None:
-        line = None if node is None else node.start_mark.line + 1
-        self.problems.append(Problem(path=path or "(file)", found=found, expected=expected, line=line))
-
-    def message(self, node: yaml.Node, target: Message, path: str) -> None:
-        if not isinstance(node, yaml.MappingNode):
-            self.note(path, _show(node), f"a mapping with keys of {target.DESCRIPTOR.name}", node)
-            return
-        self.lines[path] = node.start_mark.line + 1
-        fields = cast(Mapping[str, FieldDescriptor], target.DESCRIPTOR.fields_by_name)
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            here = f"{path}.{key}" if path else key
-            if key in seen:
-                self.note(here, f"the key {key!r} a second time", "each key once", key_node)
-            elif key not in fields:
-                self.note(here, f"unknown key {key!r}", "one of " + ", ".join(sorted(fields)), key_node)
-            else:
-                self.field(value_node, target, fields[key], here)
-            seen.add(key)
-
-    def field(self, node: yaml.Node, target: Message, field: FieldDescriptor, path: str) -> None:
-        self.lines[path] = node.start_mark.line + 1
-        if field.is_repeated:
-            self.repeated(node, target, field, path)
-        elif field.message_type is not None:
-            child = getattr(target, field.name)
-            child.SetInParent()
-            self.message(node, child, path)
-        else:
-            value = self.scalar(node, field, path)
-            if value is not None:
-                setattr(target, field.name, value)
-
-    def repeated(self, node: yaml.Node, target: Message, field: FieldDescriptor, path: str) -> None:
-        if not isinstance(node, yaml.SequenceNode):
-            self.note(path, _show(node), "a list", node)
-            return
-        items = getattr(target, field.name)
-        for index, item in enumerate(node.value):
-            here = f"{path}[{index}]"
-            self.lines[here] = item.start_mark.line + 1
-            if field.message_type is not None:
-                self.message(item, items.add(), here)
-            else:
-                value = self.scalar(item, field, here)
-                if value is not None:
-                    items.append(value)
-
-    def scalar(self, node: yaml.Node, field: FieldDescriptor, path: str) -> int | str | bool | None:
-        if not isinstance(node, yaml.ScalarNode):
-            self.note(path, _show(node), "one value", node)
-            return None
-        if field.enum_type is not None:
-            return self.enum(node, field.enum_type, path)
-        kind = node.tag.rsplit(":", 1)[-1]
-        if field.type == FieldDescriptor.TYPE_BOOL:
-            return self.expect(node, path, kind == "bool", "true or false", node.value.lower() in ("true", "yes", "on"))
-        if field.type == FieldDescriptor.TYPE_INT64:
-            good = kind == "int" and re.fullmatch(r"[+-]?[0-9][0-9_]*", node.value) is not None
-            number = int(node.value.replace("_", "")) if good else 0
-            good = good and -(2**53) < number < 2**53
-            return self.expect(node, path, good, f"a whole number ({_unit(field.name)})", number)
-        return self.expect(node, path, kind in ("str", "int", "float"), "text", node.value)
-
-    def expect(
-        self, node: yaml.ScalarNode, path: str, good: bool, expected: str, value: int | str | bool
-    ) -> int | str | bool | None:
-        if good:
-            return value
-        self.note(path, _show(node), expected, node)
-        return None
-
-    def enum(self, node: yaml.ScalarNode, enum: EnumDescriptor, path: str) -> int | None:
-        prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.name).upper() + "_"
-        names = {value.name.removeprefix(prefix): value.number for value in enum.values if value.number != 0}
-        number = names.get(node.value.upper())
-        if number is None:
-            self.note(path, _show(node), "one of " + ", ".join(names), node)
-        return number
-
-
-def _show(node: yaml.Node) -> str:
-    if isinstance(node, yaml.ScalarNode):
-        return repr(node.value[:60])
-    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
-
-
-def _unit(name: str) -> str:
-    units = {"w": "W", "wh": "Wh", "ma": "mA", "mv": "mV", "ms": "ms", "s": "s", "permille": "per mille"}
-    return units.get(name.rsplit("_", 1)[-1], "no unit")
+    if not lines:
+        return config, problems
+    problems += tables.fill(config, lines)
+    return config, problems + list(_site_problems(config, lines))
 
 
 def _default(message: Message, **values: int | str) -> None:
@@ -223,6 +105,8 @@ def _fill_asset(asset: AssetConfig) -> None:
     if asset.HasField("modbus"):
         fast = asset.type == AssetType.ASSET_TYPE_METER
         _default(asset.modbus, unit_id=1, poll_interval_ms=100 if fast else 200, timeout_ms=500)
+        if asset.modbus.ct_primary_a:
+            _default(asset.modbus, ct_secondary_a=5)
 
 
 def _facades(config: DgmConfig) -> list[tuple[str, FacadeConfig]]:
@@ -239,15 +123,7 @@ def _site_problems(config: DgmConfig, lines: dict[str, int]) -> Iterator[Problem
     rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _ports)
     for rule in rules:
         for path, found, expected in rule(config):
-            yield Problem(path=path, found=found, expected=expected, line=_line(path, lines))
-
-
-def _line(path: str, lines: dict[str, int]) -> int | None:
-    while path:
-        if path in lines:
-            return lines[path]
-        path = re.sub(r"(\.[^.\[]+|\[\d+\])$", "", path) if re.search(r"[.\[]", path) else ""
-    return None
+            yield Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
 
 
 Finding = tuple[str, str, str]
@@ -334,7 +210,7 @@ def _connection_point(circuit: CircuitConfig, path: str) -> Iterator[Finding]:
 def _not_negative(message: Message, path: str) -> Iterator[Finding]:
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_INT64 and not field.is_repeated and value < 0:
-            yield f"{path}.{field.name}", str(value), f"0 or more ({_unit(field.name)})"
+            yield f"{path}.{field.name}", str(value), f"0 or more ({document.unit(field.name)})"
 
 
 def _assets(config: DgmConfig) -> Iterator[Finding]:
@@ -355,7 +231,8 @@ def _assets(config: DgmConfig) -> Iterator[Finding]:
         yield from _phases(asset.phases, path)
         yield from _not_negative(asset, path)
         yield from _asset_needs(asset, path)
-        yield from _modbus(asset, path)
+        yield from links.findings(asset, path)
+    yield from links.bus_findings(config)
 
 
 def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
@@ -365,27 +242,12 @@ def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
     }
     for name in needs.get(asset.type, []):
         if not asset.HasField(name):
-            yield f"{path}.{name}", "nothing", f"a number ({_unit(name)})"
+            yield f"{path}.{name}", "nothing", f"a number ({document.unit(name)})"
     if asset.type == AssetType.ASSET_TYPE_BATTERY and not asset.soc_min_permille < asset.soc_max_permille <= 1000:
         found = f"{asset.soc_min_permille}..{asset.soc_max_permille}"
         yield f"{path}.soc_max_permille", found, "soc_min_permille < soc_max_permille <= 1000"
     if asset.HasField("revert_s") and not 5 <= asset.revert_s <= 3600:
         yield f"{path}.revert_s", str(asset.revert_s), "5..3600 s"
-
-
-def _modbus(asset: AssetConfig, path: str) -> Iterator[Finding]:
-    if not asset.HasField("modbus"):
-        if asset.type != AssetType.ASSET_TYPE_LOAD:
-            yield f"{path}.modbus", "nothing", "host, port and unit_id of the device"
-        return
-    modbus = asset.modbus
-    if not modbus.host:
-        yield f"{path}.modbus.host", "nothing", "an address or host name"
-    ranges = {"port": (1, 65535), "unit_id": (1, 247), "poll_interval_ms": (20, 60_000), "timeout_ms": (50, 10_000)}
-    for name, (low, high) in ranges.items():
-        value = getattr(modbus, name)
-        if not low <= value <= high:
-            yield f"{path}.modbus.{name}", str(value), f"{low}..{high}"
 
 
 def _phases(phases: object, path: str) -> Iterator[Finding]:

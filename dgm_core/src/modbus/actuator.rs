@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One form for SunSpec 704, the old 123 and 124, and device tables. When to look and to write is `control`'s part.
-use super::channels::{reads, State};
+use super::channels::{reads, Gaps, State};
 use super::number::{Rounding, Scale};
 use super::pdu::{Request, Span, Table};
 use super::point::{Block, Slot};
@@ -190,8 +190,8 @@ impl Actuator {
         let shown = parts.entries.iter().map(|entry| &entry.slot).chain(parts.modes.iter().map(|mode| &mode.slot));
         let rated = parts.ratings.iter().flat_map(|rating| &rating.slots);
         Some(Self {
-            looks: reads(shown.map(|slot| (slot.table, slot.span())), parts.limits.read)?,
-            rating_reads: reads(rated.map(|slot| (slot.table, slot.span())), parts.limits.read)?,
+            looks: reads(shown.map(|slot| (slot.table, slot.span())), parts.limits.read, Gaps::Left)?,
+            rating_reads: reads(rated.map(|slot| (slot.table, slot.span())), parts.limits.read, Gaps::Left)?,
             seen: vec![Seen::default(); parts.entries.len()],
             rated: vec![None; parts.ratings.len()],
             local: vec![false; parts.modes.len()],
@@ -210,7 +210,7 @@ impl Actuator {
         self.kind
     }
 
-    /// The reads that show every entry, its scale factor and the modes.
+    /// The reads that show every entry, its scale factor and the modes, and nothing else.
     pub fn looks(&self) -> &[(Table, Span)] {
         &self.looks
     }

@@ -9,9 +9,13 @@
 //! currents up, what a battery holds or may do down.
 use super::number::{Raw, Rounding};
 use super::pdu::{Span, Table};
+use super::planning;
+use super::planning::cost::{LineCost, ROUND_TRIP_ASSUMED};
+use super::planning::holes::{end, ReadProfile};
+use super::planning::reads::{Need, ReadBounds};
 use super::point::{Block, Slot};
 use crate::site::image::{Quality, Reading};
-use crate::units::{Milliamps, Millis, Millivolts, Permille, Vars, WattHours, Watts};
+use crate::units::{Micros, Milliamps, Millis, Millivolts, Nanos, Permille, Vars, WattHours, Watts};
 
 /// What a number of a device means; the slot's gain turns it into this unit and our sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +39,18 @@ pub enum Metric {
     /// W, most that the battery gives now.
     DischargeMax,
 }
+
+/// Whether registers that nobody asked for are read where that saves a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gaps {
+    /// They are.
+    Read,
+    /// The device has refused such a read.
+    Left,
+}
+
+/// All numbers of a device have one rhythm: that of its polls, which the line knows and the plan need not.
+const PERIOD: Micros = Micros::from_millis(10_000);
 
 /// One number that is read in every poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +88,8 @@ pub struct Sources {
     /// The device gives and takes nothing unless all are met.
     running: Box<[State]>,
     reads: Box<[(Table, Span)]>,
+    read_max: u16,
+    gaps: Gaps,
 }
 
 impl Sources {
@@ -79,11 +97,35 @@ impl Sources {
     /// or the parts of a sum do not fit into one read.
     pub fn new(mut channels: Vec<Channel>, running: Vec<State>, read_max: u16) -> Option<Self> {
         channels.sort_by_key(|channel| channel.metric);
-        channels.iter().find(|channel| channel.metric == Metric::Power)?;
-        let sums = channels.chunk_by(|one, next| one.metric == next.metric).map(whole).collect::<Option<Vec<_>>>()?;
-        let states = running.iter().map(|state| (state.slot.table, state.slot.span()));
-        let reads = reads(sums.into_iter().chain(states), read_max)?;
-        Some(Self { channels: channels.into(), running: running.into(), reads: reads.into() })
+        let (channels, running) = (channels.into(), running.into());
+        let mut sources = Self { channels, running, reads: Box::default(), read_max, gaps: Gaps::Read };
+        sources.plan().map(|()| sources)
+    }
+
+    fn plan(&mut self) -> Option<()> {
+        self.channels.iter().find(|channel| channel.metric == Metric::Power)?;
+        let sums = self.channels.chunk_by(|one, next| one.metric == next.metric);
+        let sums = sums.map(whole).collect::<Option<Vec<_>>>()?;
+        let states = self.running.iter().map(|state| (state.slot.table, state.slot.span()));
+        self.reads = reads(sums.into_iter().chain(states), self.read_max, self.gaps)?.into();
+        Some(())
+    }
+
+    /// The device has refused the read at this position, for a register that it does not have. It is asked without gaps
+    /// from there on; what it refuses alone is absent. `None`: without that there is no power, so it is asked again.
+    pub fn refused(&mut self, at: usize) -> Option<()> {
+        if self.gaps == Gaps::Read {
+            self.gaps = Gaps::Left;
+            return self.plan();
+        }
+        let (table, span) = self.reads.get(at).copied()?;
+        let inside =
+            |slot: &Slot| slot.table == table && span.start <= slot.address && u32::from(slot.address) < end(span);
+        let mut rest = self.clone();
+        rest.channels = self.channels.iter().filter(|channel| !inside(&channel.slot)).cloned().collect();
+        rest.plan()?;
+        *self = rest;
+        Some(())
     }
 
     /// The reads of a poll, in order.
@@ -111,7 +153,7 @@ fn whole(sum: &[Channel]) -> Option<(Table, Span)> {
     let table = sum.first()?.slot.table;
     let spans = || sum.iter().map(|channel| channel.slot.span());
     let start = spans().map(|span| span.start).min()?;
-    let end = spans().map(|span| u32::from(span.start) + u32::from(span.count)).max()?;
+    let end = spans().map(end).max()?;
     let count = u16::try_from(end - u32::from(start)).ok()?;
     sum.iter().all(|channel| channel.slot.table == table).then_some((table, Span { start, count }))
 }
@@ -137,7 +179,10 @@ fn put(sum: &[Channel], block: &Block<'_>, reading: &mut Reading) {
         }
         Metric::Voltage(phase) => set(&mut reading.voltage, phase, value(3, Rounding::Up).map(Millivolts::new)),
         Metric::Frequency => reading.frequency_mhz = value(3, Rounding::Nearest),
-        Metric::Energy => reading.energy = value(0, Rounding::Down).map(WattHours::new),
+        // A counter below 0 is one that was never started, or says "not known" in its own way.
+        Metric::Energy => {
+            reading.energy = value(0, Rounding::Down).filter(|energy| *energy >= 0).map(WattHours::new);
+        }
         Metric::Soc => {
             let permille = value(1, Rounding::Down).filter(|permille| (0..=1000).contains(permille));
             reading.soc = permille.map(Permille::new);
@@ -160,26 +205,19 @@ fn set<T>(values: &mut [Option<T>; 3], phase: usize, value: Option<T>) {
     }
 }
 
-/// The reads that bring every one of the runs whole, in order of address, each as long as may be.
-pub fn reads(runs: impl Iterator<Item = (Table, Span)>, read_max: u16) -> Option<Vec<(Table, Span)>> {
-    let mut runs: Vec<(Table, Span)> = runs.collect();
-    runs.sort_unstable();
-    let mut reads: Vec<(Table, Span)> = Vec::new();
-    for (table, run) in runs {
-        (run.count <= read_max.min(table.read_max()) && run.is_addressable()).then_some(())?;
-        if let Some((_, last)) = reads.last_mut().filter(|(of, last)| *of == table && joined(*last, run) <= read_max) {
-            last.count = joined(*last, run);
-        } else {
-            reads.push((table, run));
-        }
-    }
-    Some(reads)
-}
-
-/// Registers from the first of `read` to the last of both; `next` does not begin before `read`.
-fn joined(read: Span, next: Span) -> u16 {
-    let after = next.start.saturating_sub(read.start).saturating_add(next.count);
-    read.count.max(after)
+/// The reads that bring every one of the runs whole, in order of table and address: the cheapest of a line that has not
+/// been measured, without a register that nobody asked for where the device refuses gaps. `None`: a run is longer than a
+/// read may be.
+pub fn reads(runs: impl Iterator<Item = (Table, Span)>, read_max: u16, gaps: Gaps) -> Option<Vec<(Table, Span)>> {
+    let need = |(table, span)| Need { table, span, group: None, period: PERIOD, deadline: PERIOD };
+    let needs: Vec<Need> = runs.map(need).collect();
+    let cost = match gaps {
+        Gaps::Read => LineCost::tcp(ROUND_TRIP_ASSUMED),
+        Gaps::Left => LineCost::new(Nanos::ZERO, Nanos::new(1)),
+    };
+    let bounds = ReadBounds { cost, registers_max: read_max, blocking: PERIOD };
+    let plan = planning::reads::plan(&needs, bounds, &ReadProfile::default());
+    plan.shortcomings.is_empty().then(|| plan.reads.into_iter().map(|read| (read.table, read.span)).collect())
 }
 
 #[cfg(test)]
@@ -262,6 +300,19 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_refuses_a_gap_is_read_without_gaps_and_what_it_refuses_alone_is_absent() {
+        let channels = vec![channel(Metric::Power, 10), channel(Metric::Soc, 14), channel(Metric::Frequency, 30)];
+        let mut sources = Sources::new(channels, vec![], 125).unwrap();
+        assert_eq!(sources.reads(), [(Table::Holding, Span { start: 10, count: 21 })]);
+        sources.refused(0).unwrap();
+        let starts: Vec<u16> = sources.reads().iter().map(|(_, span)| span.start).collect();
+        assert_eq!(starts, [10, 14, 30]);
+        sources.refused(1).unwrap();
+        assert_eq!(sources.reads().len(), 2);
+        assert_eq!(sources.refused(0), None, "no power");
+    }
+
+    #[test]
     fn a_battery_that_does_not_run_gives_and_takes_nothing() {
         let running = vec![State { slot: slot(2, Kind::U16), values: vec![3, 4] }];
         let channels = vec![channel(Metric::Power, 1), channel(Metric::DischargeMax, 3)];
@@ -279,11 +330,12 @@ mod tests {
         #[test]
         fn every_run_lies_whole_in_one_read(
             runs in prop::collection::vec((0u16..900, 1u16..9, any::<bool>()), 1..30), read_max in 9u16..=125,
+            gaps in prop::sample::select(vec![Gaps::Read, Gaps::Left]),
         ) {
             let runs: Vec<(Table, Span)> = runs.iter().map(|(start, count, input)| {
                 (if *input { Table::Input } else { Table::Holding }, Span { start: *start, count: *count })
             }).collect();
-            let reads = reads(runs.iter().copied(), read_max).unwrap();
+            let reads = reads(runs.iter().copied(), read_max, gaps).unwrap();
             for (table, run) in runs {
                 let holds = |(of, read): &(Table, Span)| {
                     *of == table && read.start <= run.start && run.start + run.count <= read.start + read.count

@@ -478,4 +478,4 @@ pub struct Memory {
 
 #[cfg(test)]
 #[path = "control_tests.rs"]
-mod tests;
+pub(in crate::modbus) mod tests;

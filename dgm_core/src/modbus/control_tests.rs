@@ -7,15 +7,15 @@ use super::super::pdu::{Exception, RegisterBytes, Reply};
 use super::super::point::wire;
 use super::*;
 
-const AFTER: Micros = Micros::from_millis(30_000);
+pub(in crate::modbus) const AFTER: Micros = Micros::from_millis(30_000);
 
-fn ms(value: i64) -> Micros {
+pub(in crate::modbus) fn ms(value: i64) -> Micros {
     Micros::from_millis(value)
 }
 
 const RATING: Watts = Watts::new(100_000);
 
-fn control(kind: Kind, device: &FakeDevice, output: i64, after: Micros) -> Control {
+pub(in crate::modbus) fn control(kind: Kind, device: &FakeDevice, output: i64, after: Micros) -> Control {
     let fallback = Fallback { output: Watts::new(output), after, rating: RATING };
     Control::new(der::actuator(&device.map(), kind).unwrap(), fallback)
 }
@@ -31,7 +31,7 @@ fn pv() -> (Control, FakeDevice) {
 }
 
 /// A setpoint of the first epoch that never ends.
-fn watts(power: i64) -> Option<Setpoint> {
+pub(in crate::modbus) fn watts(power: i64) -> Option<Setpoint> {
     Some(Setpoint { power: Watts::new(power), epoch: 1, expires_at: Micros::new(i64::MAX) })
 }
 
@@ -47,7 +47,7 @@ fn complete(control: &mut Control, result: &Result<Reply, Failure>, now: Micros)
 }
 
 /// Carries out every transaction wanted at `now`; the outcomes worth telling.
-fn run(control: &mut Control, device: &mut FakeDevice, now: Micros) -> Vec<Outcome> {
+pub(in crate::modbus) fn run(control: &mut Control, device: &mut FakeDevice, now: Micros) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for _ in 0..20 {
         if control.offer(now).is_none() {

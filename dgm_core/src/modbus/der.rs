@@ -139,3 +139,7 @@ fn old_power(map: &ModelMap) -> Option<Parts> {
 fn slots(map: &ModelMap, names: &[(u16, &str)]) -> Vec<Slot> {
     names.iter().filter_map(|(id, name)| Found::new(map, *id)?.slot(name)).collect()
 }
+
+#[cfg(test)]
+#[path = "der_tests.rs"]
+mod tests;

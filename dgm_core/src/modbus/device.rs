@@ -13,7 +13,7 @@ use super::actuator::{Fallback, Kind};
 use super::audit::Audit;
 use super::channels::{self, Sources};
 use super::control::{Control, Memory, Outcome, Setpoint};
-use super::pdu::{ReplyView, Request, Span, Table};
+use super::pdu::{Exception, ReplyView, Request, Span, Table};
 use super::plan::{Class, Offer, Slots};
 use super::point::Block;
 use super::session::{Completion, Failure};
@@ -354,6 +354,9 @@ impl Device {
             _ => None,
         };
         let Some(block) = block else {
+            if completion.result == Err(Failure::Refused(Exception::IllegalAddress)) && sources.refused(at).is_some() {
+                return Event::Nothing;
+            }
             // One lost answer leaves the reading before it in force until it is too old.
             let failed_now = self.failures >= FAILURES_MAX && completion.result != Err(Failure::TimedOut);
             return if failed_now { failed(completion.sent_at.to_millis()) } else { Event::Nothing };

@@ -75,6 +75,22 @@ impl FakeDevice {
         device
     }
 
+    /// A hybrid inverter of the old models: 50 kW PV by 123, 20 kW battery by 124, revert timers there.
+    pub fn old() -> Self {
+        let mut device = Self::new(&[(1, 66), (103, 50), (120, 26), (121, 30), (122, 44), (123, 24), (124, 24)]);
+        device.set(103, 14, &[3_000, 0]);
+        device.set(120, 25, &[150, 2]);
+        device.set(121, 2, &[500]);
+        device.set(121, 22, &[2]);
+        device.set(123, 5, &[1_000, 0, 0, 0xffff, 0]);
+        device.set(123, 23, &[0xffff]);
+        device.set(124, 2, &[200]);
+        device.set(124, 12, &[0, 0, 9, 0, 0xffff]);
+        device.set(124, 18, &[2]);
+        device.set(124, 25, &[0xffff]);
+        device
+    }
+
     /// A meter that shows 1234 W of import.
     pub fn meter() -> Self {
         let mut device = Self::new(&[(1, 66), (203, 105)]);
@@ -99,6 +115,11 @@ impl FakeDevice {
     pub fn set(&mut self, id: u16, offset: u16, words: &[u16]) {
         let start = self.address(id) + offset;
         self.registers.replace(start, words).unwrap();
+    }
+
+    /// Sets words at an address.
+    pub fn set_at(&mut self, address: u16, words: &[u16]) {
+        self.registers.replace(address, words).unwrap();
     }
 
     /// Words at an offset of a model.

@@ -1,22 +1,28 @@
 //! Modbus as pure codecs and state machines, driven by (bytes, now).
 //!
 //! ```text
-//! master:  line ── plan (what next) ── device (SunSpec poll, setpoint) ── session (window 1) ── frame ── pdu
+//! master:  line ── devices (SunSpec: plan, device, control) ─┬─ session ── frame ── pdu
+//!               └─ polled (registers: beat, breaker, image) ─┘
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
 //! ```
 //!
 //! No sockets, threads or clocks here: `reactor` owns those.
 pub mod actuator;
 pub mod audit;
+pub mod beat;
+pub mod breaker;
 pub mod channels;
 pub mod control;
 pub mod der;
 pub mod device;
+pub mod devices;
+pub mod endpoint;
 #[cfg(test)]
 mod fake_device;
 #[cfg(test)]
 pub(crate) mod fake_slave;
 pub mod frame;
+pub mod image;
 pub mod layout;
 pub mod line;
 pub mod map;
@@ -25,7 +31,9 @@ pub mod number;
 pub mod obedience;
 pub mod pdu;
 pub mod plan;
+pub mod planning;
 pub mod point;
+pub mod polled;
 pub mod role;
 pub mod rtu;
 pub mod server;
@@ -34,3 +42,4 @@ pub mod standing;
 pub mod sunspec;
 pub mod table;
 pub mod tables;
+pub mod tally;

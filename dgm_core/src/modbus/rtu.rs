@@ -7,7 +7,10 @@
 //! Kernel and USB adapters deliver bytes in lumps, so silence inside a reply is not judged: unit, function, length or
 //! echo, and check sum decide. Silence is kept before everything that is sent. Source: MODBUS over Serial Line V1.02,
 //! section 2.5.1. An adapter that echoes what is sent is not supported.
+use std::num::NonZeroU32;
+
 use super::pdu::{Expected, Request};
+use super::planning::cost::SerialSpeed;
 use crate::units::Micros;
 
 /// Longest frame in bytes.
@@ -44,6 +47,13 @@ pub struct Format {
 }
 
 impl Format {
+    /// What the planner reckons with; `None` at 0 baud.
+    pub fn speed(&self) -> Option<SerialSpeed> {
+        let parity = u8::from(self.parity != Parity::None);
+        let baud = NonZeroU32::new(self.baud)?;
+        Some(SerialSpeed { baud, bits_per_character: 9 + parity + self.stop_bits })
+    }
+
     /// Time that so many characters take, rounded up.
     pub fn characters(&self, count: usize) -> Micros {
         self.half_characters(2 * count)

@@ -276,3 +276,7 @@ fn scaled(gain: Gain, ratio: CtRatio) -> Option<Gain> {
         divisor: product(gain.divisor, ratio.secondary)?,
     })
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -12,6 +12,8 @@ mod bus;
 #[cfg(test)]
 mod bus_tests;
 mod link;
+#[cfg(test)]
+mod model_tests;
 mod outcome;
 mod pipeline;
 #[cfg(test)]
@@ -36,7 +38,7 @@ pub const SILENT_MAX: u32 = 3;
 pub struct Token(pub u64);
 
 /// What carries the frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
     /// Modbus/TCP, with or without TLS.
     Tcp {
