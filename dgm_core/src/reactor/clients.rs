@@ -231,3 +231,7 @@ pub(super) fn stranger(address: SocketAddr) -> Party {
     };
     Party { name: address.to_string(), host, role: None }
 }
+
+#[cfg(test)]
+#[path = "clients_tests.rs"]
+mod tests;

@@ -358,4 +358,6 @@ fn pack(bits: &[u8]) -> u8 {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
