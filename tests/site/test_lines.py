@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from dgm import _core
 from dgm.api.config.v1.config_pb2 import AssetConfig, DgmConfig, ModbusConfig, SerialConfig
+from dgm.api.core.v1.admission_pb2 import AdmissionAnswer, AdmissionLine, AdmissionQuestion
+from dgm.api.core.v1.device_pb2 import DeviceTable, Measurement
 from dgm.api.core.v1.registers_pb2 import COIL, INPUT, Point, PointType, RegisterMap
 from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.cli.check import run_check
-from dgm.site.lines import LineProof, line_proofs, use_of_map
+from dgm.devices import tables
+from dgm.site.lines import LineProof, line_proofs
+from dgm.site.uses import DeviceUse, use_of
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "site.example.yaml"
 
@@ -48,14 +53,14 @@ def batteries(count: int, interval_ms: int, *, baud: int = 0, latency_ms: int = 
 
 
 def only_line(config: DgmConfig) -> LineProof:
-    [line] = line_proofs(config, {})
+    [line] = line_proofs(config)
     return line
 
 
 def test_devices_of_one_endpoint_share_one_line() -> None:
     config = meters(3, 100)
     config.assets[1].modbus.port = 503
-    lines = line_proofs(config, {})
+    lines = line_proofs(config)
     assert [(line.name, line.devices) for line in lines] == [("192.0.2.1:502", 2), ("192.0.2.1:503", 1)]
     assert all(line.holds for line in lines)
     assert lines[0].reads_per_s_milli == 20_000
@@ -63,7 +68,7 @@ def test_devices_of_one_endpoint_share_one_line() -> None:
 
 
 def test_a_site_without_modbus_has_no_lines() -> None:
-    assert line_proofs(DgmConfig(assets=[AssetConfig(id="a", type=AssetType.ASSET_TYPE_LOAD)]), {}) == []
+    assert line_proofs(DgmConfig(assets=[AssetConfig(id="a", type=AssetType.ASSET_TYPE_LOAD)])) == []
 
 
 def test_a_serial_bus_that_is_asked_too_often_is_told_a_rate_that_works() -> None:
@@ -77,6 +82,13 @@ def test_a_serial_bus_that_is_asked_too_often_is_told_a_rate_that_works() -> Non
     proposed = int(advice[1])
     assert only_line(meters(5, proposed, baud=9600)).holds
     assert not only_line(meters(5, proposed * 98 // 100, baud=9600)).holds
+
+
+def test_advice_for_devices_that_are_also_looked_at_works_too() -> None:
+    line = only_line(batteries(2, 400, baud=57600, latency_ms=500))
+    advice = re.search(r"poll_interval_ms (\d+) instead of 400", str(line))
+    assert advice is not None
+    assert only_line(batteries(2, int(advice[1]), baud=57600, latency_ms=500)).holds
 
 
 def test_the_parity_bit_is_reckoned_with() -> None:
@@ -103,7 +115,14 @@ def test_a_setpoint_waits_for_the_setpoints_of_the_other_devices() -> None:
     assert ten.write_wait_us > 90_000
 
 
-def test_a_device_table_is_polled_by_its_points_each_with_its_scale_factor() -> None:
+def table_device(points: list[Point], **fields: object) -> DgmConfig:
+    measurements = [Measurement(point=point.name) for point in points if point.name in ("power", "energy", "running")]
+    table = DeviceTable(map=RegisterMap(name="x", points=points, **fields), measurements=measurements)  # type: ignore[arg-type]
+    meter = AssetConfig(id="m", type=AssetType.ASSET_TYPE_METER, modbus=modbus(100, device="x"))
+    return DgmConfig(assets=[meter], devices=[table])
+
+
+def test_a_device_table_is_polled_by_what_it_measures_each_point_with_its_scale_factor() -> None:
     points = [
         Point(name="power", table=INPUT, address=0, type=PointType.I32, scale_point="power_sf"),
         Point(name="power_sf", table=INPUT, address=40, type=PointType.I16),
@@ -111,13 +130,9 @@ def test_a_device_table_is_polled_by_its_points_each_with_its_scale_factor() -> 
         Point(name="unused", table=INPUT, address=300, type=PointType.U16),
         Point(name="running", table=COIL, address=0, type=PointType.BIT),
     ]
-    use = use_of_map(RegisterMap(points=points), polled=["power", "energy", "running"], written=["power"])
-    assert [(need.name, need.group) for need in use.polled] == [("energy", 1), ("power", 2), ("power_sf", 2)]
-    assert use.writes == (2,)
-    config = DgmConfig(assets=[AssetConfig(id="m", type=AssetType.ASSET_TYPE_METER, modbus=modbus(100, device="x"))])
-    [line] = line_proofs(config, {"x": use})
+    line = only_line(table_device(points))
     assert line.holds
-    assert line.reads_per_s_milli == 20_000, "41 and 4 registers, 159 apart: two reads"
+    assert line.reads_per_s_milli == 30_000, "41 and 4 registers, 159 apart, and a coil: three reads"
 
 
 def test_a_point_that_does_not_fit_into_one_read_is_named() -> None:
@@ -125,10 +140,56 @@ def test_a_point_that_does_not_fit_into_one_read_is_named() -> None:
         Point(name="power", address=0, table=INPUT, type=PointType.I32, scale_point="sf"),
         Point(name="sf", address=90, table=INPUT, type=PointType.I16),
     ]
-    registers = RegisterMap(points=points, read_registers_max=50)
-    config = DgmConfig(assets=[AssetConfig(id="m", type=AssetType.ASSET_TYPE_METER, modbus=modbus(100, device="x"))])
-    [line] = line_proofs(config, {"x": use_of_map(registers, polled=["power"], written=[])})
+    line = only_line(table_device(points, read_registers_max=50))
     assert "m: power does not fit into one read" in line.findings
+
+
+def test_a_battery_by_table_is_reckoned_with_its_writes_their_proof_and_its_sign_of_life() -> None:
+    battery = AssetConfig(id="b", type=AssetType.ASSET_TYPE_BATTERY, revert_s=30, modbus=modbus(200, device="dgm_pcs"))
+    use = use_of(battery, {"dgm_pcs": tables.load("dgm_pcs")})
+    assert use is not None
+    # remote_enable, timer, revert and setpoint stand side by side; the mode stands by itself.
+    assert (use.writes, use.proofs) == ((6,), (1, 6))
+    assert (use.beat_us, use.beat_registers) == (1_000_000, 1)
+    assert "state" in {need.name for need in use.polled}
+    line = only_line(DgmConfig(assets=[battery], devices=[tables.load("dgm_pcs")]))
+    assert line.holds
+    assert line.write_wait_us is not None
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_no_fixed_rule_plans_a_shipped_table_better(name: str) -> None:
+    """The rules that telegraf documents: requests grown over gaps of up to so many registers, one rate per device."""
+    table = tables.load(name)
+    asset = AssetConfig(id="a", type=table.types[0], revert_s=30, modbus=modbus(1000, device=name, latency_ms=10_000))
+    use = use_of(asset, {name: table})
+    assert use is not None
+    for baud, fixed_us, register_us in ((0, 5000.0, 0.2), (9600, 32_917.0, 2291.7), (115_200, 14_742.0, 191.0)):
+        line = AdmissionLine(name="l", baud=baud, bits_per_character=11 if baud else 0, write_latency_us=10_000_000)
+        line.round_trip_us = 10_000 if baud else 5_000
+        device = line.devices.add(name="a", read_registers_max=use.registers_max)
+        for need in use.polled:
+            device.needs.add(period_us=1_000_000).MergeFrom(need)
+        answer = AdmissionAnswer.FromString(_core.admission(AdmissionQuestion(lines=[line]).SerializeToString()))
+        planned = sum(fixed_us + register_us * read.count for read in answer.lines[0].reads)
+        for fill in (0, 10, 50, 125):
+            other = sum(fixed_us + register_us * count for count in grown(use, fill))
+            assert planned <= other * 1.0001, f"{name}, {baud} baud, gaps up to {fill}"
+
+
+def grown(use: DeviceUse, fill: int) -> list[int]:
+    """Registers of each request that is grown over gaps of at most `fill`."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for need in use.polled:
+        groups.setdefault((need.table, need.group), []).extend((need.address, need.address + need.count))
+    requests: list[tuple[int, int, int]] = []
+    for table, start, end in sorted((table, min(ends), max(ends)) for (table, _), ends in groups.items()):
+        known = requests[-1] if requests else (0, 0, 0)
+        if known[0] == table and start <= known[2] + fill and max(end, known[2]) - known[1] <= use.registers_max:
+            requests[-1] = (table, known[1], max(end, known[2]))
+        else:
+            requests.append((table, start, end))
+    return [end - start for _, start, end in requests]
 
 
 def test_a_device_whose_registers_are_not_known_is_no_proof() -> None:

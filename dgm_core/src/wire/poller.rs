@@ -91,7 +91,8 @@ fn read(place: &str, wire: &PollerRead) -> Result<ReadConfig, CoreError> {
     Ok(ReadConfig { table, span, period, phase, age_max: Micros::from_millis(age_max) })
 }
 
-fn table(place: &str, number: i32) -> Result<Table, CoreError> {
+/// The table of a number of `core.v1.RegisterTable`.
+pub(super) fn table(place: &str, number: i32) -> Result<Table, CoreError> {
     match RegisterTable::try_from(number) {
         Ok(RegisterTable::Holding) => Ok(Table::Holding),
         Ok(RegisterTable::Input) => Ok(Table::Input),

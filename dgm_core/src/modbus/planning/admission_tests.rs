@@ -22,12 +22,12 @@ fn need(start: u16, count: u16, period: Micros) -> Need {
 /// A meter with thirty points of two registers.
 fn meter(period: Micros) -> DeviceQuestion {
     let needs = (0..30).map(|at| need(at * 2, 2, period)).collect();
-    DeviceQuestion { needs, registers_max: 125, setpoint: None }
+    DeviceQuestion { needs, registers_max: 125, setpoints: Vec::new() }
 }
 
 fn battery(period: Micros) -> DeviceQuestion {
     let setpoint = SetpointCycle { writes: vec![6], proofs: vec![6], interval: period };
-    DeviceQuestion { setpoint: Some(setpoint), ..meter(period) }
+    DeviceQuestion { setpoints: vec![setpoint], ..meter(period) }
 }
 
 fn line(cost: LineCost, devices: Vec<DeviceQuestion>) -> LineQuestion {
@@ -84,7 +84,7 @@ fn a_point_that_blocks_the_line_by_itself_shows_in_the_wait() {
 
 #[test]
 fn a_need_that_no_read_can_bring_fails_the_line() {
-    let long = DeviceQuestion { needs: vec![need(0, 60, ms(1_000))], registers_max: 40, setpoint: None };
+    let long = DeviceQuestion { needs: vec![need(0, 60, ms(1_000))], registers_max: 40, setpoints: Vec::new() };
     assert!(!examine(&line(LineCost::tcp(ms(5)), vec![long])).holds(ms(50)));
 }
 
@@ -101,11 +101,11 @@ fn any_device() -> impl Strategy<Value = DeviceQuestion> {
     (1u16..50, 2u16..8, period, setpoint).prop_map(|(points, apart, period, setpoint)| DeviceQuestion {
         needs: (0..points).map(|at| need(at * apart, 2, ms(period))).collect(),
         registers_max: 125,
-        setpoint: setpoint.map(|(write, proof)| SetpointCycle {
+        setpoints: Vec::from_iter(setpoint.map(|(write, proof)| SetpointCycle {
             writes: vec![write],
             proofs: vec![proof],
             interval: ms(period),
-        }),
+        })),
     })
 }
 
@@ -115,7 +115,7 @@ fn run(question: &LineQuestion, answer: &LineAnswer, phases: &[i64]) -> (Virtual
     for (_, read, cost) in &answer.reads {
         line.read(read.period, read.deadline, cost.to_micros());
     }
-    let cycles = question.devices.iter().filter_map(|device| device.setpoint.as_ref());
+    let cycles = question.devices.iter().flat_map(|device| &device.setpoints);
     let mut writes = Vec::new();
     for (cycle, phase) in cycles.zip(phases.iter().cycle()) {
         let first = ms(*phase);

@@ -168,7 +168,7 @@ impl Search<'_> {
         for open in &mut label.open {
             *open = open.filter(|read| {
                 let is_short = next < u32::from(read.start) + u32::from(self.registers_max);
-                let is_near = next - read.end.min(next) <= u32::from(self.cost.gap_max());
+                let is_near = next - read.end.min(next) <= u32::from(self.cost.gap_max(u16::MAX));
                 read.end > next || (is_short && is_near)
             });
         }

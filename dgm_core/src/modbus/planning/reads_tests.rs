@@ -117,6 +117,17 @@ fn tables_are_never_mixed_and_impossible_needs_are_told() {
 }
 
 #[test]
+fn coils_are_read_by_the_hundred_where_registers_are_not() {
+    let coil = |start| Need { table: Table::Coil, ..need(start, 1, 100) };
+    let lan = bounds(LineCost::tcp(Micros::from_millis(1)));
+    assert_eq!(spans(&plan_of(&[coil(0), coil(1_999)], lan)), [(0, 2_000, 100)]);
+    assert_eq!(plan_of(&[coil(0), coil(2_000)], lan).reads.len(), 2);
+    // Ten registers are a hundred and sixty coils.
+    assert_eq!(plan_of(&[coil(0), coil(160)], bounds(serial(9_600))).reads.len(), 1);
+    assert_eq!(plan_of(&[coil(0), coil(163)], bounds(serial(9_600))).reads.len(), 2);
+}
+
+#[test]
 fn a_read_hurries_for_the_most_urgent_need_that_depends_on_it() {
     let urgent = Need { deadline: Micros::from_millis(30), ..need(2, 1, 1_000) };
     let plan = plan_of(&[need(0, 2, 100), urgent], bounds(LineCost::tcp(Micros::from_millis(1))));
@@ -215,7 +226,7 @@ fn exhaustive(plan: &ReadPlan, needs: &[Need], bounds: ReadBounds, profile: &Rea
         *known = (Span { start, count }, known.1.min(need.period));
     }
     alone.extend(items.into_values());
-    let limit = bounds.registers_max.min(bounds.cost.registers_within(bounds.blocking));
+    let limit = bounds.cost.registers_within(bounds.blocking, bounds.registers_max);
     Exhaustive { items: &alone, bounds, limit, profile, known: HashMap::new() }.best(0)
 }
 

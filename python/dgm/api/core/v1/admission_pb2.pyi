@@ -30,16 +30,16 @@ class AdmissionLine(_message.Message):
     def __init__(self, name: _Optional[str] = ..., baud: _Optional[int] = ..., bits_per_character: _Optional[int] = ..., round_trip_us: _Optional[int] = ..., write_latency_us: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[AdmissionDevice, _Mapping]]] = ...) -> None: ...
 
 class AdmissionDevice(_message.Message):
-    __slots__ = ("name", "needs", "read_registers_max", "setpoint")
+    __slots__ = ("name", "needs", "read_registers_max", "setpoints")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NEEDS_FIELD_NUMBER: _ClassVar[int]
     READ_REGISTERS_MAX_FIELD_NUMBER: _ClassVar[int]
-    SETPOINT_FIELD_NUMBER: _ClassVar[int]
+    SETPOINTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     needs: _containers.RepeatedCompositeFieldContainer[AdmissionNeed]
     read_registers_max: int
-    setpoint: AdmissionSetpoint
-    def __init__(self, name: _Optional[str] = ..., needs: _Optional[_Iterable[_Union[AdmissionNeed, _Mapping]]] = ..., read_registers_max: _Optional[int] = ..., setpoint: _Optional[_Union[AdmissionSetpoint, _Mapping]] = ...) -> None: ...
+    setpoints: _containers.RepeatedCompositeFieldContainer[AdmissionSetpoint]
+    def __init__(self, name: _Optional[str] = ..., needs: _Optional[_Iterable[_Union[AdmissionNeed, _Mapping]]] = ..., read_registers_max: _Optional[int] = ..., setpoints: _Optional[_Iterable[_Union[AdmissionSetpoint, _Mapping]]] = ...) -> None: ...
 
 class AdmissionNeed(_message.Message):
     __slots__ = ("name", "table", "address", "count", "group", "period_us", "deadline_us")
