@@ -28,16 +28,16 @@ import modbus_master
 import modbus_package
 import modbus_server
 from modbus_bars import Figure, table
-from modbus_processes import CORE, OTHER_CORE, ROOT, Absent, libmodbus_version, peers
+from modbus_processes import CORE, OTHER_CORE, ROOT, Absent, libmodbus_version, peers, precedence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """How long everything runs."""
 
-    rounds: int = 5
-    span_ms: int = 600
-    fleet_ms: int = 2500
+    rounds: int = 7
+    span_ms: int = 500
+    fleet_ms: int = 2000
     isolation_ms: int = 1500
     reads: int = 1_000_000
 
@@ -82,7 +82,7 @@ def host() -> dict[str, Any]:
         "python": platform.python_version(),
         "libmodbus": libmodbus_version(),
         "tcp_congestion_control": first_line("/proc/sys/net/ipv4/tcp_congestion_control"),
-        "load_before": os.getloadavg()[0],
+        "load_before": round(os.getloadavg()[0], 2),
     }
 
 
@@ -115,7 +115,9 @@ def main() -> None:
         scale = replace(scale, reads=SOAK_READS)
     peers()
     facts = host()
-    figures, seconds = run(arguments.only or list(PARTS), scale)
+    with precedence() as is_preferred:
+        figures, seconds = run(arguments.only or list(PARTS), scale)
+    facts |= {"preferred_by_scheduler": is_preferred, "load_after": round(os.getloadavg()[0], 2)}
     print(table(figures))
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
     records = [figure.record() for figure in figures]

@@ -53,7 +53,7 @@ def latency(rounds: int, span_ms: int) -> list[Figure]:
 
 def setting(rounds: int) -> list[Figure]:
     """M9: until the device has taken the bytes from its socket, its own wake on the same core included."""
-    taken_us, timer_us = [], []
+    ours, plain, timer_us = [], [], []
     for _ in range(rounds):
         timer_us.append(asked([peers(), "timer", 0, 300, PERIOD_US])["p99_ns"] / 1000)
         with serving([peers(), "device"]) as server:
@@ -62,12 +62,16 @@ def setting(rounds: int) -> list[Figure]:
         lost = [value for _, value in handed_in if value not in when_ns]
         if lost:
             raise Absent(f"set(): {len(lost)} of {len(handed_in)} values never came to the device")
-        taken_us.append(sorted((when_ns[value] - moment_ns) / 1000 for moment_ns, value in handed_in))
-    middle, high = ([one[len(one) * part // 100] for one in taken_us] for part in (50, 99))
-    over = [ours - floor for ours, floor in zip(high, timer_us, strict=True)]
+        for side, rest in ((ours, 1), (plain, 0)):
+            side.append(sorted((when_ns[at] - moment_ns) / 1000 for moment_ns, at in handed_in if at % 2 == rest))
+    middle, bare = ([one[len(one) // 2] for one in side] for side in (ours, plain))
+    high = [one[len(one) * 99 // 100] for one in ours]
+    over = [one - floor for one, floor in zip(high, timer_us, strict=True)]
+    by = f"idle line, device's wake included; a plain socket of Python's own {statistics.median(bare):.1f} us"
     beside = f"us: p99 {statistics.median(high):.0f}, bare timer's p99 {statistics.median(timer_us):.0f}"
     return [
-        Figure(name="M9 set() to wire p50", unit="us", samples=middle, beside="idle line, device's wake included"),
+        Figure(name="M9 set() to wire p50", unit="us", samples=middle, beside=by),
+        Figure(name="M9 set() to wire p50 / plain socket", unit="x", samples=ratios(middle, bare)),
         Figure(name="M9 set() to wire p99 over bare timer", unit="us", samples=over, beside=beside),
     ]
 

@@ -68,22 +68,22 @@ def hold(seconds: float) -> None:
         libc.usleep(ctypes.c_uint(int(min(left_s, 0.9) * 1e6)))
 
 
-def security(directory: str) -> bytes:
-    """FacadeConfig of a facade that speaks TLS only; nothing of one in plaintext."""
+def security(directory: str) -> list[bytes]:
+    """FacadeConfig of a facade that speaks TLS only; nothing for one in plaintext."""
     if not directory:
-        return b""
+        return []
     from dgm.api.config.v1.config_pb2 import FacadeConfig, ModbusTlsConfig
 
     files = {"certificate": "server.pem", "private_key": "server.key", "ca": "ca.pem"}
     tls = ModbusTlsConfig(**{field: f"{directory}/{name}" for field, name in files.items()})
-    return FacadeConfig(tls=tls).SerializeToString()
+    return [FacadeConfig(tls=tls).SerializeToString()]
 
 
 def facade(directory: str = "") -> None:
     """Registers 0..124 to read, one leased value to write."""
     from dgm import _core
 
-    server = _core.Facade(HOST, 0, 1, security(directory))
+    server = _core.Facade(HOST, 0, 1, *security(directory))
     server.define(1, 0, REGISTERS)
     server.define(1, LEASED_ADDRESS, 1)
     server.allow_write(1, LEASED_ADDRESS, 1, 0, 1000, WATCHDOG_S)

@@ -88,6 +88,7 @@ def one_connection(rounds: int, span_ms: int) -> list[Figure]:
         figure("M2 reads/s / pymodbus async", "rate", "dgm", "pymodbus"),
         figure("M2 reads/s / physical", "rate", "dgm", "physical"),
         figure("M2 CPU a read, pymodbus async / dgm", "cpu", "pymodbus", "dgm"),
+        figure("M2 physical / pymodbus async (what is possible)", "rate", "physical", "pymodbus"),
         figure("M3 reads/s, 16 in flight / libmodbus", "rate", "dgm 16", "libmodbus"),
         figure("M3 reads/s, 16 in flight / pymodbus async", "rate", "dgm 16", "pymodbus"),
         figure("M3 CPU a read, 16 in flight / physical 16", "cpu", "dgm 16", "physical 16"),
@@ -155,5 +156,6 @@ def fleet_figures(sides: dict[str, list[dict[str, Any]]]) -> list[Figure]:
             samples=ratios(late["dgm"], late["timer"]),
             beside=f"us: {middles}; at the devices, after the earliest phase {seen:.0f}",
         ),
+        Figure(name="M5 lateness p50 / reference", unit="x", samples=ratios(late["dgm"], late["reference"])),
         Figure(name="M5 lateness p99 over 1.25 x bare timer", unit="us", samples=over, beside=f"us: {highs}"),
     ]

@@ -2,7 +2,7 @@
 
     modbus_poller.py floor PEERS MS PERIOD_US     eventfd written by a native process -> asyncio
     modbus_poller.py reply PORT MS                reply on the socket -> value visible in asyncio
-    modbus_poller.py set PORT COUNT               write() on an idle line; when each value was handed in
+    modbus_poller.py set PORT COUNT               write() on an idle line, and a plain socket: when each was handed in
     modbus_poller.py reading PORT ROUNDS          one value; refresh() of 1,000 x 125 registers beside a plain copy
     modbus_poller.py held PORT SECONDS            a fleet while the interpreter is held
     modbus_poller.py memory PORT READS            resident memory of a fleet, and after very many reads
@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -32,6 +34,8 @@ REPLY_PERIOD_MS = 1
 SETTLE_S = 0.5
 # A line that is idle but for what is written.
 IDLE_PERIOD_MS, SET_EVERY_S, SET_DEADLINE_MS = 60_000, 0.003, 1000
+# Head, unit, function 16, address, one register, its bytes.
+WRITE_ONE = ">HHHBBHHBH"
 
 
 def poller(port: int, *, lines: int, period_ms: int, window: int = 1) -> Any:
@@ -101,17 +105,23 @@ def reply(port: int, span_ms: int) -> dict[str, Any]:
 
 
 def set_values(port: int, count: int) -> dict[str, Any]:
-    """One value after the other, each when the line has long been idle; [ns, value] of each call."""
+    """One value after the other, each when its line has long been idle, odd ones by write(), even ones by a socket of
+    Python's own on a connection of its own: the price of the path without a second thread. [ns, value] of each."""
     source = poller(port, lines=1, period_ms=IDLE_PERIOD_MS)
-    time.sleep(SETTLE_S)
     handed_in = []
-    for value in range(1, count + 1):
-        time.sleep(SET_EVERY_S)
-        registers = array("H", [value])
-        handed_in.append([time.monotonic_ns(), value])
-        source.write(0, 0, registers, SET_DEADLINE_MS)
-    time.sleep(SETTLE_S)
-    source.stop()
+    with socket.create_connection((HOST, port), 5) as plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        time.sleep(SETTLE_S)
+        for value in range(1, 2 * count + 1):
+            time.sleep(SET_EVERY_S)
+            registers, request = array("H", [value]), struct.pack(WRITE_ONE, value, 0, 9, 1, 16, 0, 1, 2, value)
+            handed_in.append([time.monotonic_ns(), value])
+            if value % 2:
+                source.write(0, 0, registers, SET_DEADLINE_MS)
+            else:
+                plain.sendall(request)
+        time.sleep(SETTLE_S)
+        source.stop()
     return {"handed_in": handed_in}
 
 
@@ -165,7 +175,7 @@ def memory(port: int, reads: int) -> dict[str, Any]:
     source.stop()
     source = poller(port, lines=1, period_ms=0, window=16)
     start_kib = 0.0
-    while (done := source.counters()["readings"]) < reads:
+    while (done := source.counters()["readings_total"]) < reads:
         time.sleep(0.02)
         if not start_kib and done > reads // 20:
             start_kib = resident_kib()

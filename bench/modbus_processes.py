@@ -32,6 +32,9 @@ CORES = sorted(os.sched_getaffinity(0))
 # The last core carries client and peer; whatever must not disturb them runs on the first.
 CORE, OTHER_CORE = CORES[-1], CORES[0]
 
+# Where the kernel groups processes by session, this is the niceness of the whole group.
+SESSION, PREFERRED = Path("/proc/self/autogroup"), "-15"
+
 Command = Sequence[str | int | Path]
 
 
@@ -97,6 +100,24 @@ def libmodbus_version() -> str:
 def python(*arguments: str | int) -> list[str | int | Path]:
     """A role of modbus_clients.py as a command."""
     return [sys.executable, PYTHON_PEERS, *arguments]
+
+
+@contextmanager
+def precedence() -> Iterator[bool]:
+    """Ask the scheduler to prefer our session to other work on the host, where we may; whether it does.
+
+    All measured processes gain alike. Without it the tail of every latency is the time slice of another program.
+    """
+    before = SESSION.read_text(encoding="ascii").split()[-1] if SESSION.exists() else ""
+    try:
+        SESSION.write_text(PREFERRED, encoding="ascii")
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        SESSION.write_text(before, encoding="ascii")
 
 
 def pin(core: int) -> None:
