@@ -2,8 +2,9 @@
 
     text ──document──> message ──> defaults, device tables ──> rules of the site ──> DgmConfig
 
-The caller reads the file; device tables that come with DGM are read by `devices`. What a value means is said in proto/dgm/api/config/v1/config.proto; what is checked
-against files, devices and ports is checked by the roles before they start.
+The caller reads the file; device tables that come with DGM are read by `devices`. What a value means is said in
+proto/dgm/api/config/v1/config.proto; what is checked against files, devices and ports is checked by the roles before
+they start.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 //! Modbus as pure codecs and state machines, driven by (bytes, now).
 //!
 //! ```text
-//! master:  line ── plan (what next) ── device (SunSpec poll, setpoint) ── session (window 1) ── frame ── pdu
+//! master:  line ── plan (what next) ── device (poll, setpoint) ── session (window 1) ── frame ── pdu
+//! device:  sunspec, tables, layout, models, der │ map, table ──> channels (what is polled), actuator (what is commanded)
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod pdu;
 pub mod plan;
 pub mod planning;
 pub mod point;
+pub mod reactive;
 pub mod registers;
 pub mod server;
 pub mod session;

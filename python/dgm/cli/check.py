@@ -19,20 +19,28 @@ BAD_INPUT = 2
 def run_check(site: Path, *, json_out: bool) -> int:
     """Print the findings; 0 when the site may start and every fallback row holds, 2 otherwise."""
     rows: list[RowProof] = []
+    unverified: list[str] = []
     problems: tuple[Problem, ...] = ()
     try:
         examined = examine(site)
         problems = examined.problems
+        unverified = unverified_devices(examined.config)
         if not examined.in_file:
             rows = fallback_proof(examined.config)
     except ConfigError as error:
         problems = error.problems
     passed = not problems and all(row.holds for row in rows)
     if json_out:
-        typer.echo(json.dumps(_as_json(problems, rows, passed=passed), indent=2))
+        typer.echo(json.dumps(_as_json(problems, rows, unverified, passed=passed), indent=2))
     else:
-        _print(site, problems, rows)
+        _print(site, problems, rows, unverified)
     return 0 if passed else BAD_INPUT
+
+
+def unverified_devices(config: DgmConfig) -> list[str]:
+    """Assets whose device table rests on facts that nobody has checked."""
+    doubtful = {table.map.name for table in config.devices if table.unverified}
+    return [f"{asset.id}: {asset.modbus.device}" for asset in config.assets if asset.modbus.device in doubtful]
 
 
 def warn_of_unproved_fallbacks(config: DgmConfig) -> None:
@@ -42,9 +50,12 @@ def warn_of_unproved_fallbacks(config: DgmConfig) -> None:
             logger("check").error("the fallbacks do not keep this row when nobody is alive", row=str(row))
 
 
-def _as_json(problems: tuple[Problem, ...], rows: list[RowProof], *, passed: bool) -> dict[str, object]:
+def _as_json(
+    problems: tuple[Problem, ...], rows: list[RowProof], unverified: list[str], *, passed: bool
+) -> dict[str, object]:
     return {
         "passed": passed,
+        "unverified_devices": unverified,
         "problems": [
             {"path": item.path, "line": item.line, "found": item.found, "expected": item.expected} for item in problems
         ],
@@ -62,11 +73,13 @@ def _as_json(problems: tuple[Problem, ...], rows: list[RowProof], *, passed: boo
     }
 
 
-def _print(site: Path, problems: tuple[Problem, ...], rows: list[RowProof]) -> None:
+def _print(site: Path, problems: tuple[Problem, ...], rows: list[RowProof], unverified: list[str]) -> None:
     if problems:
         typer.echo(str(ConfigError(problems, source=str(site))), err=True)
     for row in rows:
         typer.echo(f"fallback proof {'holds' if row.holds else 'FAILS'}: {row}")
+    for device in unverified:
+        typer.echo(f"device table not verified, compare it with the maker's document: {device}")
     failing = [row for row in rows if not row.holds]
     if failing:
         typer.echo(
