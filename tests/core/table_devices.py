@@ -1,6 +1,6 @@
 """Devices without SunSpec behind one Modbus TCP gateway: registers as the makers document them, served by pymodbus.
 
-    Unit: registers by address, hand-encoded from the maker's document ──> pymodbus server ──> what an image row must say
+    Unit: registers by address, hand-encoded from the maker's document ──> pymodbus server ──> what a row must say
 
 The registers are written down here a second time, beside the tables of the product, so that an address or a factor that
 is wrong in one of the two is found.
