@@ -1,11 +1,11 @@
-"""Write dgm_core/tables/sunspec.txt: the layout of every SunSpec model, from the model files of the pysunspec2 package.
+"""Write dgm_core/tables/sunspec.txt: the layout of every SunSpec model, from the files of the pysunspec2 package.
 
-    sunspec2/models/json/model_<id>.json ──> one line per model ──> embedded in the core, parsed where a device has the model
+    sunspec2/models/json/model_<id>.json ──> one line per model ──> embedded in the core, parsed where a device has it
 
-A line: number, name, then the points in order as name:type, with *factor where a scale factor applies (a point's name or
-a power of ten); name{ ... } is a group, name[count]{ ... } one that repeats (count: the name of a point of the model, or
-nothing: to the end of the model). The two points of the header, ID and L, are left out. Run it without arguments after
-an update of pysunspec2; a test compares its output with the file.
+A line: number, name, then the points in order as name:type, with *factor where a scale factor applies (the name of a
+point, or a power of ten); name{ ... } is a group, name[count]{ ... } one that repeats (count: the name of a point of
+the model, or nothing: to the end of the model). The two points of the header, ID and L, are left out. Run it without
+arguments after an update of pysunspec2; a test compares its output with the file.
 """
 
 from __future__ import annotations

@@ -75,8 +75,9 @@ def allocate(problem: bytes) -> bytes:
 def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
     """Every point of a SunSpec model whose registers, header included, are given big-endian.
 
-    A number is (raw, power of ten; None: its scale factor is not implemented), a float itself, text or an address str,
-    "not implemented" None; a group is a dict, one that repeats a list of them. CoreError: unknown model, half a register.
+    A number is (raw, power of ten; None: its scale factor is not implemented), a float itself, text or an address
+    str, "not implemented" None; a group is a dict, one that repeats a list of them. CoreError: unknown model, half a
+    register.
     """
 
 def check_device_table(table: bytes) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""Every SunSpec model decoded as an independent library decodes it, and the layouts as the published files have them."""
+"""Every SunSpec model decoded as an independent library decodes it; the layouts as the published files have them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def image(group: Mapping[str, Any], counts: Mapping[str, int], dice: random.Rand
 
 
 def model_image(model_id: int, dice: random.Random) -> bytes:
-    """Registers of a whole model with its header. Counts begin at 1: to the oracle 0 means that the count is not said."""
+    """Registers of a whole model with its header. Counts begin at 1: the oracle takes 0 for a count not said."""
     group = sunspec.get_model_def(model_id)["group"]
     counts = {name: dice.randint(1, 3) for name in counts_of(group)}
     body = image({**group, "points": group["points"][2:]}, counts, dice)

@@ -111,7 +111,7 @@ fn storage(scene: &Scene<'_>, unit: usize) -> Watts {
     let battery = &unit.battery;
     let above_reserve = scene.soc(unit).map_or(Permille::ZERO, |soc| (soc - battery.soc_min).max(Permille::ZERO));
     let by_energy = Watts::new(above_reserve.of(battery.energy.get()).saturating_mul(QUARTERS_PER_HOUR));
-    (battery.power_max - battery.bridge_reserve).min(by_energy).max(Watts::ZERO)
+    (scene.discharge_max(unit) - battery.bridge_reserve).min(by_energy).max(Watts::ZERO)
 }
 
 fn overload_w(site: &Site, circuit: CircuitIndex) -> i64 {

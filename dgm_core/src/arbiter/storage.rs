@@ -70,7 +70,7 @@ impl StorageInputs<'_> {
         let found = &self.scene.layout.storages[unit];
         let has_energy = self.scene.soc(found).is_some_and(|soc| soc > found.battery.soc_min);
         if has_energy && self.is_usable(unit) {
-            found.battery.power_max
+            self.scene.discharge_max(found)
         } else {
             Watts::ZERO
         }
@@ -177,7 +177,7 @@ impl StorageInputs<'_> {
             let found = &self.scene.layout.storages[unit];
             let has_room = self.scene.soc(found).is_some_and(|soc| soc < found.battery.soc_max);
             if has_room && self.is_usable(unit) {
-                found.battery.charge_max
+                self.scene.charge_max(found)
             } else {
                 Watts::ZERO
             }

@@ -7,7 +7,7 @@
 //!
 //! One form for SunSpec 704, the old 123 and 124, and device tables. When to look and to write is `control`'s part.
 use super::channels::{reads, Gaps, State};
-use super::number::{Rounding, Scale};
+use super::number::{Raw, Rounding, Scale};
 use super::pdu::{Request, Span, Table};
 use super::point::{Block, Slot};
 use crate::units::{Micros, Watts};
@@ -144,6 +144,7 @@ pub struct Actuator {
     entries: Vec<Entry>,
     ratings: Vec<Rating>,
     modes: Vec<State>,
+    life: Option<(Slot, Option<i128>)>,
     heartbeat: Option<Heartbeat>,
     revert: Revert,
     limits: RequestLimits,
@@ -174,7 +175,9 @@ pub struct Parts {
     pub ratings: Vec<Rating>,
     /// The device takes commands while all are met or absent.
     pub modes: Vec<State>,
-    /// Sign of life.
+    /// The device's own sign of life: a number that it counts up.
+    pub life: Option<Slot>,
+    /// Ours.
     pub heartbeat: Option<Heartbeat>,
     /// What the device falls back to.
     pub revert: Revert,
@@ -187,7 +190,8 @@ impl Actuator {
     pub fn new(parts: Parts) -> Option<Self> {
         let holding = |slot: &Slot| slot.table == Table::Holding;
         parts.entries.iter().all(|entry| holding(&entry.slot)).then_some(())?;
-        let shown = parts.entries.iter().map(|entry| &entry.slot).chain(parts.modes.iter().map(|mode| &mode.slot));
+        let entries = parts.entries.iter().map(|entry| &entry.slot);
+        let shown = entries.chain(parts.modes.iter().map(|mode| &mode.slot)).chain(&parts.life);
         let rated = parts.ratings.iter().flat_map(|rating| &rating.slots);
         Some(Self {
             looks: reads(shown.map(|slot| (slot.table, slot.span())), parts.limits.read, Gaps::Left)?,
@@ -199,6 +203,7 @@ impl Actuator {
             entries: parts.entries,
             ratings: parts.ratings,
             modes: parts.modes,
+            life: parts.life.map(|slot| (slot, None)),
             heartbeat: parts.heartbeat,
             revert: parts.revert,
             limits: parts.limits,
@@ -228,6 +233,11 @@ impl Actuator {
     /// Whether the newest look showed a device that somebody on the spot has taken over.
     pub fn is_local(&self) -> bool {
         self.local.contains(&true)
+    }
+
+    /// What the device's own sign of life has last counted; `None` where it has none.
+    pub fn life(&self) -> Option<i128> {
+        self.life.as_ref().and_then(|(_, beat)| *beat)
     }
 
     /// Whether the device is known to fall back as configured.
@@ -264,6 +274,12 @@ impl Actuator {
                 changed |= scale != seen.scale;
                 *seen = Seen { scale, is_there: entry.slot.raw(block).is_some() };
             }
+        }
+        if let Some((slot, beat)) = self.life.as_mut().filter(|(slot, _)| block.holds(slot.table, slot.span())) {
+            *beat = match slot.raw(block) {
+                Some(Raw::Integer(raw)) => Some(raw),
+                _ => None,
+            };
         }
         for (mode, is_local) in self.modes.iter().zip(&mut self.local) {
             if block.holds(mode.slot.table, mode.slot.span()) {

@@ -3,7 +3,7 @@
 //! ```text
 //! cap     704 WMaxLimPct with its revert   >   123 WMaxLimPct with its timer        % of 702 / 121 / 120
 //! power   704 WSet with its revert         >   124 InWRte and OutWRte, its timer    % of 124 WChaMax, 120 MaxDisChaRte
-//! both    715: local mode is seen, the controller's heartbeat is written
+//! both    715: local mode and a heart that stands still are seen, our own is written
 //! ```
 //!
 //! 704 reverts to a value that we write. The old models only end the command after their timer: what the device then
@@ -70,6 +70,7 @@ fn parts(map: &ModelMap, kind: Kind, entries: Vec<Entry>, ratings: Vec<Rating>, 
         entries,
         ratings,
         modes: control.iter().filter_map(|found| found.slot("LocRemCtl")).map(mode).collect(),
+        life: control.as_ref().and_then(|found| found.slot("DERHb")),
         heartbeat: control.and_then(|found| found.slot("ControllerHb")).map(beat),
         revert,
         limits: RequestLimits { read: READ_MAX, write: WRITE_MAX },

@@ -99,6 +99,33 @@ fn a_device_in_local_mode_is_lost_within_two_seconds_and_back_when_it_is_remote(
 }
 
 #[test]
+fn a_device_whose_heart_has_stood_still_for_six_seconds_is_lost() {
+    let mut device = with_715();
+    let mut control = control(Kind::Power, &device, 0, AFTER);
+    control.set(watts(-1_000));
+    let mut lost = Vec::new();
+    for now in (0..30_000).step_by(500) {
+        if !(10_000..20_000).contains(&now) {
+            device.set(715, 3, &[0, u16::try_from(now / 1_000).unwrap()]);
+        }
+        run(&mut control, &mut device, ms(now));
+        if control.standing() == Standing::Lost {
+            lost.push(now);
+        }
+    }
+    assert_eq!((lost.first(), lost.last()), (Some(&16_000), Some(&19_500)), "{lost:?}");
+}
+
+#[test]
+fn a_heart_that_never_moved_says_nothing() {
+    let mut device = with_715();
+    let mut control = control(Kind::Power, &device, 0, AFTER);
+    control.set(watts(-1_000));
+    (0..30_000).step_by(500).for_each(|now| drop(run(&mut control, &mut device, ms(now))));
+    assert_eq!(control.standing(), Standing::Proved);
+}
+
+#[test]
 fn a_device_that_reads_back_what_was_written_and_does_something_else_is_lost() {
     let mut device = FakeDevice::battery();
     let mut control = control(Kind::Power, &device, 0, AFTER);

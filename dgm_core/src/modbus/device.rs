@@ -13,7 +13,7 @@ use super::actuator::{Fallback, Kind};
 use super::audit::Audit;
 use super::channels::{self, Sources};
 use super::control::{Control, Memory, Outcome, Setpoint};
-use super::pdu::{Exception, ReplyView, Request, Span, Table};
+use super::pdu::{Exception, ReplyView, Request, Table};
 use super::plan::{Class, Offer, Slots};
 use super::point::Block;
 use super::session::{Completion, Failure};
@@ -82,14 +82,14 @@ pub enum Event {
 #[derive(Debug)]
 enum Search {
     SunSpec(Scan),
-    /// By the answer to the first read of its table.
-    Table,
+    /// By the answer to the first read of its table, which is planned anew where the device refuses it.
+    Table(Box<Sources>),
 }
 
 #[derive(Debug)]
 enum Stage {
     Searching { search: Search, from: Micros },
-    Serving { sources: Sources, control: Option<Box<Control>> },
+    Serving { sources: Box<Sources>, control: Option<Box<Control>> },
 }
 
 /// State of one device.
@@ -187,7 +187,15 @@ impl Device {
             self.memory = Some(Box::new(control.memory()));
         }
         let search = first_search(&self.config, self.was_silent);
-        self.stage = Stage::Searching { search, from };
+        let stage = std::mem::replace(&mut self.stage, Stage::Searching { search, from });
+        let learnt = match stage {
+            Stage::Serving { sources, .. } | Stage::Searching { search: Search::Table(sources), .. } => Some(sources),
+            Stage::Searching { search: Search::SunSpec(_), .. } => None,
+        };
+        // What it has refused to be read is not asked again.
+        if let (Stage::Searching { search: Search::Table(sources), .. }, Some(learnt)) = (&mut self.stage, learnt) {
+            *sources = learnt;
+        }
         self.half_read = None;
         self.failures = 0;
     }
@@ -227,7 +235,9 @@ impl Device {
             (Stage::Serving { control, .. }, Class::Control) => return control.as_mut()?.take(now),
             (Stage::Searching { .. }, Class::Control) => return None,
             (Stage::Searching { search: Search::SunSpec(scan), .. }, Class::Poll) => (Table::Holding, scan.next_span()),
-            (Stage::Searching { search: Search::Table, .. }, Class::Poll) => self.table_probe()?,
+            (Stage::Searching { search: Search::Table(sources), .. }, Class::Poll) => {
+                sources.reads().first().copied()?
+            }
             (Stage::Serving { sources, .. }, Class::Poll) => {
                 let at = match &self.half_read {
                     Some((_, at)) => *at,
@@ -240,10 +250,6 @@ impl Device {
             }
         };
         Some(Request::Read { table, span })
-    }
-
-    fn table_probe(&self) -> Option<(Table, Span)> {
-        self.config.table.as_ref()?.sources().reads().first().copied()
     }
 
     /// Takes what became of the transaction.
@@ -266,8 +272,15 @@ impl Device {
     fn search(&mut self, completion: &Completion<'_>, now: Micros) -> Event {
         let Stage::Searching { search, from } = &mut self.stage else { return Event::Nothing };
         let found = match search {
-            Search::Table => match &completion.result {
-                Ok(_) => self.serve_table(now),
+            Search::Table(sources) => match &completion.result {
+                Ok(_) => {
+                    let sources = sources.clone();
+                    self.serve_table(sources, now)
+                }
+                Err(Failure::Refused(Exception::IllegalAddress)) if sources.refused(0).is_some() => {
+                    *from = now;
+                    return Event::Nothing;
+                }
                 Err(Failure::Refused(_) | Failure::Malformed) => None,
                 Err(_) => {
                     self.lose(now + SEARCH_AGAIN);
@@ -320,20 +333,19 @@ impl Device {
         };
         let command = self.config.role.command();
         let control = command.and_then(|(kind, fallback)| Some(Control::new(der::actuator(map, kind)?, fallback)));
-        Some(self.serving(sources, control, now))
+        Some(self.serving(Box::new(sources), control, now))
     }
 
-    fn serve_table(&mut self, now: Micros) -> Option<Stage> {
+    fn serve_table(&mut self, sources: Box<Sources>, now: Micros) -> Option<Stage> {
         let table = self.config.table.as_ref()?;
         let command = self.config.role.command();
         let control =
             command.and_then(|(kind, fallback)| Some(Control::new(table.actuator(kind, fallback.rating)?, fallback)));
-        let sources = table.sources().clone();
         Some(self.serving(sources, control, now))
     }
 
     /// A device that was fought over, or did not follow, is not trusted because it was away.
-    fn serving(&mut self, sources: Sources, control: Option<Control>, now: Micros) -> Stage {
+    fn serving(&mut self, sources: Box<Sources>, control: Option<Control>, now: Micros) -> Stage {
         let control = control.map(|mut control| {
             if let Some(memory) = self.memory.take() {
                 control.remember(*memory, now);
@@ -377,7 +389,7 @@ impl Device {
 
 fn first_search(config: &DeviceConfig, was_silent: bool) -> Search {
     match (&config.table, was_silent) {
-        (Some(_), _) => Search::Table,
+        (Some(table), _) => Search::Table(Box::new(table.sources().clone())),
         (None, false) => Search::SunSpec(Scan::default()),
         (None, true) => Search::SunSpec(Scan::short()),
     }

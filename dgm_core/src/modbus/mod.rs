@@ -1,8 +1,9 @@
 //! Modbus as pure codecs and state machines, driven by (bytes, now).
 //!
 //! ```text
-//! master:  line ── devices (SunSpec: plan, device, control) ─┬─ session ── frame ── pdu
-//!               └─ polled (registers: beat, breaker, image) ─┘
+//! master:  line ─┬─ devices (plan, device: poll, setpoint) ──┬─ session ── frame or rtu ── pdu
+//!                └─ polled (registers: beat, breaker, image) ─┘
+//! device:  sunspec, tables, layout, models, der │ map, table ──> channels (what is polled), actuator (what is commanded)
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
 //! ```
 //!
@@ -34,6 +35,7 @@ pub mod plan;
 pub mod planning;
 pub mod point;
 pub mod polled;
+pub mod reactive;
 pub mod role;
 pub mod rtu;
 pub mod server;

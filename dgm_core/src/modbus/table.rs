@@ -156,6 +156,7 @@ impl DeviceTable {
             entries,
             ratings: vec![Rating { slots, known: Some(rating) }],
             modes: commands.remote.iter().map(state).collect::<Option<_>>()?,
+            life: None,
             heartbeat,
             revert: commands.revert(),
             limits: RequestLimits { read: self.parts.map.read_max(), write: self.parts.map.write_max() },

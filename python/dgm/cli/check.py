@@ -21,10 +21,12 @@ def run_check(site: Path, *, json_out: bool) -> int:
     """Print the findings; 0 when the site may start and every fallback row and Modbus line holds, 2 otherwise."""
     rows: list[RowProof] = []
     lines: list[LineProof] = []
+    unverified: list[str] = []
     problems: tuple[Problem, ...] = ()
     try:
         examined = examine(site)
         problems = examined.problems
+        unverified = unverified_devices(examined.config)
         if not examined.in_file:
             rows = fallback_proof(examined.config)
             lines = line_proofs(examined.config)
@@ -32,10 +34,16 @@ def run_check(site: Path, *, json_out: bool) -> int:
         problems = error.problems
     passed = not problems and all(row.holds for row in rows) and all(line.holds for line in lines)
     if json_out:
-        typer.echo(json.dumps(_as_json(problems, rows, lines, passed=passed), indent=2))
+        typer.echo(json.dumps(_as_json(problems, rows, lines, unverified, passed=passed), indent=2))
     else:
-        _print(site, problems, rows, lines)
+        _print(site, problems, rows, lines, unverified)
     return 0 if passed else BAD_INPUT
+
+
+def unverified_devices(config: DgmConfig) -> list[str]:
+    """Assets whose device table rests on facts that nobody has checked."""
+    doubtful = {table.map.name for table in config.devices if table.unverified}
+    return [f"{asset.id}: {asset.modbus.device}" for asset in config.assets if asset.modbus.device in doubtful]
 
 
 def warn_of_unproved_fallbacks(config: DgmConfig) -> None:
@@ -53,10 +61,11 @@ def warn_of_overloaded_lines(config: DgmConfig) -> None:
 
 
 def _as_json(
-    problems: tuple[Problem, ...], rows: list[RowProof], lines: list[LineProof], *, passed: bool
+    problems: tuple[Problem, ...], rows: list[RowProof], lines: list[LineProof], unverified: list[str], *, passed: bool
 ) -> dict[str, object]:
     return {
         "passed": passed,
+        "unverified_devices": unverified,
         "problems": [
             {"path": item.path, "line": item.line, "found": item.found, "expected": item.expected} for item in problems
         ],
@@ -86,13 +95,17 @@ def _as_json(
     }
 
 
-def _print(site: Path, problems: tuple[Problem, ...], rows: list[RowProof], lines: list[LineProof]) -> None:
+def _print(
+    site: Path, problems: tuple[Problem, ...], rows: list[RowProof], lines: list[LineProof], unverified: list[str]
+) -> None:
     if problems:
         typer.echo(str(ConfigError(problems, source=str(site))), err=True)
     for row in rows:
         typer.echo(f"fallback proof {'holds' if row.holds else 'FAILS'}: {row}")
     for line in lines:
         typer.echo(f"Modbus line {'holds' if line.holds else 'FAILS'}: {line}")
+    for device in unverified:
+        typer.echo(f"device table not verified, compare it with the maker's document: {device}")
     failing = [row for row in rows if not row.holds]
     if failing:
         typer.echo(

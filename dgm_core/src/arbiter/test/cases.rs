@@ -259,6 +259,30 @@ fn pv_and_battery_help_carry_more_than_the_limit_alone_and_only_what_may_be_cred
 }
 
 #[test]
+fn a_battery_that_says_it_gives_or_takes_less_is_asked_for_less_and_helps_with_less() {
+    let mut rig = Rig::ready(0);
+    let own_limits = |rig: &mut Rig, discharge_max: i64, charge_max: i64| {
+        rig.read(10_000, 0, 0, 500);
+        let reading = Reading {
+            discharge_max: Some(Watts::new(discharge_max)),
+            charge_max: Some(Watts::new(charge_max)),
+            ..rig.arbiter.image().reading(BATTERY).clone()
+        };
+        rig.arbiter.put_reading(BATTERY, reading);
+        rig.tick(100);
+        rig.row(Quantity::NetImport, SITE).help
+    };
+    // Of what it gives 5 kW are the bridge reserve; above its rating its word counts for nothing.
+    assert_eq!(own_limits(&mut rig, 12_000, 4_000), 7_000);
+    assert_eq!(own_limits(&mut rig, 90_000, 90_000), 15_000);
+    assert_eq!(own_limits(&mut rig, 0, 0), 0, "it does not run");
+    let charge = [Target { asset: BATTERY, want: Some(15_000), weight: None, stratum: None }];
+    rig.arbiter.put_targets(&charge, ms(99_000), ms(rig.now)).unwrap();
+    own_limits(&mut rig, 12_000, 4_000);
+    assert_eq!(rig.arbiter.grants()[BATTERY.0].value, GrantValue::Power(Watts::new(4_000)));
+}
+
+#[test]
 fn battery_help_is_credited_once_while_it_flows() {
     let mut rig = Rig::ready(0);
     rig.settle(1, 4_000, 0, -6_000, 500);
