@@ -171,8 +171,9 @@ class Poller:
     def start(self) -> None: ...
     def stop(self) -> None:
         """Ends the thread after writing nothing more; the copy stays as it is."""
-    def record(self, path: str | PathLike[str], bytes_max: int = 1073741824) -> None:
-        """Before start(): write everything that happens to the lines, and digests of all they say, into a new file.
+    def record(self, path: str | PathLike[str], bytes_max: int = ...) -> None:
+        """Before start(): write everything that happens to the lines, and digests of all they say, into a new file of
+        at most `bytes_max` (1 GiB).
         Neither a full file nor a slow disk stops the poller: the recording ends (counters()["recording"] is 0)."""
     def fileno(self) -> int:
         """eventfd: readable when something is new since the last refresh(), which clears it."""
