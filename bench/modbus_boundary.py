@@ -80,18 +80,22 @@ def reading(rounds: int) -> list[Figure]:
     """M7: medians of many moments; the bar on refresh() is the laxer of its two, as the target says."""
     with serving([peers(), "ideal"]) as server:
         found = role("reading", server.port, 4 * rounds)
-    refresh_us, copy_us = (statistics.median(found[name]) / 1000 for name in ("refresh_ns", "copy_ns"))
-    beside = f"refresh() {refresh_us:.1f} us, a plain copy of its 250,000 bytes at the same moment {copy_us:.1f} us"
-    share = refresh_us / max(REFRESH_US, 2 * copy_us)
+    middle_us = {name: statistics.median(times) / 1000 for name, times in found["times_ns"].items()}
+    refresh_us, copy_us = middle_us["refresh"], middle_us["copy"]
+    beside = f"refresh() {refresh_us:.1f} us, a plain copy of its 250,000 bytes at the same moment {copy_us:.1f} us, "
+    beside += f"the copy again with all in the cache {middle_us['copy_again']:.1f} us"
+    shares = {name: refresh_us / max(REFRESH_US, 2 * middle_us[name]) for name in ("copy", "copy_again")}
+    extra = {"times_ns": found["times_ns"], "devices_right": found["devices"]}
     return [
         Figure(name="M7 one value", unit="ns", value=found["value_ns"], beside="an index into registers()"),
         Figure(
             name="M7 refresh of 125,000 registers / 2 copies or 10 us",
             unit="x",
-            value=share,
+            value=shares["copy"],
             beside=beside,
-            extra={"refresh_ns": found["refresh_ns"], "copy_ns": found["copy_ns"], "devices_right": found["devices"]},
+            extra=extra,
         ),
+        Figure(name="M7 refresh / 2 copies that are in the cache or 10 us", unit="x", value=shares["copy_again"]),
     ]
 
 
