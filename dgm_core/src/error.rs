@@ -48,6 +48,11 @@ pub enum CoreError {
         /// The number in force.
         held: i64,
     },
+    /// A file that is needed cannot be used.
+    Files {
+        /// Which, what was found, what was expected.
+        reason: String,
+    },
     /// All that is wrong with a table.
     Several {
         /// One problem a line.
@@ -88,6 +93,7 @@ impl fmt::Display for CoreError {
             Self::Site { place, found, expected } => write!(f, "{place}: found {found}; expected {expected}"),
             Self::Decode { message, reason } => write!(f, "{message}: not decodable: {reason}"),
             Self::Value { place, found, expected } => write!(f, "{place}: found {found}; expected {expected}"),
+            Self::Files { reason } => f.write_str(reason),
             Self::Several { text } => f.write_str(text),
             Self::Index { what, found, expected } => write!(f, "{what} index: found {found}; expected {expected}"),
             Self::Old { what, found, held } => {

@@ -16,24 +16,16 @@ use crate::error::CoreError;
 use crate::modbus::actuator::Fallback;
 use crate::modbus::control::Setpoint;
 use crate::modbus::device::{DeviceConfig, Role};
+use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::{Line, LineCounters};
 use crate::modbus::plan::Slots;
-use crate::modbus::session::Jitter;
+use crate::modbus::session::{Jitter, Transport};
 use crate::modbus::standing::{Hold, Standing};
-use crate::site::{AssetKind, AssetSpec, PhaseMap, Reading, Revert, Site};
+use crate::site::{AssetKind, AssetSpec, Modbus, PhaseMap, Reading, Revert, Site};
 use crate::units::{AssetIndex, Micros, Millis, Watts};
 
 /// Ticks for which a setpoint holds: a tick that comes late does not end it, a loop that stands still does.
 const SETPOINT_TICKS: i64 = 10;
-
-/// Where a line is reached: one connection per endpoint, whatever the number of units behind it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// Name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
 
 /// What Python hands in.
 #[derive(Clone, Debug)]
@@ -93,17 +85,18 @@ pub struct Field {
 impl Field {
     /// Nothing connected, nothing known, nothing controlled. `seed` spreads the reconnects of the lines.
     pub fn new(site: &Arc<Site>, epoch: i64, seed: u64, now: Micros) -> Self {
-        let mut by_endpoint: BTreeMap<Endpoint, (Vec<DeviceConfig>, Vec<AssetIndex>)> = BTreeMap::new();
+        let mut by_line: BTreeMap<(Endpoint, Transport), (Vec<DeviceConfig>, Vec<AssetIndex>)> = BTreeMap::new();
         for (position, asset) in site.assets().iter().enumerate() {
-            if let Some((endpoint, config)) = device(&asset.spec) {
-                let (configs, assets) = by_endpoint.entry(endpoint).or_default();
+            if let Some((modbus, config)) = device(&asset.spec) {
+                let line = (modbus.endpoint.clone(), modbus.transport);
+                let (configs, assets) = by_line.entry(line).or_default();
                 configs.push(config);
                 assets.push(AssetIndex(position));
             }
         }
         let (mut lines, mut assets) = (Vec::new(), Vec::new());
-        for (salt, (endpoint, (configs, behind))) in (seed..).zip(by_endpoint) {
-            lines.push((endpoint, Line::new(&configs, Jitter::new(salt), now)));
+        for (salt, ((endpoint, transport), (configs, behind))) in (seed..).zip(by_line) {
+            lines.push((endpoint, Line::new(&configs, transport, Jitter::new(salt), now)));
             assets.push(behind);
         }
         let tick = site.timing().tick;
@@ -240,7 +233,7 @@ fn is_controllable(site: &Site, index: AssetIndex) -> bool {
     site.asset(index).is_some_and(|asset| matches!(asset.spec.kind, AssetKind::Pv(_) | AssetKind::Battery(_)))
 }
 
-fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
+fn device(asset: &AssetSpec) -> Option<(&Modbus, DeviceConfig)> {
     let modbus = asset.modbus.as_ref()?;
     let fallback =
         |revert: Revert, rating: Watts| Fallback { output: revert.power, after: revert.after.into(), rating };
@@ -252,7 +245,6 @@ fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
         }
         AssetKind::Evse(_) => return None,
     };
-    let endpoint = Endpoint { host: modbus.host.clone(), port: modbus.port };
     let config = DeviceConfig {
         unit: modbus.unit_id,
         role,
@@ -260,7 +252,7 @@ fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
         timeout: modbus.timeout.into(),
         table: modbus.table.clone(),
     };
-    Some((endpoint, config))
+    Some((modbus, config))
 }
 
 /// Moves values from the device's own L1, L2, L3 to the conductors it is wired to.

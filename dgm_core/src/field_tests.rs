@@ -12,7 +12,9 @@ fn us(millis: i64) -> Micros {
 }
 
 fn modbus(host: &str, unit_id: u8) -> Option<Modbus> {
-    Some(Modbus { host: host.to_owned(), port: 502, unit_id, poll_interval: ms(100), timeout: ms(500), table: None })
+    let endpoint = Endpoint::Tcp { host: host.to_owned(), port: 502 };
+    let transport = Transport::Tcp { window_max: 1 };
+    Some(Modbus { endpoint, transport, unit_id, poll_interval: ms(100), timeout: ms(500), table: None })
 }
 
 fn asset(id: &str, kind: AssetKind, modbus: Option<Modbus>) -> AssetSpec {
@@ -52,8 +54,8 @@ fn site_parts() -> SiteParts {
 #[test]
 fn units_of_one_endpoint_share_a_line_and_what_has_no_endpoint_has_none() {
     let field = Field::new(&site(), 1, 0, Micros::ZERO);
-    let hosts: Vec<&str> = field.lines().iter().map(|(endpoint, _)| endpoint.host.as_str()).collect();
-    assert_eq!(hosts, ["10.0.0.1", "10.0.0.2"]);
+    let endpoints: Vec<String> = field.lines().iter().map(|(endpoint, _)| endpoint.to_string()).collect();
+    assert_eq!(endpoints, ["10.0.0.1:502", "10.0.0.2:502"]);
     assert_eq!(field.assets, [vec![AssetIndex(0), AssetIndex(3)], vec![AssetIndex(1)]]);
     let commanded: Vec<(usize, usize, usize)> =
         field.commanded.iter().map(|(asset, served)| (asset.0, served.line, served.device)).collect();

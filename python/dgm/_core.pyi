@@ -5,7 +5,8 @@ Columns are flat int32 or int64 buffers, row-major, native byte order; ABSENT32 
 Rust never calls Python and never takes the interpreter lock; no call here waits for a device.
 """
 
-from typing import final
+from os import PathLike
+from typing import TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
@@ -14,15 +15,20 @@ __all__ = [
     "ABSENT64",
     "GRANT_COLUMNS",
     "IMAGE_COLUMNS",
+    "LINE_COLUMNS",
     "OUTCOME_COLUMNS",
     "SAMPLE_COLUMNS",
+    "STAMP_COLUMNS",
     "TARGET_COLUMNS",
     "Arbiter",
     "CoreError",
     "Facade",
     "Field",
+    "Poller",
+    "admission",
     "allocate",
     "check_device_table",
+    "replay",
     "sunspec_decode",
 ]
 
@@ -45,6 +51,17 @@ IMAGE_COLUMNS: tuple[str, ...]
 # binding_limit: index into decision().rows, or ABSENT64.
 GRANT_COLUMNS: tuple[str, ...]  # ("value", "counted_ma", "sequence", "published", "safety", "binding_row")
 
+# Poller.stamps(): one int64 row per read.  quality: site.v1.Quality number; times on the clock of time.monotonic();
+# age_ms: ABSENT64 while it was never read; sequence: how many times it has been read.
+STAMP_COLUMNS: tuple[str, ...]  # ("quality", "read_at_us", "due_at_us", "age_ms", "sequence")
+# Poller.lines(): one int64 row per line.  in_flight and window in requests; late_us_max: longest time by which a
+# periodic read was sent after its slot.
+LINE_COLUMNS: tuple[str, ...]
+# ("modbus_requests_total", "modbus_answers_total", "modbus_timeouts_total", "modbus_foreign_replies_total",
+#  "modbus_bad_frames_total", "modbus_exceptions_total", "modbus_connects_total", "modbus_disconnects_total",
+#  "windows_closed_total", "readings_total", "polls_missed_total", "late_us_max", "writes_total", "devices_answering",
+#  "in_flight", "window")
+
 class CoreError(Exception):
     """A configuration or message the core cannot accept; the text says what, where, found, expected."""
 
@@ -65,6 +82,30 @@ def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
 
 def check_device_table(table: bytes) -> list[tuple[str, str, str]]:
     """All that is wrong with core.v1.DeviceTable bytes: (path of the field, found, expected)."""
+
+def admission(question: bytes) -> bytes:
+    """Whether every Modbus line can keep every deadline: core.v1.AdmissionQuestion to core.v1.AdmissionAnswer.
+
+    Plans the reads of every device and proves each line, without any device. CoreError names what is out of range.
+    """
+
+@type_check_only
+class _Replay(TypedDict):
+    entries: int
+    bytes_sent: int
+    output_digest: int
+    image_digest: int
+    mismatches: int
+    first_mismatch: int | None
+    is_whole: bool
+
+def replay(config: bytes, path: str | PathLike[str]) -> _Replay:
+    """Carry out what Poller.record wrote once more, in a poller of the same configuration and without sockets.
+
+    entries: replayed; mismatches: entries at which other bytes were said, another thing was wanted of the link, or the
+    image at the end was another one; first_mismatch: the first of them, from 0; is_whole: nothing is missing at the
+    end. Raises CoreError for a file that is no log of this configuration.
+    """
 
 @final
 class Arbiter:
@@ -118,24 +159,88 @@ class Field:
         control_lost_total: times that one of them was controlled before."""
 
 @final
-class Facade:
-    """A Modbus TCP server: Python publishes its image and collects its writes; it answers on its own thread."""
+class Poller:
+    """A fleet of Modbus devices whose registers one thread reads at their rates; Python reads a copy, never a device.
 
-    def __new__(cls, host: str, port: int, units: int) -> Facade:
-        """Binds at once (OSError when the address is in use). Unit ids 1..units exist; others get exception 0x0B."""
+    Positions are those of the configuration: lines, devices over all lines, reads over all devices. After a fork every
+    call raises CoreError in the child: the thread belongs to the process that started it.
+    """
+
+    def __new__(cls, config: bytes) -> Poller:
+        """`config`: core.v1.PollerConfig. Nothing is connected before start()."""
+    def start(self) -> None: ...
+    def stop(self) -> None:
+        """Ends the thread after writing nothing more; the copy stays as it is."""
+    def record(self, path: str | PathLike[str], bytes_max: int = 1073741824) -> None:
+        """Before start(): write everything that happens to the lines, and digests of all they say, into a new file.
+        Neither a full file nor a slow disk stops the poller: the recording ends (counters()["recording"] is 0)."""
+    def fileno(self) -> int:
+        """eventfd: readable when something is new since the last refresh(), which clears it."""
+    def refresh(self) -> int:
+        """Copy what changed, each device whole and of one time, and reckon all ages; how many devices that were."""
+    def registers(self) -> memoryview:
+        """Read-only view of the copy, format 'H': always the same view, it shows the newest refresh().
+        Bits (coils, discrete inputs) take a register of 0 or 1 each. Indexing it allocates nothing."""
+    def stamps(self) -> memoryview:
+        """Read-only view of the copy, format 'q': rows in STAMP_COLUMNS order, one per read, as of the newest
+        refresh(). What is older than its age_max_ms is STALE, whatever it was."""
+    def changed(self) -> memoryview:
+        """Devices that the newest refresh() copied, ascending, format 'I'."""
+    def offset(self, device: int, read: int = 0) -> int:
+        """Position in registers() of the first register of a device's read."""
+    def row(self, device: int, read: int = 0) -> int:
+        """Row in stamps() of a device's read."""
+    def reads(self) -> list[tuple[int, int, int, int, int]]:
+        """(device, table, address, count, offset) of each row of stamps(); table: core.v1.RegisterTable number."""
+    def write(self, device: int, address: int, registers: Buffer, deadline_ms: int) -> int:
+        """Write registers (format 'H', 1 to 123) with function 16; the ticket. It waits for no queued read and is
+        never sent after its deadline."""
+    def request(self, device: int, pdu: bytes, deadline_ms: int) -> int:
+        """Send one request given as its PDU (functions 1-6, 15, 16, 22, 23); the ticket."""
+    def outcome(self, ticket: int) -> tuple[str, int | None, int | None, int, list[int]] | None:
+        """How a request ended, told once; None while it has not. (state, exception code, sent_at_us, done_at_us,
+        registers or bits of the answer). state: done, refused, timed_out, lost (the connection; it may have been
+        carried out), malformed, expired (never sent)."""
+    def lines(self) -> memoryview:
+        """A copy of the counters of each line, at most 100 ms old: rows in LINE_COLUMNS order."""
+    def counters(self) -> dict[str, int]:
+        """Sums over lines() by name (the longest of late_us_max), `recording` and `running`: 0 or 1."""
+
+@final
+class Facade:
+    """A Modbus TCP server: Python publishes its image and collects its writes. All facades of a process answer on one
+    thread, which never waits for Python. A register that was never declared does not exist."""
+
+    def __new__(cls, host: str, port: int, units: int, config: bytes | None = None) -> Facade:
+        """Binds at once (OSError when the address is in use). Unit ids 1..units exist; others get exception 0x0B.
+        config: FacadeConfig; its tls makes this Modbus/TCP Security and nothing else (CoreError when a file cannot be
+        used), its write_roles may write, nobody else (exception 1)."""
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def port(self) -> int: ...
+    def declare(self, unit: int, map: bytes) -> None:
+        """Declare all points of a RegisterMap, or none: CoreError names points and addresses. New registers hold what
+        means "not known" (the first of absent) or 0; fallbacks stand until a client writes. Exceptions to clients:
+        1 role without the right, 2 not writable, 3 half a value or group, out of range, lease too long, sequence not
+        newer, 6 too soon."""
     def define(self, unit: int, address: int, count: int) -> None:
-        """Declare readable holding registers (also answered as input registers). Outside: exception 2."""
+        """Declare readable holding registers. Function 4 shows them too, until a map declares input registers."""
     def allow_write(self, unit: int, address: int, count: int, low: int, high: int, watchdog_s: int) -> None:
         """Declare one writable value of 1 or 2 registers with its inclusive range; only whole values are written
         (exception 3 otherwise). watchdog_s > 0: if not rewritten for that long the value returns to its fallback."""
-    def set_fallback(self, unit: int, address: int, value: int) -> None: ...
-    def publish(self, unit: int, address: int, registers: bytes) -> None:
-        """Replace registers at once (big-endian words); a reader never sees half of it."""
-    def take_writes(self) -> list[tuple[int, int, int, int]]:
-        """(unit, address, value, age_ms) of accepted writes and watchdog fallbacks since the last call, in order."""
+    def set_fallback(self, unit: int, address: int, value: int, table: int = 1) -> None:
+        """What a value returns to; acts at once where no client holds it. table: a RegisterTable, HOLDING or COIL."""
+    def publish(self, unit: int, address: int, registers: bytes, table: int = 1) -> None:
+        """Replace registers at once (big-endian words; a byte of 0 or 1 for each bit of a table of bits); a reader
+        never sees half of it. table: a RegisterTable."""
+    def take_writes(self) -> list[tuple[int, int, int, int, int, str | None, str | None]]:
+        """(unit, address, value, age_ms, table, peer, role) of accepted writes and ended leases since the last call, in
+        order. peer: "address:port" of the writer, None where a lease ended; role: of its certificate, if it has one."""
+    def clients(self) -> list[tuple[str, str | None, int, int, int, int]]:
+        """(peer, role, connected_ms, silent_ms, requests, exceptions) of every client that is connected."""
+    def refresh_tls(self) -> bool:
+        """Reads certificate, key and CA again if a file has changed; whether it did. Open connections stay open.
+        CoreError when a file cannot be used: the old certificates stay in use."""
     def fileno(self) -> int:
         """eventfd: readable when take_writes() has something."""
     def counters(self) -> dict[str, int]: ...

@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc.aio
 
 from dgm import config as site_config
-from dgm import rpc
+from dgm import facade, links, rpc
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.errors import ConfigError, Problem, TransportError
 from dgm.journal import Journal
@@ -111,6 +111,12 @@ def preflight(config: DgmConfig, base_dir: Path, roles: Sequence[str]) -> list[P
         from dgm.der.client import check_files
 
         problems += check_files(config, base_dir)
+    if "ems" in roles:
+        problems += links.file_problems(config, base_dir)
+    if "der" in roles and config.der.HasField("facade"):
+        problems += facade.tls_problems(config.der.facade, base_dir, place="der.facade")
+    if "ocpp" in roles and config.ocpp.HasField("facade"):
+        problems += facade.tls_problems(config.ocpp.facade, base_dir, place="ocpp.facade")
     if "ems" in roles and config.api.host:
         problems += rpc.tls_problems(config.api, base_dir)
     return problems

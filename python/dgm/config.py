@@ -2,9 +2,9 @@
 
     text ──document──> message ──> defaults, device tables ──> rules of the site ──> DgmConfig
 
-The caller reads the file; device tables that come with DGM are read by `devices`. What a value means is said in
-proto/dgm/api/config/v1/config.proto; what is checked against files, devices and ports is checked by the roles before
-they start.
+The caller reads the file; device tables that come with DGM are read by `devices`, how devices are reached is in
+`links`. What a value means is said in proto/dgm/api/config/v1/config.proto; what is checked against files, devices and
+ports is checked by the roles before they start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from dgm import document
+from dgm import document, links
 from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig, FacadeConfig
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.devices import tables
@@ -231,7 +231,8 @@ def _assets(config: DgmConfig) -> Iterator[Finding]:
         yield from _phases(asset.phases, path)
         yield from _not_negative(asset, path)
         yield from _asset_needs(asset, path)
-        yield from _modbus(asset, path)
+        yield from links.findings(asset, path)
+    yield from links.bus_findings(config)
 
 
 def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
@@ -247,26 +248,6 @@ def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
         yield f"{path}.soc_max_permille", found, "soc_min_permille < soc_max_permille <= 1000"
     if asset.HasField("revert_s") and not 5 <= asset.revert_s <= 3600:
         yield f"{path}.revert_s", str(asset.revert_s), "5..3600 s"
-
-
-def _modbus(asset: AssetConfig, path: str) -> Iterator[Finding]:
-    if not asset.HasField("modbus"):
-        if asset.type != AssetType.ASSET_TYPE_LOAD:
-            yield f"{path}.modbus", "nothing", "host, port and unit_id of the device"
-        return
-    modbus = asset.modbus
-    if not modbus.host:
-        yield f"{path}.modbus.host", "nothing", "an address or host name"
-    ranges = {"port": (1, 65535), "unit_id": (1, 247), "poll_interval_ms": (20, 60_000), "timeout_ms": (50, 10_000)}
-    for name, (low, high) in ranges.items():
-        value = getattr(modbus, name)
-        if not low <= value <= high:
-            yield f"{path}.modbus.{name}", str(value), f"{low}..{high}"
-    if modbus.ct_primary_a and not modbus.device:
-        yield f"{path}.modbus.ct_primary_a", str(modbus.ct_primary_a), "nothing without a device table"
-    for name in ("ct_primary_a", "ct_secondary_a"):
-        if not 0 <= getattr(modbus, name) <= 10_000:
-            yield f"{path}.modbus.{name}", str(getattr(modbus, name)), "0..10000 A"
 
 
 def _phases(phases: object, path: str) -> Iterator[Finding]:
@@ -331,9 +312,24 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
                 yield f"ocpp.{name}", str(getattr(ocpp, name)), f"{low}..{high}"
     if config.HasField("der"):
         yield from _der(config)
+    for path, facade in _facades(config):
+        yield from _facade_security(path, facade)
     if config.api.host and not (config.api.certificate and config.api.private_key and config.api.client_ca):
         yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
     yield from _ems_ranges(config)
+
+
+def _facade_security(path: str, facade: FacadeConfig) -> Iterator[Finding]:
+    if facade.HasField("tls"):
+        for name in ("certificate", "private_key", "ca"):
+            if not getattr(facade.tls, name):
+                yield f"{path}.tls.{name}", "nothing", "a PEM file"
+        if facade.tls.server_name:
+            yield f"{path}.tls.server_name", repr(facade.tls.server_name), "nothing: a facade is the server"
+    elif facade.write_roles:
+        yield f"{path}.write_roles", ", ".join(facade.write_roles), "tls: without certificates nobody has a role"
+    if not all(facade.write_roles):
+        yield f"{path}.write_roles", "an empty name", "names of roles"
 
 
 def _der(config: DgmConfig) -> Iterator[Finding]:

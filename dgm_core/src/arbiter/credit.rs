@@ -60,9 +60,12 @@ impl Credits {
         let (layout, below) = (scene.layout, &scene.layout.below[circuit.0]);
         let pv = below.pvs.iter().map(|unit| (&layout.pvs[*unit].phases, self.pv[*unit]));
         let storage = below.storages.iter().map(|unit| (&layout.storages[*unit].phases, self.storage[*unit]));
-        let on_phase = |(phases, power): (&PhaseMap, Watts)| match phases.has(phase) {
-            true => phase_current(power, phases, scene.voltage),
-            false => 0,
+        let on_phase = |(phases, power): (&PhaseMap, Watts)| {
+            if phases.has(phase) {
+                phase_current(power, phases, scene.voltage)
+            } else {
+                0
+            }
         };
         [pv.map(on_phase).sum(), storage.map(on_phase).sum()]
     }

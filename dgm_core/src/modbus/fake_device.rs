@@ -1,9 +1,32 @@
 //! A SunSpec device for tests: registers with a chain of models that answers requests as the protocol says.
 use super::pdu::{Exception, RegisterBytes, Reply, Request, Span};
 use super::point::wire;
-use super::registers::Registers;
 use super::session::Failure;
 use super::sunspec::{ModelMap, Progress, Scan};
+
+/// One run of words.
+#[derive(Default)]
+struct Registers {
+    start: u16,
+    words: Vec<u16>,
+}
+
+impl Registers {
+    fn define(&mut self, span: Span) {
+        (self.start, self.words) = (span.start, vec![0; usize::from(span.count)]);
+    }
+
+    fn read(&self, span: Span) -> Option<&[u16]> {
+        let at = usize::from(span.start.checked_sub(self.start)?);
+        self.words.get(at..at + usize::from(span.count))
+    }
+
+    fn replace(&mut self, start: u16, words: &[u16]) -> Option<()> {
+        let at = usize::from(start.checked_sub(self.start)?);
+        self.words.get_mut(at..at + words.len())?.copy_from_slice(words);
+        Some(())
+    }
+}
 
 /// Registers at 40000 with the given models, every point "not implemented" (0x8000) until set.
 pub struct FakeDevice {

@@ -1,174 +1,131 @@
-//! One line: an endpoint with its single connection, and every device behind it.
+//! One line: an endpoint with its single connection, and everything behind it.
 //!
 //! ```text
-//! bytes, now ──> session ── completion ──> device ──> readings
-//!                   ^───── one request ── plan::choose <── offers of all devices
+//! event, now ──> session ── completion ──> roster (devices, or registers to poll)
+//!                   ^──── requests, while there is room ── next ──┘
 //! ```
 //!
-//! One transaction at a time, whatever the number of units: the unit of scheduling is the line. The owner of the
-//! socket feeds it and takes what is to be sent.
-use super::control::{Outcome, Setpoint};
-use super::device::{Device, DeviceConfig, Event};
-use super::plan::{self, Class, Offer};
-use super::session::{Completion, Jitter, LinkCommand, Session, SessionConfig, SessionCounters, Token};
-use super::standing::Standing;
-use crate::site::image::Reading;
+//! The unit of scheduling is the line, whatever the number of units behind it: the session says how much may be in
+//! flight, the roster whose turn it is. The owner of the socket feeds it and takes what is to be sent.
+use super::device::DeviceConfig;
+use super::devices::Devices;
+use super::pdu::Request;
+use super::session::{Completion, Failure, Jitter, LinkCommand, SendError, Session, SessionConfig, Token, Transport};
+pub use super::tally::LineCounters;
 use crate::units::Micros;
 
-/// What has happened on a line since start, and how its devices stand now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LineCounters {
-    /// The connection.
-    pub session: SessionCounters,
-    /// Readings delivered.
-    pub readings: u64,
-    /// Slots in which a device was not read.
-    pub polls_missed: u64,
-    /// Setpoint writes carried out, one per block of registers.
-    pub writes: u64,
-    /// Setpoints read back, right or wrong.
-    pub readbacks: u64,
-    /// Read-backs that showed something else than was written.
-    pub readback_mismatch: u64,
-    /// Setpoints that a device refused or that do not fit its registers.
-    pub control_refused: u64,
-    /// Devices that are read now.
-    pub devices_serving: u64,
-    /// Devices that answer without the models needed.
-    pub devices_unusable: u64,
-    /// Devices whose setpoint is proved now.
-    pub devices_controlled: u64,
+/// What happens to a line: all it ever learns of the world, each with the time at which it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineEvent<'a> {
+    /// The connection has been established.
+    Connected,
+    /// The connection ended, or could not be established.
+    Closed,
+    /// Bytes as they came.
+    Received(&'a [u8]),
+    /// Time has passed.
+    Wake,
 }
 
-impl std::ops::Add for LineCounters {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            session: self.session + other.session,
-            readings: self.readings + other.readings,
-            polls_missed: self.polls_missed + other.polls_missed,
-            writes: self.writes + other.writes,
-            readbacks: self.readbacks + other.readbacks,
-            readback_mismatch: self.readback_mismatch + other.readback_mismatch,
-            control_refused: self.control_refused + other.control_refused,
-            devices_serving: self.devices_serving + other.devices_serving,
-            devices_unusable: self.devices_unusable + other.devices_unusable,
-            devices_controlled: self.devices_controlled + other.devices_controlled,
-        }
-    }
-}
-
+/// A transaction to be sent now.
 #[derive(Debug)]
-struct InFlight {
-    device: usize,
-    class: Class,
-    is_write: bool,
+pub struct Ask {
+    /// Unit id.
+    pub unit: u8,
+    /// What is asked.
+    pub request: Request,
+    /// Comes back with its end.
+    pub token: Token,
+    /// When it must have ended.
+    pub deadline: Micros,
 }
 
-/// The devices and what they have told.
-#[derive(Debug)]
-struct Desk {
-    devices: Vec<Device>,
-    in_flight: Option<InFlight>,
-    readings: Vec<(usize, Reading)>,
-    counters: LineCounters,
-}
-
-impl Desk {
-    fn deliver(&mut self, completion: &Completion<'_>, now: Micros) {
-        let Some(in_flight) = self.in_flight.take() else { return };
-        let Some(device) = self.devices.get_mut(in_flight.device) else { return };
-        self.counters.writes += u64::from(in_flight.is_write && completion.result.is_ok());
-        match device.complete(in_flight.class, completion, now) {
-            Event::Nothing | Event::Control(Outcome::Underway) => {}
-            Event::Reading(reading) => {
-                self.counters.readings += 1;
-                self.readings.push((in_flight.device, *reading));
-            }
-            Event::Control(Outcome::Confirmed) => self.counters.readbacks += 1,
-            Event::Control(Outcome::Refused) => self.counters.control_refused += 1,
-            Event::Control(Outcome::Mismatch) => {
-                self.counters.readbacks += 1;
-                self.counters.readback_mismatch += 1;
-            }
-        }
+/// Everything behind a line: says whose turn it is and takes what became of it.
+pub trait Roster {
+    /// The transaction whose turn it is, if one is wanted now; it is sent at once. A unit that the session holds back
+    /// (`Session::free_at`) is not to be asked.
+    fn next(&mut self, session: &Session, reads_only: bool, now: Micros) -> Option<Ask>;
+    /// Takes the end of a transaction; every one that was asked ends once.
+    fn complete(&mut self, completion: &Completion<'_>, now: Micros);
+    /// The connection is gone; what was in flight has been completed.
+    fn lose(&mut self, now: Micros);
+    /// When `next` has something, if there is room.
+    fn wake_time(&self) -> Option<Micros>;
+    /// Ends what waited too long to be sent.
+    fn expire(&mut self, _now: Micros) {}
+    /// When `expire` has something to do, whether the line stands or not.
+    fn expiry(&self) -> Option<Micros> {
+        None
     }
+    /// Counters and gauges, without the session's.
+    fn counters(&self) -> LineCounters;
 }
 
 /// State of one line.
 #[derive(Debug)]
-pub struct Line {
+pub struct Line<R = Devices> {
     session: Session,
-    desk: Desk,
-    last: Class,
+    roster: R,
+    is_up: bool,
+    in_flight: usize,
     output: Vec<u8>,
 }
 
 impl Line {
+    /// A line of SunSpec devices that has not connected yet.
+    pub fn new(devices: &[DeviceConfig], transport: Transport, jitter: Jitter, now: Micros) -> Self {
+        let config = SessionConfig { transport, ..SessionConfig::default() };
+        Self::over(Devices::new(devices, now), config, jitter)
+    }
+}
+
+impl<R: Roster> Line<R> {
     /// A line that has not connected yet.
-    pub fn new(devices: &[DeviceConfig], jitter: Jitter, now: Micros) -> Self {
-        Self {
-            session: Session::new(SessionConfig::default(), jitter),
-            desk: Desk {
-                devices: devices.iter().map(|config| Device::new(config.clone(), now)).collect(),
-                in_flight: None,
-                readings: Vec::new(),
-                counters: LineCounters::default(),
-            },
-            last: Class::Poll,
-            output: Vec::new(),
-        }
+    pub fn over(roster: R, config: SessionConfig, jitter: Jitter) -> Self {
+        Self { session: Session::new(config, jitter), roster, is_up: false, in_flight: 0, output: Vec::new() }
     }
 
-    /// The newest setpoint of a device; `None` lets it fall back.
-    pub fn set_power(&mut self, device: usize, want: Option<Setpoint>, now: Micros) {
-        if let Some(device) = self.desk.devices.get_mut(device) {
-            device.set(want);
+    /// What is behind it.
+    pub fn roster(&self) -> &R {
+        &self.roster
+    }
+
+    /// Changes what is behind it, and sends what is wanted now.
+    pub fn update<T>(&mut self, now: Micros, change: impl FnOnce(&mut R) -> T) -> T {
+        let result = change(&mut self.roster);
+        self.pump(now);
+        result
+    }
+
+    /// Takes from what is behind it; wants nothing sent.
+    pub fn take<T>(&mut self, take: impl FnOnce(&mut R) -> T) -> T {
+        take(&mut self.roster)
+    }
+
+    /// Takes what happened.
+    pub fn feed(&mut self, event: LineEvent<'_>, now: Micros) {
+        let (roster, in_flight) = (&mut self.roster, &mut self.in_flight);
+        let mut done = |completion: Completion<'_>| {
+            *in_flight = in_flight.saturating_sub(1);
+            roster.complete(&completion, now);
+        };
+        match event {
+            LineEvent::Connected => self.session.connected(now),
+            LineEvent::Closed => self.session.closed(now, &mut done),
+            LineEvent::Received(bytes) => self.session.receive(bytes, now, &mut done),
+            LineEvent::Wake => self.session.expire(now, &mut done),
         }
+        if std::mem::replace(&mut self.is_up, self.session.is_up()) && !self.is_up {
+            self.output.clear();
+            self.roster.lose(now);
+        }
+        self.roster.expire(now);
         self.pump(now);
     }
 
-    /// Whether the setpoint of a device is proved and nobody else commands it.
-    pub fn is_controlled(&self, device: usize) -> bool {
-        self.desk.devices.get(device).is_some_and(Device::is_controlled)
-    }
-
-    /// What is known of the control over a device.
-    pub fn standing(&self, device: usize) -> Standing {
-        self.desk.devices.get(device).map_or(Standing::Silent, Device::standing)
-    }
-
-    /// The connection has been established.
-    pub fn connected(&mut self, now: Micros) {
-        self.session.connected(now);
-        self.pump(now);
-    }
-
-    /// The connection ended, or could not be established.
-    pub fn closed(&mut self, now: Micros) {
-        let Self { session, desk, .. } = self;
-        session.closed(now, &mut |completion| desk.deliver(&completion, now));
-        self.finish(now);
-    }
-
-    /// Takes bytes as they came.
-    pub fn receive(&mut self, bytes: &[u8], now: Micros) {
-        let Self { session, desk, .. } = self;
-        session.receive(bytes, now, &mut |completion| desk.deliver(&completion, now));
-        self.finish(now);
-    }
-
-    /// Time has passed.
-    pub fn wake(&mut self, now: Micros) {
-        let Self { session, desk, .. } = self;
-        session.expire(now, &mut |completion| desk.deliver(&completion, now));
-        self.finish(now);
-    }
-
-    /// Bytes to send, in order.
-    pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.output)
+    /// Bytes to send, in order; whoever sends them empties it.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
     }
 
     /// Next thing to do with the socket.
@@ -176,69 +133,49 @@ impl Line {
         self.session.take_command(now)
     }
 
-    /// Readings by position of the device, in the order in which they came; phases in the device's order.
-    pub fn take_readings(&mut self) -> Vec<(usize, Reading)> {
-        std::mem::take(&mut self.desk.readings)
+    /// When a wake or `take_command` has something to do.
+    pub fn wake_time(&self) -> Option<Micros> {
+        let ready = self.session.ready_at();
+        let wanted = ready.and_then(|ready| self.roster.wake_time().map(|wake| wake.max(ready)));
+        [self.session.wake_time(), wanted, self.roster.expiry()].into_iter().flatten().min()
     }
 
-    /// When `wake` or `take_command` has something to do.
-    pub fn wake_time(&self) -> Option<Micros> {
-        let polls = self.desk.devices.iter().map(Device::wake_time);
-        match self.session.ready_at() {
-            Some(ready_at) => polls.min().map(|poll| poll.max(ready_at)),
-            None => self.session.wake_time(),
-        }
+    /// Requests in flight now, and how many there may be.
+    pub fn window(&self) -> (usize, usize) {
+        (self.in_flight, self.session.window())
     }
 
     /// Counters and gauges.
     pub fn counters(&self) -> LineCounters {
-        let count = |is: fn(&Device) -> bool| self.desk.devices.iter().map(|device| u64::from(is(device))).sum();
-        LineCounters {
-            session: self.session.counters,
-            polls_missed: self.desk.devices.iter().map(|device| device.polls_missed).sum(),
-            devices_serving: count(Device::is_serving),
-            devices_unusable: count(Device::is_unusable),
-            devices_controlled: count(Device::is_controlled),
-            ..self.desk.counters
-        }
+        LineCounters { session: self.session.counters, ..self.roster.counters() }
     }
 
-    fn finish(&mut self, now: Micros) {
-        if !self.session.is_up() {
-            self.lose(now);
-        }
-        self.pump(now);
-    }
-
-    fn lose(&mut self, now: Micros) {
-        self.output.clear();
-        self.desk.in_flight = None;
-        self.desk.devices.iter_mut().for_each(|device| device.lose(now));
-    }
-
-    /// Sends the request whose turn it is, if the line is free.
+    /// Sends the requests whose turn it is, while there is room.
     fn pump(&mut self, now: Micros) {
-        if self.desk.in_flight.is_some() || self.session.room(now) == 0 {
-            return;
-        }
-        let offers: Vec<(usize, Offer)> = self
-            .desk
-            .devices
-            .iter()
-            .enumerate()
-            .flat_map(|(index, device)| device.offers(now).map(move |offer| (index, offer)))
-            .collect();
-        let Some((index, class)) = plan::choose(&offers, self.last) else { return };
-        let Some(device) = self.desk.devices.get_mut(index) else { return };
-        let (unit, deadline) = (device.config().unit, now + device.config().timeout);
-        self.last = class;
-        if let Some(request) = device.take(class, now) {
-            let sent = self.session.send(unit, &request, Token::default(), deadline, now, &mut self.output);
-            // Spans and blocks come from SunSpec models whose length was checked; a request that is none is not sent.
-            if sent.is_ok() {
-                self.desk.in_flight = Some(InFlight { device: index, class, is_write: request.is_write() });
+        while self.session.room(now) > 0 {
+            // A window of one that lets a second request in is being proved, which only reads may do.
+            let reads_only = self.in_flight > 0 && self.session.window() == 1;
+            let Some(Ask { unit, request, token, deadline }) = self.roster.next(&self.session, reads_only, now) else {
+                return;
+            };
+            match self.session.send(unit, &request, token, deadline, now, &mut self.output) {
+                Ok(()) => self.in_flight += 1,
+                // Nothing was sent, and whoever asked hears of it.
+                Err(error) => {
+                    let result = Err(unsent(error));
+                    self.roster.complete(&Completion { token, result, sent_at: now }, now);
+                    return;
+                }
             }
         }
+    }
+}
+
+/// A held unit has not answered; everything else is a request that cannot be.
+fn unsent(error: SendError) -> Failure {
+    match error {
+        SendError::Held => Failure::TimedOut,
+        SendError::NoRoom | SendError::Broadcast | SendError::Limit(_) => Failure::Malformed,
     }
 }
 

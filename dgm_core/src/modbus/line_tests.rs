@@ -1,14 +1,14 @@
 //! A line with several devices behind it, on a virtual wire, millisecond by millisecond.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::control::Fallback;
+use super::super::control::{Fallback, Setpoint};
 use super::super::device::Role;
 use super::super::fake_device::FakeDevice;
 use super::super::frame::{self, Decoder};
 use super::super::pdu::{encode_exception, encode_registers, encode_written, Reply, Request};
-use super::super::session::Failure;
+use super::super::standing::Standing;
 use super::*;
-use crate::site::image::Quality;
+use crate::site::image::{Quality, Reading};
 use crate::units::{Permille, Watts};
 
 const REVERT: Fallback =
@@ -45,7 +45,7 @@ impl Wire {
         };
         let configs: Vec<DeviceConfig> = devices.iter().enumerate().map(config).collect();
         Self {
-            line: Line::new(&configs, Jitter::new(1), Micros::ZERO),
+            line: Line::new(&configs, Transport::Tcp { window_max: 1 }, Jitter::new(1), Micros::ZERO),
             devices: (1..).zip(devices.into_iter().map(|(_, device)| device)).collect(),
             silent: BTreeSet::new(),
             reachable: true,
@@ -76,12 +76,12 @@ impl Wire {
 
     fn step(&mut self) {
         let now = Micros::from_millis(self.now);
-        self.line.wake(now);
+        self.line.feed(LineEvent::Wake, now);
         while let Some(command) = self.line.take_command(now) {
             self.connected = command == LinkCommand::Connect && self.reachable;
             match (command, self.connected) {
-                (LinkCommand::Connect, true) => self.line.connected(now),
-                (LinkCommand::Connect, false) => self.line.closed(now),
+                (LinkCommand::Connect, true) => self.line.feed(LineEvent::Connected, now),
+                (LinkCommand::Connect, false) => self.line.feed(LineEvent::Closed, now),
                 (LinkCommand::Close, _) => self.on_the_way = None,
             }
             self.decoder = Decoder::default();
@@ -89,10 +89,10 @@ impl Wire {
         if self.connected && !self.reachable {
             self.connected = false;
             self.on_the_way = None;
-            self.line.closed(now);
+            self.line.feed(LineEvent::Closed, now);
         }
         if let Some((_, bytes)) = self.on_the_way.take_if(|(at, _)| *at <= self.now) {
-            self.line.receive(&bytes, now);
+            self.line.feed(LineEvent::Received(&bytes), now);
         }
         self.carry();
         let readings = self.line.take_readings();
@@ -101,7 +101,7 @@ impl Wire {
 
     /// Takes what the line sends to the devices and puts their answers on the way.
     fn carry(&mut self) {
-        self.decoder.push(&self.line.take_output());
+        self.decoder.push(&std::mem::take(self.line.output()));
         while let Some(frame) = self.decoder.next_frame().unwrap() {
             self.requests.push((self.now, frame.unit, frame.pdu[0]));
             assert!(self.on_the_way.is_none(), "two requests in flight");

@@ -96,7 +96,7 @@ impl Point {
     }
 
     /// For messages: name, table and addresses.
-    fn place(&self) -> String {
+    pub fn place(&self) -> String {
         let Span { start, count } = self.span();
         let end = u32::from(start) + u32::from(count) - 1;
         let table = match self.table() {

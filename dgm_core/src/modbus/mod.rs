@@ -1,7 +1,8 @@
 //! Modbus as pure codecs and state machines, driven by (bytes, now).
 //!
 //! ```text
-//! master:  line ── plan (what next) ── device (poll, setpoint) ── session (window 1) ── frame ── pdu
+//! master:  line ── devices (plan, device, control) ─┬─ session ── frame ── pdu
+//!               └─ polled (registers: beat, breaker, image) ─┘
 //! device:  sunspec, tables, layout, models, der │ map, table ──> channels (what is polled), actuator (what is commanded)
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
 //! ```
@@ -9,14 +10,22 @@
 //! No sockets, threads or clocks here: `reactor` owns those.
 pub mod actuator;
 pub mod audit;
+pub mod beat;
+pub mod breaker;
 pub mod channels;
 pub mod control;
 pub mod der;
 pub mod device;
+pub mod devices;
+pub mod endpoint;
 #[cfg(test)]
 mod fake_device;
+#[cfg(test)]
+pub(crate) mod fake_slave;
 pub mod frame;
+pub mod image;
 pub mod layout;
+pub mod life;
 pub mod line;
 pub mod map;
 pub mod models;
@@ -26,12 +35,14 @@ pub mod pdu;
 pub mod plan;
 pub mod planning;
 pub mod point;
+pub mod polled;
 pub mod reactive;
-pub mod registers;
+pub mod role;
+pub mod rtu;
 pub mod server;
 pub mod session;
 pub mod standing;
 pub mod sunspec;
 pub mod table;
 pub mod tables;
-pub mod writable;
+pub mod tally;

@@ -28,13 +28,13 @@ pub struct Offer {
 }
 
 /// Whose turn it is: the device and the class of its offer.
-pub fn choose(offers: &[(usize, Offer)], last: Class) -> Option<(usize, Class)> {
+pub fn choose(offers: impl IntoIterator<Item = (usize, Offer)>, last: Class) -> Option<(usize, Class)> {
     let first = match last {
         Class::Control => Class::Poll,
         Class::Poll => Class::Control,
     };
-    let turn = offers.iter().min_by_key(|(device, offer)| (offer.class != first, offer.deadline, *device));
-    turn.map(|(device, offer)| (*device, offer.class))
+    let turn = offers.into_iter().min_by_key(|(device, offer)| (offer.class != first, offer.deadline, *device));
+    turn.map(|(device, offer)| (device, offer.class))
 }
 
 #[cfg(test)]
@@ -49,20 +49,20 @@ mod tests {
     #[test]
     fn a_setpoint_goes_before_any_poll() {
         let offers = [(0, offer(Class::Poll, 0)), (1, offer(Class::Control, 900))];
-        assert_eq!(choose(&offers, Class::Poll), Some((1, Class::Control)));
+        assert_eq!(choose(offers, Class::Poll), Some((1, Class::Control)));
     }
 
     #[test]
     fn after_a_setpoint_one_due_poll_gets_its_turn() {
         let offers = [(0, offer(Class::Control, 0)), (0, offer(Class::Poll, 900)), (1, offer(Class::Poll, 800))];
-        assert_eq!(choose(&offers, Class::Control), Some((1, Class::Poll)));
-        assert_eq!(choose(&offers[..1], Class::Control), Some((0, Class::Control)));
+        assert_eq!(choose(offers, Class::Control), Some((1, Class::Poll)));
+        assert_eq!(choose([offers[0]], Class::Control), Some((0, Class::Control)));
     }
 
     #[test]
     fn among_equals_the_earliest_deadline_then_the_first_device() {
         let offers = [(0, offer(Class::Poll, 7)), (1, offer(Class::Poll, 5)), (2, offer(Class::Poll, 5))];
-        assert_eq!(choose(&offers, Class::Poll), Some((1, Class::Poll)));
-        assert_eq!(choose(&[], Class::Poll), None);
+        assert_eq!(choose(offers, Class::Poll), Some((1, Class::Poll)));
+        assert_eq!(choose([], Class::Poll), None);
     }
 }

@@ -11,10 +11,10 @@ use super::CoreError as PyCoreError;
 use crate::arbiter::Decision;
 use crate::error::CoreError;
 use crate::field::{Field, Input};
-use crate::reactor::clock;
 use crate::reactor::notify::Notifier;
-use crate::reactor::polling::FieldThread;
+use crate::reactor::polling::PollingThread;
 use crate::reactor::published::Published;
+use crate::reactor::{clock, field_thread};
 use crate::site::{within, AssetKind, Site, QUANTITY_MAX, SPAN_MS_MAX};
 use crate::units::{count, AssetIndex, Micros, Millis};
 use crate::wire;
@@ -32,7 +32,7 @@ pub struct PyField {
 
 enum Stage {
     New,
-    Running(FieldThread),
+    Running(PollingThread),
     Stopped,
 }
 
@@ -56,7 +56,8 @@ impl PyField {
             return Err(PyCoreError::new_err("Field.start: found a field that was started before; expected a new one"));
         }
         let field = Field::new(&self.site, self.epoch, clock::seed(), clock::micros());
-        *thread = Stage::Running(py.detach(|| FieldThread::start(field, Arc::clone(&self.published)))?);
+        super::check_credentials(field.lines().iter().map(|(endpoint, _)| endpoint))?;
+        *thread = Stage::Running(py.detach(|| field_thread::start(field, &self.published))?);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! An eventfd: "something is new", conflated, readable by any event loop.
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{eventfd, EventfdFlags};
 
@@ -31,5 +31,11 @@ impl Notifier {
     /// The descriptor, owned by this.
     pub fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for Notifier {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

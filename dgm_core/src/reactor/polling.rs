@@ -1,15 +1,15 @@
-//! The field thread: the sockets of all lines, one epoll, one timer, one tick.
+//! The master's thread: the sockets of all lines, one epoll, one alarm, and what its tenant does between them.
 //!
 //! ```text
 //! epoll ── readable, writable ──> line ──> bytes to send, connect, close
-//!   timer ── line due ─────────────^   ── tick due ──> inputs ──> Field::tick ──> lines ──> Published
+//!   alarm ── wheel: line due ──────^   ── tenant due ──> turn ──> lines it touched
 //! ```
 //!
-//! It decides nothing. A late tick is counted by the field and not made up for. When it stops it writes nothing more:
-//! the devices fall back by their own revert timers.
+//! It decides nothing and never looks at lines that have nothing to do. When it stops it writes nothing more: devices
+//! fall back by their own revert timers.
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,52 +17,97 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock;
-use super::published::{Published, TickTimes};
+use super::dialers::Dialers;
 use super::resolve::{Lookup, Resolver};
+use super::serial::PortConfig;
 use super::socket::{Received, Socket, CHUNK};
-use super::Running;
-use crate::field::Field;
+use super::timer::Alarm;
+use super::wheel::Wheel;
+use crate::modbus::endpoint::Endpoint;
+use crate::modbus::line::LineEvent;
 use crate::modbus::session::LinkCommand;
 use crate::units::Micros;
 
 const WAKE: Token = Token(usize::MAX);
+const ALARM: Token = Token(usize::MAX - 1);
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
-/// Chunks read from one device at once: with one request in flight nobody has more to say.
+/// Chunks read from one device at once: with few requests in flight nobody has more to say.
 const CHUNKS_MAX: usize = 16;
 
-/// The running field thread.
-pub struct FieldThread {
-    handle: JoinHandle<()>,
-    waker: Arc<Waker>,
-    published: Arc<Published>,
+/// What the thread works for: lines that take bytes and time, and work of its own in between.
+pub trait Tenant: Send + 'static {
+    /// How a line is reached; `None` past the last one.
+    fn endpoint(&self, line: usize) -> Option<&Endpoint>;
+    /// Something happened to a line's link, or its time has come.
+    fn feed(&mut self, line: usize, event: LineEvent<'_>, now: Micros);
+    /// Next thing to do with a line's socket.
+    fn take_command(&mut self, line: usize, now: Micros) -> Option<LinkCommand>;
+    /// Bytes a line wants to send; the thread empties it.
+    fn output(&mut self, line: usize) -> Option<&mut Vec<u8>>;
+    /// When a line wants to be fed though nothing happens.
+    fn line_wake(&self, line: usize) -> Option<Micros>;
+    /// When `turn` has something to do though nobody knocks.
+    fn wake_time(&self) -> Option<Micros>;
+    /// Comes after each round of events: does what is due and names the lines it touched.
+    fn turn(&mut self, now: Micros, touched: &mut Vec<usize>);
 }
 
-impl FieldThread {
-    /// Starts the thread; nothing is sent before its first turn.
-    pub fn start(field: Field, published: Arc<Published>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let mut polling = Polling::new(field, poll, &waker, Arc::clone(&published));
-        let handle = std::thread::Builder::new().name("dgm-field".to_owned()).spawn(move || polling.run())?;
-        Ok(Self { handle, waker, published })
+/// Ends the thread from outside, or calls it to its next turn.
+#[derive(Clone)]
+pub struct Bell {
+    waker: Arc<Waker>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Bell {
+    /// Has the tenant's turn come now.
+    pub fn ring(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+}
+
+/// The running thread.
+pub struct PollingThread {
+    handle: JoinHandle<()>,
+    bell: Bell,
+}
+
+impl PollingThread {
+    /// Starts the thread; nothing is sent before its first round. The tenant is dropped when the thread ends.
+    pub fn start<T: Tenant>(name: &str, tenant: T) -> io::Result<Self> {
+        let mut polling = Polling::new(tenant)?;
+        let bell = polling.bell.clone();
+        // A reactor that the kernel refuses to serve ends; its tenant's end says so.
+        let run = move || drop(polling.run());
+        let handle = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(Self { handle, bell })
+    }
+
+    /// To ring from other threads.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     /// Ends the thread and waits for it; it writes nothing more.
     pub fn stop(self) -> io::Result<()> {
-        self.published.stop.store(true, Ordering::Release);
-        self.waker.wake()?;
-        self.handle.join().map_err(|_| io::Error::other("the field thread had panicked"))
+        self.bell.stop.store(true, Ordering::Release);
+        self.bell.ring()?;
+        self.handle.join().map_err(|_| io::Error::other("the polling thread had panicked"))
     }
 }
 
-struct Polling {
-    field: Field,
+struct Polling<T> {
+    tenant: T,
     poll: Poll,
+    alarm: Alarm,
+    wheel: Wheel,
+    bell: Bell,
     resolver: Resolver,
-    published: Arc<Published>,
-    peers: Vec<Peer>,
-    times: TickTimes,
+    dialers: Dialers,
+    peers: Box<[Peer]>,
+    /// Lines to be attended, kept for its capacity.
+    due: Vec<usize>,
     chunk: Box<[u8; CHUNK]>,
 }
 
@@ -72,165 +117,196 @@ struct Peer {
     socket: Option<Socket>,
     is_connected: bool,
     is_resolving: bool,
-    wake: Option<Micros>,
 }
 
-impl Polling {
-    fn new(field: Field, poll: Poll, waker: &Arc<Waker>, published: Arc<Published>) -> Self {
-        let lines = field.lines().len();
-        Self {
-            resolver: Resolver::new(lines, Arc::clone(waker)),
+impl<T: Tenant> Polling<T> {
+    fn new(tenant: T) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let bell = Bell { waker: Arc::new(Waker::new(poll.registry(), WAKE)?), stop: Arc::default() };
+        let lines = (0..).take_while(|line| tenant.endpoint(*line).is_some()).count();
+        Ok(Self {
+            alarm: Alarm::new(poll.registry(), ALARM)?,
+            resolver: Resolver::new(lines, Arc::clone(&bell.waker)),
+            dialers: Dialers::default(),
+            wheel: Wheel::new(lines, clock::micros()),
             peers: (0..lines).map(|_| Peer::default()).collect(),
-            field,
-            poll,
-            published,
-            times: TickTimes::default(),
+            due: Vec::with_capacity(lines),
             chunk: Box::new([0; CHUNK]),
-        }
+            tenant,
+            poll,
+            bell,
+        })
     }
 
-    fn run(&mut self) {
-        let published = Arc::clone(&self.published);
-        let _running = Running::new(&published.running, &published.notifier);
+    fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        (0..self.peers.len()).for_each(|line| self.attend(line, clock::micros()));
-        while !self.published.stop.load(Ordering::Acquire) {
-            match self.poll.poll(&mut events, Some(self.pause())) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return,
+        self.due.extend(0..self.peers.len());
+        loop {
+            self.attend_due();
+            let now = clock::micros();
+            self.tenant.turn(now, &mut self.due);
+            self.attend_due();
+            match self.wait(&mut events) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ if self.bell.stop.load(Ordering::Acquire) => return Ok(()),
                 _ => {}
             }
-            if self.published.stop.load(Ordering::Acquire) {
-                return;
-            }
-            let now = clock::micros();
-            for event in events.iter().filter(|event| event.token() != WAKE) {
-                self.socket_ready(event.token().0, now);
-            }
-            self.take_addresses(now);
-            self.attend_due(now);
-            if self.field.next_tick() <= now {
-                self.tick(now);
-            }
-        }
-    }
-
-    /// How long nothing has to be done.
-    fn pause(&self) -> Duration {
-        let wakes = self.peers.iter().filter_map(|peer| peer.wake);
-        let next = wakes.fold(self.field.next_tick(), Micros::min);
-        Duration::from_micros(u64::try_from((next - clock::micros()).get()).unwrap_or(0))
-    }
-
-    fn attend_due(&mut self, now: Micros) {
-        for line in 0..self.peers.len() {
-            if self.peers[line].wake.is_some_and(|wake| wake <= now) {
-                self.attend(line, now);
-            }
-        }
-    }
-
-    fn tick(&mut self, now: Micros) {
-        let started = clock::micros();
-        for (input, received) in self.published.inbox.take() {
-            // A refusal is counted by the field; whoever handed it in has checked what could be checked there.
-            let _ = self.field.put(input, received);
-        }
-        self.field.tick(now);
-        (0..self.peers.len()).for_each(|line| self.attend(line, now));
-        self.times.last_us = (clock::micros() - started).get();
-        self.times.max_us = self.times.max_us.max(self.times.last_us);
-        self.published.publish(&self.field, self.times);
-    }
-
-    fn socket_ready(&mut self, index: usize, now: Micros) {
-        let (Some(peer), Some(line)) = (self.peers.get_mut(index), self.field.line_mut(index)) else { return };
-        let Some(socket) = &mut peer.socket else { return };
-        if !peer.is_connected {
-            match socket.is_connected() {
-                None => return,
-                Some(false) => return self.close(index, now),
-                Some(true) => {
-                    peer.is_connected = true;
-                    line.connected(now);
+            for event in &events {
+                match event.token() {
+                    WAKE => self.take_addresses(),
+                    ALARM => {}
+                    Token(line) => {
+                        self.socket_ready(line, event.is_readable() || event.is_error(), event.is_read_closed());
+                    }
                 }
             }
+            let now = clock::micros();
+            self.alarm.passed(now);
+            self.wheel.take_due(now, &mut self.due);
         }
+    }
+
+    /// Until something happens or is due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let next = self.wheel.next().into_iter().chain(self.tenant.wake_time()).min();
+        if let Some(next) = next {
+            self.alarm.no_later_than(next)?;
+        }
+        self.poll.poll(events, None::<Duration>)
+    }
+
+    fn attend_due(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        for line in due.drain(..) {
+            let now = clock::micros();
+            self.tenant.feed(line, LineEvent::Wake, now);
+            self.attend(line, now);
+        }
+        self.due = due;
+    }
+
+    fn socket_ready(&mut self, line: usize, is_readable: bool, is_closed: bool) {
+        let Some(Peer { socket: Some(socket), is_connected, .. }) = self.peers.get_mut(line) else { return };
+        let now = clock::micros();
+        if !*is_connected {
+            match socket.is_connected() {
+                None => return,
+                Some(false) => return self.close(line, now),
+                Some(true) => {
+                    *is_connected = true;
+                    self.tenant.feed(line, LineEvent::Connected, now);
+                }
+            }
+        } else if socket.is_blocked() && socket.flush().is_err() {
+            return self.close(line, now);
+        }
+        if is_readable && !self.receive(line, is_closed, now) {
+            return self.close(line, now);
+        }
+        self.attend(line, now);
+    }
+
+    /// Feeds what has come, until less comes than was asked for: then there is no more. False: the peer is gone.
+    fn receive(&mut self, line: usize, is_closed: bool, now: Micros) -> bool {
+        let Some(Peer { socket: Some(socket), .. }) = self.peers.get_mut(line) else { return true };
         for _ in 0..CHUNKS_MAX {
             match socket.receive(&mut self.chunk) {
-                Received::Bytes(count) => line.receive(self.chunk.get(..count).unwrap_or_default(), now),
-                Received::Nothing => return self.attend(index, now),
-                Received::End => break,
+                Received::Bytes(count) => {
+                    let bytes = self.chunk.get(..count).unwrap_or_default();
+                    self.tenant.feed(line, LineEvent::Received(bytes), now);
+                    // An end that comes after this is told by an event of its own.
+                    if count < CHUNK && !is_closed {
+                        return true;
+                    }
+                }
+                Received::Nothing => return true,
+                Received::End => return false,
             }
         }
-        self.close(index, now);
+        // Whoever says that much in one go is not a device.
+        false
     }
 
-    fn close(&mut self, index: usize, now: Micros) {
-        let (Some(peer), Some(line)) = (self.peers.get_mut(index), self.field.line_mut(index)) else { return };
-        *peer = Peer::default();
-        line.closed(now);
-        self.attend(index, now);
+    fn close(&mut self, line: usize, now: Micros) {
+        if let Some(peer) = self.peers.get_mut(line) {
+            *peer = Peer::default();
+            self.tenant.feed(line, LineEvent::Closed, now);
+            self.attend(line, now);
+        }
     }
 
-    /// Lets a line do what time and its socket ask for.
-    fn attend(&mut self, index: usize, now: Micros) {
-        let Some(line) = self.field.line_mut(index) else { return };
-        line.wake(now);
-        while let Some(command) = self.field.line_mut(index).and_then(|line| line.take_command(now)) {
+    /// Carries out what a line wants, and notes when it wants to be woken.
+    fn attend(&mut self, line: usize, now: Micros) {
+        while let Some(command) = self.tenant.take_command(line, now) {
             match command {
-                LinkCommand::Close => self.peers[index] = Peer::default(),
-                LinkCommand::Connect => self.connect(index, now),
+                LinkCommand::Close => self.peers[line] = Peer::default(),
+                LinkCommand::Connect => self.connect(line, now),
             }
         }
-        let sent = self.send(index);
-        if let Some(peer) = self.peers.get_mut(index) {
-            peer.wake = self.field.lines().get(index).and_then(|(_, line)| line.wake_time());
-        }
+        let sent = self.send(line);
+        self.wheel.set(line, self.tenant.line_wake(line));
         if sent.is_err() {
-            self.close(index, now);
+            self.close(line, now);
         }
     }
 
-    fn send(&mut self, index: usize) -> io::Result<()> {
-        let Some(line) = self.field.line_mut(index) else { return Ok(()) };
-        let output = line.take_output();
-        match self.peers.get_mut(index).filter(|peer| peer.is_connected).map(|peer| &mut peer.socket) {
-            Some(Some(socket)) => socket.send(&output),
+    fn send(&mut self, line: usize) -> io::Result<()> {
+        let (Some(output), Some(peer)) = (self.tenant.output(line), self.peers.get_mut(line)) else { return Ok(()) };
+        let sent = match &mut peer.socket {
+            Some(socket) if peer.is_connected && !output.is_empty() => socket.send(output),
             _ => Ok(()),
+        };
+        output.clear();
+        sent
+    }
+
+    fn connect(&mut self, line: usize, now: Micros) {
+        match self.tenant.endpoint(line) {
+            Some(Endpoint::Tcp { host, port } | Endpoint::Secure { host, port, .. }) => {
+                match self.resolver.start(line, host, *port) {
+                    Lookup::Known(address) => self.open(line, address, now),
+                    Lookup::Started => self.peers[line].is_resolving = true,
+                    Lookup::Unavailable => self.tenant.feed(line, LineEvent::Closed, now),
+                }
+            }
+            Some(Endpoint::Serial { path, format }) => {
+                let config = PortConfig { path: path.clone(), format: *format };
+                let port = Socket::open(&config, self.poll.registry(), Token(line));
+                self.attach(line, port.ok(), now);
+            }
+            None => {}
         }
     }
 
-    fn connect(&mut self, index: usize, now: Micros) {
-        let Some((endpoint, _)) = self.field.lines().get(index) else { return };
-        match self.resolver.start(index, endpoint) {
-            Lookup::Known(address) => self.open(index, address, now),
-            Lookup::Started => self.peers[index].is_resolving = true,
-            Lookup::Unavailable => self.refused(index, now),
-        }
-    }
-
-    fn take_addresses(&mut self, now: Micros) {
-        for (index, found) in self.resolver.take() {
-            let is_awaited = std::mem::take(&mut self.peers[index].is_resolving);
+    fn take_addresses(&mut self) {
+        for (line, found) in self.resolver.take() {
+            let now = clock::micros();
+            let is_awaited = self.peers.get_mut(line).is_some_and(|peer| std::mem::take(&mut peer.is_resolving));
             match found {
-                Some(address) if is_awaited => self.open(index, address, now),
-                None if is_awaited => self.refused(index, now),
+                Some(address) if is_awaited => self.open(line, address, now),
+                None if is_awaited => self.tenant.feed(line, LineEvent::Closed, now),
                 _ => {}
             }
-            self.attend(index, now);
+            self.attend(line, now);
         }
     }
 
-    fn open(&mut self, index: usize, address: SocketAddr, now: Micros) {
-        match Socket::connect(address, self.poll.registry(), Token(index)) {
-            Ok(socket) => self.peers[index] = Peer { socket: Some(socket), ..Peer::default() },
-            Err(_) => self.refused(index, now),
-        }
+    fn open(&mut self, line: usize, address: SocketAddr, now: Micros) {
+        let socket = match self.tenant.endpoint(line) {
+            Some(Endpoint::Secure { credentials, .. }) => self
+                .dialers
+                .dialer(line, credentials)
+                .and_then(|dialer| Socket::connect_secure(address, self.poll.registry(), Token(line), dialer)),
+            _ => Socket::connect(address, self.poll.registry(), Token(line)),
+        };
+        self.attach(line, socket.ok(), now);
     }
 
-    fn refused(&mut self, index: usize, now: Micros) {
-        if let Some(line) = self.field.line_mut(index) {
-            line.closed(now);
+    /// The first event of a socket tells whether it is connected.
+    fn attach(&mut self, line: usize, socket: Option<Socket>, now: Micros) {
+        if socket.is_none() {
+            return self.tenant.feed(line, LineEvent::Closed, now);
         }
+        self.peers[line] = Peer { socket, ..Peer::default() };
     }
 }

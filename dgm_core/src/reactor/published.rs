@@ -72,8 +72,6 @@ pub struct Published {
     pub inbox: Inbox,
     /// Whether the thread is running.
     pub running: AtomicBool,
-    /// Whether the thread shall end.
-    pub stop: AtomicBool,
 }
 
 impl Published {
@@ -89,7 +87,6 @@ impl Published {
             notifier,
             inbox: Inbox::default(),
             running: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
         }
     }
 

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use mio::Waker;
 
 use super::lock;
-use crate::field::Endpoint;
 
 /// A line and what was found for it.
 type Answer = (usize, Option<SocketAddr>);
@@ -36,14 +35,14 @@ impl Resolver {
         Self { answers: Arc::default(), waker, busy: vec![false; lines] }
     }
 
-    /// Begins to look an endpoint up.
-    pub fn start(&mut self, line: usize, endpoint: &Endpoint) -> Lookup {
-        if let Ok(address) = endpoint.host.parse::<IpAddr>() {
-            return Lookup::Known(SocketAddr::new(address, endpoint.port));
+    /// Begins to look a host up.
+    pub fn start(&mut self, line: usize, host: &str, port: u16) -> Lookup {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Lookup::Known(SocketAddr::new(address, port));
         }
         let Some(busy) = self.busy.get_mut(line).filter(|busy| !**busy) else { return Lookup::Unavailable };
         let (answers, waker) = (Arc::clone(&self.answers), Arc::clone(&self.waker));
-        let (host, port) = (endpoint.host.clone(), endpoint.port);
+        let host = host.to_owned();
         let look_up = move || {
             let found = (host.as_str(), port).to_socket_addrs().ok().and_then(|mut found| found.next());
             lock(&answers).push((line, found));

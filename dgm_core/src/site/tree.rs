@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use super::check;
 use crate::error::CoreError;
+use crate::modbus::endpoint::Endpoint;
+use crate::modbus::session::Transport;
 use crate::modbus::table::DeviceTable;
 use crate::units::{AssetIndex, CircuitIndex, Milliamps, Millis, Millivolts, Permille, WattHours, Watts};
 
@@ -191,10 +193,10 @@ pub enum AssetKind {
 /// How a device is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Modbus {
-    /// Name or address.
-    pub host: String,
-    /// 1..=65535.
-    pub port: u16,
+    /// Where its line is.
+    pub endpoint: Endpoint,
+    /// What carries the frames there.
+    pub transport: Transport,
     /// 1..=247.
     pub unit_id: u8,
     /// Time between two polls.

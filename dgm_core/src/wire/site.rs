@@ -7,6 +7,7 @@ use prost::Message;
 use super::config::{AssetConfig, CircuitConfig, DgmConfig, EmsConfig, EvseConfig, ModbusConfig, StationConfig};
 use super::core::DeviceTable as WireTable;
 use super::device::device_table;
+use super::link::{check_ports, Link};
 use super::site_v1::{AssetType, Phase as WirePhase};
 use crate::error::CoreError;
 use crate::modbus::table::{CtRatio, DeviceTable};
@@ -42,6 +43,8 @@ fn parts(config: &DgmConfig) -> Result<SiteParts, CoreError> {
             assets.push(evse_asset(station, evse)?);
         }
     }
+    let links = assets.iter().filter_map(|asset| Some((&asset.id, asset.modbus.as_ref()?)));
+    check_ports(links.map(|(id, modbus)| (format!("assets.{id}.modbus"), &modbus.endpoint)))?;
     let voltage_mv = config.site.as_ref().map_or(0, |site| site.nominal_voltage_mv);
     Ok(SiteParts {
         nominal_voltage: Millivolts::new(or_default(voltage_mv, NOMINAL_VOLTAGE_MV)),
@@ -115,16 +118,17 @@ fn revert(config: &AssetConfig, power_w: i64, place: &str) -> Result<Revert, Cor
 }
 
 fn modbus(config: &ModbusConfig, tables: &[WireTable], poll_ms: i64, place: &str) -> Result<Modbus, CoreError> {
+    let link = Link { host: &config.host, port: config.port, serial: config.serial.as_ref(), tls: config.tls.as_ref() };
+    let (endpoint, transport) = link.decode(&format!("{place}.modbus"), 1)?;
     let place = |field: &str| format!("{place}.modbus.{field}");
     let poll_interval = or_default(config.poll_interval_ms, poll_ms);
     let timeout = or_default(config.timeout_ms, MODBUS_TIMEOUT_MS);
     within(&place("poll_interval_ms"), poll_interval, 1, SPAN_MS_MAX)?;
     within(&place("timeout_ms"), timeout, 1, SPAN_MS_MAX)?;
-    within(&place("port"), config.port, 1, 65_535)?;
     within(&place("unit_id"), config.unit_id, 1, 247)?;
     Ok(Modbus {
-        host: config.host.clone(),
-        port: u16::try_from(config.port).unwrap_or(u16::MAX),
+        endpoint,
+        transport,
         unit_id: u8::try_from(config.unit_id).unwrap_or(u8::MAX),
         poll_interval: Millis::new(poll_interval),
         timeout: Millis::new(timeout),

@@ -10,7 +10,7 @@
 mod reply;
 mod request;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod values;
 
 pub use reply::{

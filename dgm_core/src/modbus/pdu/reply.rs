@@ -2,6 +2,9 @@
 use super::request::{byte, counted};
 use super::{packed, push_bits, push_words, BitBytes, Exception, RegisterBytes, EXCEPTION_FLAG};
 
+/// Length of the PDU of an exception.
+const EXCEPTION_LENGTH: usize = 2;
+
 /// What a device answered, still in the bytes that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyView<'a> {
@@ -98,6 +101,24 @@ impl Expected {
             Body::Bits(count) => 2 + packed(usize::from(count)),
             Body::Echo { length, .. } => 1 + length,
         }
+    }
+
+    /// Length of the whole PDU if it may be the answer that begins with these bytes, at least one; else `None`.
+    pub fn length_if_begun(&self, head: &[u8]) -> Option<usize> {
+        let (&function, body) = head.split_first()?;
+        if function == self.function | EXCEPTION_FLAG {
+            return Some(EXCEPTION_LENGTH);
+        }
+        let is_alike = match &self.body {
+            _ if function != self.function => false,
+            Body::Registers(_) | Body::Bits(_) => {
+                body.first().is_none_or(|count| usize::from(*count) + 2 == self.length())
+            }
+            Body::Echo { bytes, length } => {
+                body.iter().zip(bytes.iter().take(*length)).all(|(found, sent)| found == sent)
+            }
+        };
+        is_alike.then(|| self.length())
     }
 
     /// Whether a PDU is an answer to this function, be it an exception.

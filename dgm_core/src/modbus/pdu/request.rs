@@ -169,6 +169,21 @@ impl Request {
         !matches!(self, Self::Read { .. })
     }
 
+    /// Whether its reply carries registers or bits, so that there must be one.
+    pub fn has_values_back(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::ReadWrite { .. })
+    }
+
+    /// Length of the PDU in bytes.
+    pub fn length(&self) -> usize {
+        let values = match self {
+            Self::WriteCoils { values, .. } => packed(values.len()),
+            Self::WriteMany { values, .. } | Self::ReadWrite { values, .. } => 2 * values.len(),
+            _ => 0,
+        };
+        1 + fixed_length(self.function()).unwrap_or_default() + values
+    }
+
     /// Appends the PDU. A request beyond the limits appends nothing.
     pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), LimitError> {
         self.check()?;

@@ -70,6 +70,7 @@ proptest! {
     fn a_request_survives_the_wire(request in any_request()) {
         let pdu = request.encode().unwrap();
         prop_assert!(pdu.len() <= PDU_MAX);
+        prop_assert_eq!(pdu.len(), request.length());
         prop_assert_eq!(Request::parse(&pdu), Ok(request));
     }
 

@@ -84,6 +84,11 @@ impl<'a> BitBytes<'a> {
         Some(byte >> (index % 8) & 1 == 1)
     }
 
+    /// The bytes as on the wire; what the last one is filled up with has no meaning.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The bits in order.
     pub fn iter(self) -> impl Iterator<Item = bool> + 'a {
         (0..self.count).filter_map(move |index| self.get(index))

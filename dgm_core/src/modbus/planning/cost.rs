@@ -43,6 +43,10 @@ pub struct LineCost {
 }
 
 impl LineCost {
+    /// A line on which a register is free and a request costs a millisecond.
+    #[cfg(test)]
+    pub const FREE_REGISTERS: Self = Self { fixed: Nanos::new(1_000_000), per_register: Nanos::ZERO };
+
     /// From both parts; a negative part counts as nothing.
     pub fn new(fixed: Nanos, per_register: Nanos) -> Self {
         Self { fixed: fixed.max(Nanos::ZERO), per_register: per_register.max(Nanos::ZERO) }
@@ -59,10 +63,10 @@ impl LineCost {
         let baud = i64::from(speed.baud.get());
         let bits = i64::from(speed.bits_per_character);
         let up = |characters: i64| (characters * bits * SECOND_NS + baud - 1) / baud;
-        let frames = match baud > FIXED_SILENCE_ABOVE_BAUD {
-            true => up(READ_CHARACTERS) + 2 * FIXED_SILENCE_NS,
-            // Two silences are seven characters.
-            false => up(READ_CHARACTERS + 7),
+        let frames = if baud > FIXED_SILENCE_ABOVE_BAUD {
+            up(READ_CHARACTERS) + 2 * FIXED_SILENCE_NS
+        } else {
+            up(READ_CHARACTERS + 7)
         };
         // Rounded down, so that rounding never makes a gap dearer than the request it saves.
         let per_register = REGISTER_CHARACTERS * bits * SECOND_NS / baud;
@@ -115,6 +119,8 @@ pub struct Load(i64);
 impl Load {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// By how much the loads of the parts of a read may differ from that of the whole, at most.
+    pub(super) const ROUNDING: Self = Self(2);
     /// The whole line.
     pub(super) const WHOLE: i64 = 1_000_000_000_000;
 
@@ -146,6 +152,14 @@ impl std::ops::Add for Load {
 
     fn add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::ops::Sub for Load {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
     }
 }
 

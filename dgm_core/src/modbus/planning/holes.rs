@@ -67,10 +67,13 @@ impl ReadProfile {
     }
 
     /// The device has answered a read of this span: nothing inside it is refused (any more), and reads may be as long.
-    pub fn answered(&mut self, table: Table, span: Span) {
+    /// True: something is known that may make a better plan.
+    pub fn answered(&mut self, table: Table, span: Span) -> bool {
+        let known = (self.forbidden.len(), self.registers_max(READ_MAX));
         self.forbidden.retain(|item| item.table != table || !contains(span, item.span));
         self.longest_answered = self.longest_answered.max(span.count.min(READ_MAX));
         self.shortest_refused = self.shortest_refused.filter(|refused| *refused > self.longest_answered);
+        known != (self.forbidden.len(), self.registers_max(READ_MAX))
     }
 
     /// The device has refused a read for its length. False: it has answered one as long, so that is not the reason.
@@ -91,7 +94,7 @@ impl ReadProfile {
     /// between what was answered and what was refused, so that each plan with long reads halves what is not known.
     pub fn registers_max(&self, declared: u16) -> u16 {
         let learnt = self.shortest_refused.map_or(READ_MAX, |refused| {
-            let between = (self.longest_answered + refused) / 2;
+            let between = u16::midpoint(self.longest_answered, refused);
             between.max(self.longest_answered).min(refused - 1).max(1)
         });
         learnt.min(declared).clamp(1, READ_MAX)

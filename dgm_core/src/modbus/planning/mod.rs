@@ -9,6 +9,8 @@
 //!
 //! Pure: no sockets, no clock, no frames. `admission` asks before start whether all of it can hold; `line` owns one
 //! schedule and carries out what it says.
+pub mod admission;
+pub mod bisect;
 pub mod cost;
 mod cover;
 pub mod demand;
@@ -19,5 +21,7 @@ pub mod reads;
 pub mod schedule;
 pub mod share;
 pub mod slots;
+#[cfg(test)]
+mod strategies;
 #[cfg(test)]
 mod virtual_line;

@@ -56,6 +56,8 @@ pub struct PlannedRead {
     pub deadline: Micros,
     /// Positions of the needs whose whole group it brings, ascending. A need may be brought by several reads.
     pub needs: Vec<usize>,
+    /// What it is made of, by first register: the spans of the groups it brings, and of the needs without a group.
+    pub parts: Vec<Span>,
 }
 
 /// Why a need is not read as asked.
@@ -82,13 +84,14 @@ pub enum Shortcoming {
 /// The reads of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadPlan {
-    /// Sorted by table as first needed, then by first register.
+    /// Table by table as first needed, of each by first register.
     pub reads: Vec<PlannedRead>,
     /// Needs by position that fall short, ascending.
     pub shortcomings: Vec<(usize, Shortcoming)>,
     /// Line time of all reads.
     pub load: Load,
-    /// Whether no cheaper plan exists. False only where the search was cut short by its bound.
+    /// Whether no cheaper plan exists. False only where the search was cut short: hundreds of needs of several periods on
+    /// a line where registers are nearly free. Even then it is no dearer than a plan for each period by itself.
     pub is_optimal: bool,
 }
 
@@ -128,9 +131,11 @@ fn plan_table(needs: &[Need], table: Table, bounds: ReadBounds, profile: &ReadPr
     let items: Vec<Item> = bundles.iter().map(|bundle| Item { span: bundle.span, period: bundle.period }).collect();
     let limit = registers_max.min(bounds.cost.registers_within(bounds.blocking));
     let admits = |span| profile.admits(table, span);
-    let cover = cover::cover(&items, limit, |span, period| Load::of(bounds.cost.read(span.count), period), admits);
+    let cover = cover::cover(&items, limit, bounds.cost, admits);
     plan.is_optimal &= cover.is_optimal;
-    for (span, period) in cover.reads {
+    let mut reads = cover.reads;
+    reads.sort_unstable();
+    for (span, period) in reads {
         plan.load = plan.load + Load::of(bounds.cost.read(span.count), period);
         plan.reads.push(read(&bundles, table, span, period));
     }
@@ -191,15 +196,18 @@ fn shortcoming(
 
 fn read(bundles: &[Bundle], table: Table, span: Span, period: Micros) -> PlannedRead {
     let served = bundles.iter().filter(|bundle| contains(span, bundle.span));
-    let mut read = PlannedRead { table, span, period, deadline: period, needs: Vec::new() };
+    let mut read = PlannedRead { table, span, period, deadline: period, needs: Vec::new(), parts: Vec::new() };
     for bundle in served {
         // What another read brings more often does not hurry this one.
         if bundle.period >= period {
             read.deadline = read.deadline.min(bundle.deadline);
         }
         read.needs.extend(&bundle.members);
+        read.parts.push(bundle.span);
     }
     read.needs.sort_unstable();
+    read.parts.sort_unstable();
+    read.parts.dedup();
     read
 }
 

@@ -134,6 +134,23 @@ fn a_large_map_with_several_periods_is_planned_to_the_end() {
     assert_eq!(served.len(), 400);
 }
 
+#[test]
+fn a_search_that_is_cut_short_is_no_dearer_than_simple_plans() {
+    let periods = [100, 1_000, 5_000, 60_000];
+    let needs: Vec<Need> = (0..300u16).map(|at| need(at * 4, 2, periods[usize::from(at % 7) % 4])).collect();
+    let lan = bounds(LineCost::tcp(Micros::new(500)));
+    let found = plan_of(&needs, lan);
+    assert!(!found.is_optimal, "the case is too easy to test anything");
+    let of = |period: i64| -> Vec<Need> {
+        needs.iter().copied().filter(|need| need.period == Micros::from_millis(period)).collect()
+    };
+    let apart: Load = periods.iter().map(|period| plan_of(&of(*period), lan).load).sum();
+    let urgent: Vec<Need> = needs.iter().map(|need| Need { period: Micros::from_millis(100), ..*need }).collect();
+    assert!(found.load <= apart && found.load <= plan_of(&urgent, lan).load);
+    let served: std::collections::BTreeSet<usize> = found.reads.iter().flat_map(|read| read.needs.clone()).collect();
+    assert_eq!(served.len(), 300);
+}
+
 /// The best of all sets of reads, by trying every read for the first item that is not served yet.
 struct Exhaustive<'a> {
     items: &'a [(Span, Micros)],

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::frame::{self, Decoder};
-use super::super::pdu::{encode_exception, encode_registers, encode_written, Exception, Request, Span, Table};
+use super::super::pdu::{encode_exception, encode_registers, encode_written, Exception, Reply, Request, Span, Table};
 use super::*;
 
 const TIMEOUT: Micros = Micros::from_millis(500);

@@ -19,6 +19,7 @@ from dgm import clock
 from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.errors import TransportError
+from dgm.facade import keep_certificates, open_facade
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.ocpp import registers
@@ -33,17 +34,9 @@ class EvseFacade:
     """One Modbus server over all EVSEs."""
 
     def __init__(self, config: FacadeConfig, sessions: Sequence[Session], channel: grpc.aio.Channel) -> None:
-        # The core is loaded here and not before: without a facade this role needs no built core.
-        from dgm import _core
-
         if len(sessions) > registers.MAX_EVSES:
             raise TransportError(f"ocpp.facade: {len(sessions)} EVSEs; the map has room for {registers.MAX_EVSES}")
-        try:
-            self._server = _core.Facade(config.host, config.port, registers.UNIT)
-        except OSError as error:
-            raise TransportError(
-                f"ocpp.facade {config.host}:{config.port}: {error}; expected a free address"
-            ) from error
+        self._server = open_facade(config, place="ocpp.facade", units=registers.UNIT)
         self._sessions = sessions
         self._caps = registers.CapBook(len(sessions))
         self._ends_ms = [0] * len(sessions)
@@ -55,6 +48,10 @@ class EvseFacade:
     def counters(self) -> dict[str, int]:
         """The server's counters by name."""
         return self._server.counters()
+
+    async def keep_certificates(self) -> None:
+        """Follow renewed certificate files until cancelled."""
+        await keep_certificates(self._server, self._log)
 
     @property
     def port(self) -> int:
@@ -122,7 +119,7 @@ class EvseFacade:
 
     async def _take_writes(self) -> None:
         self._written.clear()
-        caps = self._caps.take(self._server.take_writes())
+        caps = self._caps.take(write[:4] for write in self._server.take_writes())
         await asyncio.gather(*(self._put(cap) for cap in caps))
 
     async def _put(self, cap: Cap) -> None:

@@ -18,6 +18,7 @@ import grpc.aio
 from dgm import clock
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
+from dgm.facade import with_base
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.metrics import CountersCollector
@@ -43,6 +44,7 @@ class OcppRole:
     def __init__(self, context: RoleContext) -> None:
         self.ready = asyncio.Event()
         self._config = context.config.ocpp
+        self._facade_config = with_base(self._config.facade, context.base_dir)
         self._subscriber = f"ocpp:{context.epoch}"
         self._channel = context.channel("ems")
         self._registry = context.registry
@@ -71,9 +73,10 @@ class OcppRole:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())
                 if self._config.HasField("facade"):
-                    facade = EvseFacade(self._config.facade, list(self._sessions.values()), self._channel)
+                    facade = EvseFacade(self._facade_config, list(self._sessions.values()), self._channel)
                     self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
                     group.create_task(facade.run())
+                    group.create_task(facade.keep_certificates())
                 self.ready.set()
         finally:
             await self.gateway.stop()

@@ -1,0 +1,153 @@
+//! `core.v1.AdmissionQuestion` bytes to lines and back: what `dgm check` asks before anything starts.
+
+use std::num::NonZeroU32;
+
+use prost::Message;
+
+use super::core::{
+    AdmissionAnswer, AdmissionDevice, AdmissionGap, AdmissionLine, AdmissionNeed, AdmissionQuestion, AdmissionRead,
+    AdmissionRow, AdmissionSetpoint, RegisterTable,
+};
+use crate::error::CoreError;
+use crate::modbus::pdu::{Span, Table, READ_MAX, WRITE_MAX};
+use crate::modbus::planning::admission::{examine, DeviceQuestion, LineAnswer, LineQuestion, SetpointCycle};
+use crate::modbus::planning::cost::{LineCost, SerialSpeed};
+use crate::modbus::planning::demand::Overrun;
+use crate::modbus::planning::reads::{Group, Need, Shortcoming};
+use crate::units::{count, Micros};
+
+/// Longest span in a question: an hour.
+const SPAN_US_MAX: i64 = 3_600_000_000;
+/// Shortest period and interval.
+const PERIOD_US_MIN: i64 = 1_000;
+
+/// The answer to a question, line by line.
+pub fn answer_admission(bytes: &[u8]) -> Result<Vec<u8>, CoreError> {
+    let question = AdmissionQuestion::decode(bytes)
+        .map_err(|error| CoreError::Decode { message: "AdmissionQuestion", reason: error.to_string() })?;
+    let rows = question.lines.iter().map(|wire| {
+        let line = line(wire)?;
+        Ok(row(wire, &line, &examine(&line)))
+    });
+    Ok(AdmissionAnswer { lines: rows.collect::<Result<_, CoreError>>()? }.encode_to_vec())
+}
+
+fn line(wire: &AdmissionLine) -> Result<LineQuestion, CoreError> {
+    let place = |field: &str| format!("line {}: {field}", wire.name);
+    let round_trip = Micros::new(within(wire.round_trip_us, (0, SPAN_US_MAX), || place("round_trip_us"))?);
+    let cost = match wire.baud {
+        0 => LineCost::tcp(round_trip),
+        baud => {
+            let baud = within(baud, (1, i64::from(u32::MAX)), || place("baud"))?;
+            let bits = within(wire.bits_per_character, (10, 12), || place("bits_per_character"))?;
+            let baud = u32::try_from(baud).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+            let speed = SerialSpeed { baud, bits_per_character: u8::try_from(bits).unwrap_or(u8::MAX) };
+            LineCost::serial(speed, round_trip)
+        }
+    };
+    Ok(LineQuestion {
+        cost,
+        write_latency: Micros::new(within(wire.write_latency_us, (0, SPAN_US_MAX), || place("write_latency_us"))?),
+        devices: wire.devices.iter().map(device).collect::<Result<_, _>>()?,
+    })
+}
+
+fn device(wire: &AdmissionDevice) -> Result<DeviceQuestion, CoreError> {
+    let place = |field: &str| format!("device {}: {field}", wire.name);
+    let registers_max = registers(wire.read_registers_max, READ_MAX, || place("read_registers_max"))?;
+    let setpoint = wire.setpoint.as_ref().map(|found| setpoint(found, &place)).transpose()?;
+    let need = |found: &AdmissionNeed| need(found, &wire.name);
+    Ok(DeviceQuestion { needs: wire.needs.iter().map(need).collect::<Result<_, _>>()?, registers_max, setpoint })
+}
+
+fn need(wire: &AdmissionNeed, device: &str) -> Result<Need, CoreError> {
+    let place = |field: &str| format!("device {device}: {}: {field}", wire.name);
+    let table = match RegisterTable::try_from(wire.table) {
+        Ok(RegisterTable::Holding) => Table::Holding,
+        Ok(RegisterTable::Input) => Table::Input,
+        _ => return Err(CoreError::value(place("table"), i64::from(wire.table), "HOLDING or INPUT")),
+    };
+    let start = within(wire.address, (0, 65_535), || place("address"))?;
+    let period = Micros::new(within(wire.period_us, (PERIOD_US_MIN, SPAN_US_MAX), || place("period_us"))?);
+    let deadline = within(wire.deadline_us, (0, SPAN_US_MAX), || place("deadline_us"))?;
+    let group = within(wire.group, (0, i64::from(u32::MAX)), || place("group"))?;
+    Ok(Need {
+        table,
+        span: Span {
+            start: u16::try_from(start).unwrap_or(u16::MAX),
+            count: registers(wire.count, READ_MAX, || place("count"))?,
+        },
+        group: u32::try_from(group).ok().filter(|group| *group > 0).map(Group),
+        period,
+        deadline: if deadline == 0 { period } else { Micros::new(deadline) },
+    })
+}
+
+fn setpoint(wire: &AdmissionSetpoint, place: &impl Fn(&str) -> String) -> Result<SetpointCycle, CoreError> {
+    let all = |found: &[i64], most: u16, field: &str| {
+        found.iter().map(|each| registers(*each, most, || place(field))).collect::<Result<Vec<_>, _>>()
+    };
+    let interval = within(wire.interval_us, (PERIOD_US_MIN, SPAN_US_MAX), || place("setpoint.interval_us"))?;
+    Ok(SetpointCycle {
+        writes: all(&wire.write_registers, WRITE_MAX, "setpoint.write_registers")?,
+        proofs: all(&wire.proof_registers, READ_MAX, "setpoint.proof_registers")?,
+        interval: Micros::new(interval),
+    })
+}
+
+fn registers(found: i64, most: u16, place: impl Fn() -> String) -> Result<u16, CoreError> {
+    within(found, (1, i64::from(most)), place).map(|found| u16::try_from(found).unwrap_or(most))
+}
+
+fn within(found: i64, (low, high): (i64, i64), place: impl Fn() -> String) -> Result<i64, CoreError> {
+    if (low..=high).contains(&found) {
+        Ok(found)
+    } else {
+        Err(CoreError::value(place(), found, format!("{low}..={high}")))
+    }
+}
+
+fn row(wire: &AdmissionLine, line: &LineQuestion, answer: &LineAnswer) -> AdmissionRow {
+    let mut row = AdmissionRow {
+        name: wire.name.clone(),
+        holds: answer.holds(line.write_latency),
+        reads_per_s_milli: answer.reads.iter().map(|(_, read, _)| 1_000_000_000 / read.period.get().max(1)).sum(),
+        load_permille: answer.load.permille().get(),
+        write_wait_us: answer.write_wait.map(Micros::get),
+        write_latency_us: line.write_latency.get(),
+        stretch_permille: answer.stretch.map(|stretch| stretch.get()),
+        ..AdmissionRow::default()
+    };
+    match answer.overrun {
+        None => {}
+        Some(Overrun::Overloaded { over }) => row.over_permille = over.get(),
+        Some(Overrun::Late { window, over }) => (row.window_us, row.over_us) = (window.get(), over.get()),
+        Some(Overrun::Unproved) => row.unproved = true,
+    }
+    row.reads = answer
+        .reads
+        .iter()
+        .map(|(device, read, cost)| AdmissionRead {
+            device: count(*device),
+            table: i32::from(match read.table {
+                Table::Input => RegisterTable::Input,
+                _ => RegisterTable::Holding,
+            }),
+            address: i64::from(read.span.start),
+            count: i64::from(read.span.count),
+            period_us: read.period.get(),
+            cost_us: cost.to_micros().get(),
+        })
+        .collect();
+    row.gaps = answer.shortcomings.iter().map(|(device, need, why)| gap(*device, *need, why)).collect();
+    row
+}
+
+fn gap(device: usize, need: usize, why: &Shortcoming) -> AdmissionGap {
+    let gap = AdmissionGap { device: count(device), need: count(need), ..AdmissionGap::default() };
+    match why {
+        Shortcoming::TooLong { registers_max, .. } => AdmissionGap { registers_max: i64::from(*registers_max), ..gap },
+        Shortcoming::Blocks { cost } => AdmissionGap { cost_us: cost.to_micros().get(), ..gap },
+        Shortcoming::Impossible | Shortcoming::Refused => gap,
+    }
+}

@@ -1,0 +1,124 @@
+//! `core.v1.PollerConfig` bytes to the lines of a fleet; every refusal names the line, the device and the read.
+use std::collections::BTreeSet;
+
+use prost::Message;
+
+use super::core::{PollerConfig, PollerDevice, PollerLine, PollerRead, RegisterTable};
+use super::link::Link;
+use crate::error::CoreError;
+use crate::fleet::FleetLine;
+use crate::modbus::endpoint::Endpoint;
+use crate::modbus::pdu::{Request, Span, Table};
+use crate::modbus::planning::schedule::JOBS_MAX;
+use crate::modbus::polled::{ReadConfig, UnitConfig};
+use crate::modbus::session::{SessionConfig, Transport};
+use crate::site::{within, SPAN_MS_MAX};
+use crate::units::{count, Micros};
+
+/// Most lines of one poller.
+const LINES_MAX: usize = 16_384;
+/// Most reads of one poller.
+const READS_MAX: usize = 262_144;
+const WINDOW_MAX: i64 = 64;
+const GAP_US_MAX: i64 = 10_000_000;
+const TIMEOUT_MS: i64 = 500;
+const AGE_MAX_MS: i64 = 1_000;
+
+/// Decodes and checks a poller's configuration.
+pub fn decode_poller(bytes: &[u8]) -> Result<Vec<FleetLine>, CoreError> {
+    let config = PollerConfig::decode(bytes)
+        .map_err(|error| CoreError::Decode { message: "PollerConfig", reason: error.to_string() })?;
+    let reads = config.lines.iter().flat_map(|line| &line.devices).map(|device| device.reads.len()).sum::<usize>();
+    within("lines", count(config.lines.len()), 1, count(LINES_MAX))?;
+    within("reads of all lines", count(reads), 0, count(READS_MAX))?;
+    let lines = config.lines.iter().enumerate().map(|(index, wire)| line(&format!("lines[{index}]"), wire));
+    let lines = lines.collect::<Result<Vec<_>, _>>()?;
+    let mut ports = BTreeSet::new();
+    for (index, line) in lines.iter().enumerate() {
+        if let Endpoint::Serial { path, .. } = &line.endpoint {
+            if !ports.insert(path) {
+                let expected = "one line for all devices of a serial port";
+                return Err(CoreError::site(format!("lines[{index}].serial.path"), path, expected));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+fn line(place: &str, wire: &PollerLine) -> Result<FleetLine, CoreError> {
+    within(&format!("{place}.window_max"), wire.window_max, 0, WINDOW_MAX)?;
+    within(&format!("{place}.gap_us"), wire.gap_us, 0, GAP_US_MAX)?;
+    within(&format!("{place}.timeout_ms"), wire.timeout_ms, 0, SPAN_MS_MAX)?;
+    let found = Link { host: &wire.host, port: wire.port, serial: wire.serial.as_ref(), tls: wire.tls.as_ref() };
+    let (endpoint, transport) = found.decode(place, u16::try_from(wire.window_max.max(1)).unwrap_or(1))?;
+    let units_max = if matches!(transport, Transport::Rtu(_)) { 247 } else { 255 };
+    let unit = |(at, wire)| unit(&format!("{place}.devices[{at}]"), wire, units_max);
+    let units = wire.devices.iter().enumerate().map(unit).collect::<Result<Vec<_>, _>>()?;
+    let reads = units.iter().map(|unit| unit.reads.len()).sum::<usize>();
+    // One job of the line is for what is asked once.
+    within(&format!("{place}: reads of all devices"), count(reads), 0, count(JOBS_MAX - 1))?;
+    let session = SessionConfig { transport, gap: Micros::new(wire.gap_us) };
+    Ok(FleetLine { endpoint, session, timeout: Micros::from_millis(or(wire.timeout_ms, TIMEOUT_MS)), units })
+}
+
+fn unit(place: &str, wire: &PollerDevice, units_max: i64) -> Result<UnitConfig, CoreError> {
+    within(&format!("{place}.unit_id"), wire.unit_id, i64::from(units_max != 255), units_max)?;
+    if wire.map.is_some() {
+        return Err(CoreError::site(format!("{place}.map"), "a register map", "reads: maps are not planned yet"));
+    }
+    let reads = wire.reads.iter().enumerate();
+    Ok(UnitConfig {
+        unit: u8::try_from(wire.unit_id).unwrap_or_default(),
+        reads: reads.map(|(at, wire)| read(&format!("{place}.reads[{at}]"), wire)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn read(place: &str, wire: &PollerRead) -> Result<ReadConfig, CoreError> {
+    let table = table(&format!("{place}.table"), wire.table)?;
+    within(&format!("{place}.address"), wire.address, 0, 65_535)?;
+    within(&format!("{place}.count"), wire.count, 1, i64::from(table.read_max()))?;
+    let short = |number: i64| u16::try_from(number).unwrap_or_default();
+    let span = Span { start: short(wire.address), count: short(wire.count) };
+    if Request::read(table, span).is_err() {
+        let expected = "a run that ends at address 65535 or before";
+        return Err(CoreError::value(format!("{place}.count"), wire.count, expected));
+    }
+    within(&format!("{place}.period_ms"), wire.period_ms, 0, SPAN_MS_MAX)?;
+    within(&format!("{place}.phase_ms"), wire.phase_ms, 0, wire.period_ms)?;
+    within(&format!("{place}.age_max_ms"), wire.age_max_ms, 0, SPAN_MS_MAX)?;
+    let age_max = or(wire.age_max_ms, wire.period_ms.saturating_mul(3).max(AGE_MAX_MS));
+    let (period, phase) = (Micros::from_millis(wire.period_ms), Micros::from_millis(wire.phase_ms));
+    Ok(ReadConfig { table, span, period, phase, age_max: Micros::from_millis(age_max) })
+}
+
+fn table(place: &str, number: i32) -> Result<Table, CoreError> {
+    match RegisterTable::try_from(number) {
+        Ok(RegisterTable::Holding) => Ok(Table::Holding),
+        Ok(RegisterTable::Input) => Ok(Table::Input),
+        Ok(RegisterTable::Coil) => Ok(Table::Coil),
+        Ok(RegisterTable::DiscreteInput) => Ok(Table::DiscreteInput),
+        Ok(RegisterTable::Unspecified) | Err(_) => {
+            Err(CoreError::value(place, i64::from(number), "a number of core.v1.RegisterTable, 1 or more"))
+        }
+    }
+}
+
+/// Number of a table in `core.v1.RegisterTable`.
+pub fn table_number(table: Table) -> i64 {
+    let number = match table {
+        Table::Holding => RegisterTable::Holding,
+        Table::Input => RegisterTable::Input,
+        Table::Coil => RegisterTable::Coil,
+        Table::DiscreteInput => RegisterTable::DiscreteInput,
+    };
+    i64::from(i32::from(number))
+}
+
+/// A number, or what its absence stands for.
+fn or(number: i64, absent: i64) -> i64 {
+    if number == 0 {
+        absent
+    } else {
+        number
+    }
+}
