@@ -14,6 +14,7 @@
 use super::actuator::{Actuator, Write};
 pub use super::actuator::{Fallback, Kind};
 use super::audit::{Audit, Entry, Verdict};
+use super::life::Life;
 use super::obedience::Obedience;
 use super::pdu::{ReplyView, Request, Span, Table};
 use super::plan::{Class, Offer};
@@ -26,9 +27,6 @@ use crate::units::{Micros, Watts};
 pub const RETRY: Micros = Micros::from_millis(1_000);
 /// Longest time for which nobody looks at the command registers.
 pub const LOOK: Micros = Micros::from_millis(2_000);
-
-/// How long the device's own sign of life may stand still once it has been seen to move: three looks.
-pub const STANDSTILL: Micros = Micros::from_millis(6_000);
 
 /// What a device is to do, and for how long that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,10 +95,7 @@ pub struct Control {
     obedience: Obedience,
     beats: u32,
     beat_at: Micros,
-    /// What its sign of life was and since when; whether it has ever moved, and has stopped.
-    life: Option<(i128, Micros)>,
-    is_alive: bool,
-    has_stopped: bool,
+    life: Life,
     audit: Audit,
 }
 
@@ -125,9 +120,7 @@ impl Control {
             confirmed: false,
             beats: 0,
             beat_at: Micros::new(i64::MIN),
-            life: None,
-            is_alive: false,
-            has_stopped: false,
+            life: Life::default(),
             audit: Audit::default(),
         }
     }
@@ -152,7 +145,7 @@ impl Control {
 
     /// What is known of the control over it.
     pub fn standing(&self) -> Standing {
-        let is_away = self.refused || self.has_stopped || self.actuator.is_local();
+        let is_away = self.refused || self.life.has_stopped() || self.actuator.is_local();
         if is_away || self.is_disturbed() || !self.obedience.follows() {
             Standing::Lost
         } else if self.confirmed && self.actuator.proves(&self.fallback) {
@@ -388,7 +381,7 @@ impl Control {
     fn inspected(&mut self, now: Micros) -> Outcome {
         let stands = self.stands();
         self.looked_at = now;
-        self.feel_life(now);
+        self.life.feel(self.actuator.life(), now);
         match stands {
             Some(false) => {
                 self.disturbed_at = Some(now);
@@ -413,21 +406,6 @@ impl Control {
             Outcome::Mismatch
         } else {
             next
-        }
-    }
-
-    /// A device that has counted and does not count any more shows old values, whatever it answers.
-    fn feel_life(&mut self, now: Micros) {
-        let beat = self.actuator.life();
-        match (beat, self.life) {
-            (Some(beat), Some((held, since))) if beat == held => {
-                self.has_stopped = self.is_alive && now - since >= STANDSTILL;
-            }
-            (Some(beat), held) => {
-                self.is_alive |= held.is_some();
-                (self.life, self.has_stopped) = (Some((beat, now)), false);
-            }
-            (None, _) => (self.life, self.has_stopped) = (None, self.is_alive),
         }
     }
 
