@@ -11,7 +11,8 @@ import hypothesis
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.machine import Now, Tick
-from dgm.ocpp import frame, profile, stamp
+from dgm.ocpp import frame, stamp
+from dgm.ocpp.composite import View, limit_at, next_edge
 from dgm.ocpp.events import (
     Close,
     Counted,
@@ -28,6 +29,8 @@ from dgm.ocpp.events import (
     SetpointIn,
 )
 from dgm.ocpp.frame import Head, Kind
+from dgm.ocpp.profile import Profile, Purpose, Transaction, Version
+from dgm.ocpp.profile_codec import parse_profile
 from dgm.ocpp.session import Session
 from dgm.ocpp.store import StationSettings
 
@@ -60,14 +63,20 @@ class ModelStation:
     """Holds profiles as OCPP 1.6 says and answers; `faults` maps an action to an answer it gives instead."""
 
     def __init__(self) -> None:
-        self.profiles: dict[tuple[int, str, int], profile.Profile] = {}
+        self.profiles: dict[tuple[int, Purpose, int], Profile] = {}
         self.faults: dict[str, Any] = {}
         self.clock_error_ms = 0
         self.draw_a = 0.0
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.transaction: Transaction | None = None
 
-    def limit_ma(self, utc_ms: int) -> int | None:
-        return profile.composite(self.profiles.values(), utc_ms + self.clock_error_ms)
+    def view(self, connector_id: int) -> View:
+        running = {} if self.transaction is None else {1: self.transaction}
+        return View(evse_id=connector_id, nominal_voltage_mv=230_000, evse_ids=(1,), transactions=running)
+
+    def limit_ma(self, utc_ms: int, connector_id: int = 0) -> int | None:
+        limit = limit_at(self.profiles.values(), self.view(connector_id), utc_ms + self.clock_error_ms)
+        return None if limit is None else limit.current_ma(230_000)
 
     def answer(self, action: str, payload: dict[str, Any], utc_ms: int) -> Any:
         """A payload, "error" for CALLERROR, or None for silence."""
@@ -76,25 +85,52 @@ class ModelStation:
             return self.faults[action]
         match action:
             case "SetChargingProfile":
-                found = profile.parse_set_request(payload)
-                assert found is not None, payload
-                self.profiles[found.connector_id, found.purpose.value, found.stack_level] = found
-                return {"status": "Accepted"}
+                return self.install(payload)
             case "ClearChargingProfile":
-                self.profiles.clear()
-                return {"status": "Accepted"}
+                return self.clear(payload)
             case "GetCompositeSchedule":
-                return self._composite(payload, utc_ms + self.clock_error_ms)
+                return self._composite(payload, utc_ms)
             case _:
                 return {"status": "Accepted"}
 
+    def install(self, payload: dict[str, Any]) -> Any:
+        body, connector_id = payload["csChargingProfiles"], payload["connectorId"]
+        found = parse_profile(body, evse_id=connector_id, version=Version.V16, utc_ms=0)
+        assert isinstance(found, Profile), (payload, found)
+        if found.purpose is Purpose.TX and self.transaction is None:
+            return {"status": "Rejected"}
+        self.profiles = {key: held for key, held in self.profiles.items() if held.id != found.id}
+        self.profiles[found.evse_id, found.purpose, found.stack_level] = found
+        return {"status": "Accepted"}
+
+    def clear(self, payload: dict[str, Any]) -> Any:
+        wire = {"ChargePointMaxProfile": Purpose.MAX, "TxDefaultProfile": Purpose.TX_DEFAULT, "TxProfile": Purpose.TX}
+        purpose = wire.get(payload.get("chargingProfilePurpose", ""))
+        gone = [
+            key
+            for key, held in self.profiles.items()
+            if payload.get("id") in (None, held.id)
+            and payload.get("connectorId") in (None, held.evse_id)
+            and purpose in (None, held.purpose)
+            and payload.get("stackLevel") in (None, held.stack_level)
+        ]
+        for key in gone:
+            del self.profiles[key]
+        return {"status": "Accepted" if gone else "Unknown"}
+
+    def end_transaction(self) -> None:
+        self.transaction = None
+        self.profiles = {key: held for key, held in self.profiles.items() if held.purpose is not Purpose.TX}
+
     def _composite(self, payload: dict[str, Any], utc_ms: int) -> dict[str, Any]:
-        ends = {held.valid_to_utc_ms for held in self.profiles.values() if held.valid_to_utc_ms is not None}
-        offsets = {0} | {-(-(end - utc_ms) // 1000) for end in ends if 0 < end - utc_ms < payload["duration"] * 1000}
-        steps = [(at, profile.composite(self.profiles.values(), utc_ms + at * 1000)) for at in sorted(offsets)]
-        periods = [{"startPeriod": at, "limit": (64_000 if ma is None else ma) / 1000} for at, ma in steps]
+        start, end = utc_ms + self.clock_error_ms, utc_ms + self.clock_error_ms + payload["duration"] * 1000
+        view, at, periods = self.view(payload["connectorId"]), start, []
+        while at is not None and at < end:
+            ma = self.limit_ma(at - self.clock_error_ms, payload["connectorId"])
+            periods.append({"startPeriod": -(-(at - start) // 1000), "limit": (64_000 if ma is None else ma) / 1000})
+            at = next_edge(self.profiles.values(), view, at) or end
         schedule = {"duration": payload["duration"], "chargingRateUnit": "A", "chargingSchedulePeriod": periods}
-        return {"status": "Accepted", "connectorId": 0, "chargingSchedule": schedule}
+        return {"status": "Accepted", "connectorId": payload["connectorId"], "chargingSchedule": schedule}
 
 
 class Driver:

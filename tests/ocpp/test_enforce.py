@@ -10,7 +10,7 @@ from ocpp_driver import UTC_MS, Driver, ModelStation
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.ocpp import stamp
 from dgm.ocpp.events import FrameIn, Leg
-from dgm.ocpp.profile import FLOOR_ID, LIVE_ID
+from dgm.ocpp.own_profile import FLOOR_ID, LIVE_ID
 
 
 def writes(driver: Driver) -> list[tuple[int, float]]:
@@ -240,7 +240,7 @@ def test_a_station_that_accepts_without_effect_is_found_by_the_read_back() -> No
 def test_a_station_that_shows_its_profile_late_is_given_time() -> None:
     driver = ready()
     assert driver.station is not None
-    late = driver.station.answer("GetCompositeSchedule", {"duration": 180}, driver.now.utc_ms)
+    late = driver.station.answer("GetCompositeSchedule", {"connectorId": 0, "duration": 180}, driver.now.utc_ms)
     driver.station.faults["GetCompositeSchedule"] = late
     driver.setpoint(3_000, 1)
     driver.advance(2_500)

@@ -39,7 +39,7 @@ from dgm.ocpp.events import (
 )
 from dgm.ocpp.frame import Head, Kind, Unreadable
 from dgm.ocpp.observe import Booted, Metered, Status, Stopped, Wrong, observe
-from dgm.ocpp.profile import can_remove_ours
+from dgm.ocpp.own_profile import Slot, can_remove_ours
 from dgm.ocpp.readings import Readings
 from dgm.ocpp.relay import CALL_GRACE_MS, Lane, OwnCall, OwnIds, PendingCalls, Step, Waiting
 from dgm.ocpp.store import StationMemory, StationSettings
@@ -60,7 +60,7 @@ class Session:
     def __init__(self, settings: StationSettings, ids: Callable[[], str]) -> None:
         self.settings = settings
         self.memory = StationMemory()
-        self.enforcer = Enforcer(settings)
+        self.enforcer = Enforcer(settings, _max_slot(settings))
         self._readings = Readings(settings)
         self._ids = ids
         self._lane = Lane(call_timeout_ms=settings.call_timeout_ms)
@@ -240,7 +240,7 @@ class Session:
         payload = frame.payload_of(event.raw) if event.action in READ_BY_US else None
         if event.action == "TriggerMessage":
             self._readings.csms_triggered(payload, now)
-        if can_remove_ours(event.action, payload, max_stack_level=self.settings.max_stack_level):
+        if can_remove_ours(event.action, payload, self.enforcer.slot):
             return [*self.enforcer.wiped(now, f"{event.action} {event.head.id}"[:120])]
         return []
 
@@ -416,3 +416,7 @@ class Session:
 
 
 LOOKED_AT = ("MeterValues", "StatusNotification", "StopTransaction", "BootNotification")
+
+
+def _max_slot(settings: StationSettings) -> Slot:
+    return Slot(live_level=settings.max_stack_level, nominal_voltage_mv=settings.nominal_voltage_mv)
