@@ -16,9 +16,11 @@ from dgm.ocpp.composite import View, limit_at, next_edge
 from dgm.ocpp.events import (
     Close,
     Counted,
+    CpoLimit,
     Event,
     Excepted,
     FrameIn,
+    Keep,
     Later,
     Leg,
     LegDown,
@@ -136,9 +138,13 @@ class ModelStation:
 class Driver:
     """A session with everything it said, in order."""
 
-    def __init__(self, *, station: ModelStation | None = None, **changes: Any) -> None:
+    def __init__(
+        self, *, station: ModelStation | None = None, stored: dict[str, bytes] | None = None, **changes: Any
+    ) -> None:
         self.ids = (f"own-{number}" for number in itertools.count(1))
-        self.session = Session(settings(**changes), lambda: next(self.ids))
+        self.stored: dict[str, bytes] = dict(stored or {})
+        self.cpo_limits: list[int | None] = []
+        self.session = Session(settings(**changes), lambda: next(self.ids), self.stored)
         self.station = station
         self.mono_ms = 1_000_000
         self.north: list[bytes] = []
@@ -176,6 +182,10 @@ class Driver:
                         self.counted.append(effect)
                     case Close():
                         self.closed.append(effect)
+                    case Keep():
+                        self.stored[effect.name] = effect.body
+                    case CpoLimit():
+                        self.cpo_limits.append(effect.current_ma)
         for raw in replies:
             self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
 

@@ -310,8 +310,6 @@ def test_a_station_with_a_wrong_clock_gets_no_lease() -> None:
 # Wipe and repair.
 
 WIPES = [
-    ("ClearChargingProfile", {}),
-    ("ClearChargingProfile", {"chargingProfilePurpose": "ChargePointMaxProfile"}),
     ("Reset", {"type": "Soft"}),
     ("UpdateFirmware", {"location": "x", "retrieveDate": "2026-01-01T00:00:00Z"}),
 ]
@@ -332,8 +330,7 @@ def test_what_can_wipe_is_told_as_it_passes_and_repaired_within_five_seconds(
     assert (driver.outcomes[0].current_ma, driver.outcomes[0].fallback_ma) == (None, None)
     assert driver.session.enforcer.proved_ma(driver.now) is None
     assert station is not None
-    if action == "ClearChargingProfile":
-        station.profiles.clear()
+    station.profiles.clear()
     driver.station = station
     driver.station_answer(message_id, {"status": "Accepted"})
     driver.advance(5_000)
@@ -346,7 +343,7 @@ def test_a_wipe_that_still_waits_in_the_lane_wipes_nothing_yet() -> None:
     driver = ready()
     driver.station = None
     driver.csms_call("GetConfiguration", {})
-    driver.csms_call("ClearChargingProfile", {})
+    driver.csms_call("Reset", {"type": "Soft"})
     assert not driver.outcomes
 
 
@@ -429,7 +426,7 @@ def test_a_restarted_ems_is_told_what_is_proved_or_that_nothing_is() -> None:
     (proof,) = driver.session.enforcer.report(driver.now)
     assert (proof.state, proof.current_ma, proof.fallback_ma) == (OutcomeState.OUTCOME_STATE_CONFIRMED, 16_000, 6_000)
     driver.station = None
-    driver.csms_call("ClearChargingProfile", {})
+    driver.csms_call("Reset", {"type": "Soft"})
     (nothing,) = driver.session.enforcer.report(driver.now)
     assert (nothing.state, nothing.current_ma) == (OutcomeState.OUTCOME_STATE_WIPED, None)
 

@@ -108,6 +108,7 @@ class Bench:
             metrics=GatewayMetrics(self.registry),
             audit=AuditFile(state_dir),
             report=self.reports.append,
+            keep=lambda station_id, kept: self.kept.append((station_id, kept.name)),
         )
 
     def url(self, path: str) -> str:

@@ -21,16 +21,17 @@ from dgm.machine import Now
 from dgm.ocpp.composite import View, limit_at
 from dgm.ocpp.events import Outcome, SetpointIn
 from dgm.ocpp.frame import Payload
+from dgm.ocpp.merge import Ceiling
 from dgm.ocpp.own_profile import (
     Slot,
     asked_ma,
     floor_profile,
     lease_end_utc_ms,
     live_profile,
-    parse_read_back,
+    parse_read,
     proves,
-    read_request,
-    set_request,
+    read_call,
+    set_call,
     update_request,
 )
 from dgm.ocpp.pace import RAISE_INTERVAL_MS, SAFETY_RETRY_MS, WRITES_PER_DAY, Backoff, WriteBudget
@@ -86,9 +87,10 @@ class Enforcer:
     def __init__(self, settings: StationSettings, slot: Slot) -> None:
         self._settings = settings
         self.slot = slot
-        self.ceiling_ma: int | None = None
+        self.ceiling: Ceiling | None = None
         """What the CPO's own profiles allow now, where we install them merged with ours; None: no less than the EMS."""
         self._parked: Parked | None = None
+        self._parked_tried_ma = 0
         self._order = (0, 0)
         self._lease: Lease | None = None
         self._has_lapsed = False
@@ -123,6 +125,11 @@ class Enforcer:
     def limit_ma(self) -> int | None:
         """Newest setpoint in force, mA; None: none, the fallback holds."""
         return None if self._lease is None else self._lease.current_ma
+
+    @property
+    def wanted_ma(self) -> int:
+        """What the site wants, mA: the newest setpoint, or the fallback."""
+        return self._settings.fallback_ma if self._lease is None else self._lease.current_ma
 
     @property
     def proof_state(self) -> OutcomeState:
@@ -186,6 +193,9 @@ class Enforcer:
         self._begin_in(slot, in_flight)
         if before.purpose is Purpose.TX and parked is not None and slot == parked.slot:
             return self._unpark(parked, now)
+        if before.purpose is Purpose.TX and self._proof is not None and self._proof.slot == before:
+            self._proof = None
+            return [self._outcome(OutcomeState.OUTCOME_STATE_WIPED, None, now, "transaction ended", urgent=True)]
         return []
 
     def _begin_in(self, slot: Slot, in_flight: OwnCall | None) -> None:
@@ -204,6 +214,7 @@ class Enforcer:
             live_ms=self._live_ms,
             is_floor_proved=self._is_floor_proved,
         )
+        self._parked_tried_ma = 0 if self._live is None else asked_ma(self._live, slot)
 
     def _unpark(self, parked: Parked, now: Now) -> list[Outcome]:
         """The transaction is over: its profiles are gone with it, the default pair holds again."""
@@ -238,6 +249,7 @@ class Enforcer:
         may have been installed after what is proved, so then nothing is.
         """
         self._forget_installed()
+        self._parked = None
         if self._proof is None or self.proved_ma(now) == self._proof.limit_ma:
             return []
         held_ma = self.proved_ma(now)
@@ -258,6 +270,7 @@ class Enforcer:
         """Something passed that can remove our profiles: nothing is proved, install again at once."""
         in_flight = self._in_flight
         self._forget_installed()
+        self._parked = None
         self._in_flight = in_flight
         self._is_wiped_in_flight = in_flight is not None
         self._proof, self._is_floor_proved = None, False
@@ -309,12 +322,17 @@ class Enforcer:
         for at_ms, build in (live, floor, read) if self._is_live_first() else (floor, live, read):
             if at_ms is not None and at_ms <= now.mono_ms:
                 return build(now)
+        if self._is_parked_too_high(now):
+            return self._parked_call(now)
         ends = self._lease.ends_ms if self._lease else None
         return min((at for at in (floor[0], live[0], read[0], ends) if at is not None), default=None)
 
     def _target_ma(self) -> int:
-        wanted_ma = self._settings.fallback_ma if self._lease is None else self._lease.current_ma
-        return wanted_ma if self.ceiling_ma is None else min(wanted_ma, self.ceiling_ma // 100 * 100)
+        ceiling = self.ceiling
+        return self.wanted_ma if ceiling is None else min(self.wanted_ma, ceiling.current_ma // 100 * 100)
+
+    def _phases(self) -> int:
+        return self.slot.phases if self.ceiling is None else min(self.slot.phases, self.ceiling.phases)
 
     def _is_reduction(self) -> bool:
         return self._live is not None and self._target_ma() < self._live_limit_ma
@@ -343,6 +361,8 @@ class Enforcer:
         live = self._live
         if live is None or self._is_doubtful or self._target_ma() < self._live_limit_ma:
             return 0
+        if live.periods[0].phases != self._phases():
+            return 0
         end_ms = lease_end_utc_ms(live)
         renew_ms = None if end_ms is None else self._live_ms + self._settings.profile_lease_ms // 2
         if self._target_ma() > self._live_limit_ma:
@@ -351,21 +371,43 @@ class Enforcer:
             return raise_ms if renew_ms is None else min(raise_ms, renew_ms)
         return 0 if (end_ms is not None) != self._may_lease() else renew_ms
 
+    def _is_parked_too_high(self, now: Now) -> bool:
+        """When the transaction ends the default's live limit leads again: until its lease ends it follows downwards."""
+        parked = self._parked
+        if parked is None or parked.live is None or self._target_ma() >= self._parked_tried_ma:
+            return False
+        end_ms = lease_end_utc_ms(parked.live)
+        return end_ms is None or now.utc_ms < end_ms
+
+    def _parked_call(self, now: Now) -> OwnCall:
+        parked, self._parked_tried_ma = self._parked, self._target_ma()
+        assert parked is not None, "asked only while a pair is parked"
+        has_lease = parked.floor is not None and self._clock_good
+        lease_ms = self._settings.profile_lease_ms if has_lease else None
+        profile = live_profile(parked.slot, limit_ma=self._target_ma(), utc_ms=now.utc_ms, lease_ms=lease_ms)
+        action, payload = set_call(profile, parked.slot)
+        return OwnCall(step=Step.PARKED, action=action, payload=payload, profile=profile)
+
     def _floor_call(self, now: Now) -> OwnCall:
         profile = floor_profile(self.slot, limit_ma=self._settings.fallback_ma, utc_ms=now.utc_ms)
         return self._set_call(Step.FLOOR, profile, safety=self._is_repair)
 
     def _live_call(self, now: Now) -> OwnCall:
         lease_ms = self._settings.profile_lease_ms if self._may_lease() else None
-        profile = live_profile(self.slot, limit_ma=self._live_call_ma(now), utc_ms=now.utc_ms, lease_ms=lease_ms)
+        profile = live_profile(
+            self.slot,
+            limit_ma=self._live_call_ma(now),
+            utc_ms=now.utc_ms,
+            lease_ms=lease_ms,
+            phases=self._phases(),
+        )
         urgent = self._has_lapsed or (self._lease is not None and self._lease.safety)
         safety = self._is_repair or (urgent and self._is_reduction())
         live = self._live
         if live is not None and live.kind is ProfileKind.DYNAMIC and live.duration_s == profile.duration_s:
             payload = update_request(profile)
-            return OwnCall(
-                step=Step.LIVE, action="UpdateDynamicSchedule", payload=payload, safety=safety, profile=profile
-            )
+            action = "UpdateDynamicSchedule"
+            return OwnCall(step=Step.LIVE, action=action, payload=payload, safety=safety, profile=profile)
         return self._set_call(Step.LIVE, profile, safety=safety)
 
     def _live_call_ma(self, now: Now) -> int:
@@ -377,12 +419,12 @@ class Enforcer:
         return target_ma if max(paced_ms, self._budget.raise_ms) <= now.mono_ms else self._live_limit_ma
 
     def _set_call(self, step: Step, profile: Profile, *, safety: bool) -> OwnCall:
-        payload = set_request(profile, self.slot)
-        return OwnCall(step=step, action="SetChargingProfile", payload=payload, safety=safety, profile=profile)
+        action, payload = set_call(profile, self.slot)
+        return OwnCall(step=step, action=action, payload=payload, safety=safety, profile=profile)
 
     def _read_call(self, now: Now) -> OwnCall:
-        payload = read_request(self.slot, READ_BEYOND_S + (self._live_end_s(now) or 0))
-        return OwnCall(step=Step.READ_BACK, action="GetCompositeSchedule", payload=payload)
+        action, payload = read_call(self.slot, READ_BEYOND_S + (self._live_end_s(now) or 0))
+        return OwnCall(step=Step.READ_BACK, action=action, payload=payload)
 
     def _live_end_s(self, now: Now) -> int | None:
         end_ms = None if self._live is None else lease_end_utc_ms(self._live)
@@ -419,6 +461,10 @@ class Enforcer:
             return []
         if call.step is Step.READ_BACK:
             return self._read(payload, now, message_id)
+        if call.step is Step.PARKED:
+            if self._parked is not None and payload is not None and payload.get("status") == "Accepted":
+                self._parked = replace(self._parked, live=call.profile, live_ms=now.mono_ms)
+            return []
         status = payload.get("status") if payload is not None else None
         if status != "Accepted":
             return self._refused(call, now, f"{message_id}: {status or error or 'unreadable answer'}"[:120])
@@ -437,6 +483,8 @@ class Enforcer:
             return []
         if call.step is Step.READ_BACK:
             self._read_again(now)
+            return []
+        if call.step is Step.PARKED:
             return []
         if call.step is Step.FLOOR or call.profile is None:
             self._floor_backoff.failed(now)
@@ -493,7 +541,7 @@ class Enforcer:
         live = self._live
         if live is None:
             return []
-        read = None if payload is None else parse_read_back(payload, self.slot.nominal_voltage_mv, self.slot.phases)
+        read = None if payload is None else parse_read(payload, self.slot)
         if read is None:
             self._read_again(now)
             return []

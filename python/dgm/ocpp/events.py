@@ -34,7 +34,7 @@ class Reason(Enum):
     OWN_CALL = "own_call"
     """Sent south: a CALL of ours."""
     OWN_ANSWER = "own_answer"
-    """Kept: the station's answer to a CALL of ours."""
+    """Kept: a peer's answer to a CALL of ours."""
     TRIGGERED_READING = "triggered_reading"
     """Kept: the MeterValues that our TriggerMessage caused."""
     LOCAL_ANSWER = "local_answer"
@@ -47,6 +47,16 @@ class Reason(Enum):
     """Kept: a CSMS CALL that was still waiting when a leg was lost."""
     LOCAL_ERROR = "local_error"
     """Sent north: our CALLERROR to a CSMS CALL that we did not pass on."""
+    PROFILE_CALL = "profile_call"
+    """Kept: a CSMS CALL about charging profiles that we answer for the station."""
+    PROFILE_ANSWER = "profile_answer"
+    """Sent north: our answer to it."""
+    PROFILE_REPORT = "profile_report"
+    """Sent north: a ReportChargingProfiles of ours, for the station."""
+    START_PROFILE = "start_profile"
+    """Kept: a remote start that carries a charging profile, which we keep."""
+    START_REWRITTEN = "start_rewritten"
+    """Sent south: that start without the profile."""
     UNREADABLE = "unreadable"
     """Kept: not a frame of OCPP 1.6."""
 
@@ -185,4 +195,20 @@ class Counted:
     detail: str = ""
 
 
-Effect = Send | Close | Later | Sampled | Outcome | Excepted | Counted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Store this durably under the station's name before the effects after it are carried out."""
+
+    name: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpoLimit:
+    """What the CPO's own profiles allow an EVSE from now on, mA per phase; None: nothing any more."""
+
+    asset_id: str
+    current_ma: int | None
+
+
+Effect = Send | Close | Later | Sampled | Outcome | Excepted | Counted | Keep | CpoLimit

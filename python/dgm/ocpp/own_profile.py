@@ -32,7 +32,8 @@ class Slot:
 
     live_level: stackLevel of the live limit; the floor is one below, or, with has_floor False (one level, one profile,
     no schedule that ends), there is none and the live limit has no end. unit W: limits are converted with `phases` at
-    nominal voltage. kind DYNAMIC (2.1): the lease is the schedule's duration, renewed by UpdateDynamicSchedule.
+    nominal voltage. kind DYNAMIC (2.1): the lease is the schedule's duration, renewed by UpdateDynamicSchedule. key: no
+    profile at all but this configuration key, in whole amperes (1.6); it has no floor.
     """
 
     version: Version = Version.V16
@@ -47,6 +48,7 @@ class Slot:
     kind: ProfileKind = ProfileKind.ABSOLUTE
     phases: int = 3
     nominal_voltage_mv: int = 230_000
+    key: str = ""
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -65,8 +67,11 @@ def floor_profile(slot: Slot, *, limit_ma: int, utc_ms: int) -> Profile:
     return _own(slot, slot.floor_id, slot.live_level - 1, kind, limit_ma, utc_ms)
 
 
-def live_profile(slot: Slot, *, limit_ma: int, utc_ms: int, lease_ms: int | None) -> Profile:
-    """The granted limit; with lease_ms it ends by itself, without (None: a lease would be unsafe) it stands."""
+def live_profile(slot: Slot, *, limit_ma: int, utc_ms: int, lease_ms: int | None, phases: int | None = None) -> Profile:
+    """The granted limit; with lease_ms it ends by itself, without (None: a lease would be unsafe) it stands.
+
+    phases: fewer than the slot's, where the CPO wants that; None: as many.
+    """
     is_dynamic = slot.kind is ProfileKind.DYNAMIC
     return _own(
         slot,
@@ -77,6 +82,7 @@ def live_profile(slot: Slot, *, limit_ma: int, utc_ms: int, lease_ms: int | None
         utc_ms,
         valid_to_utc_ms=None if lease_ms is None or is_dynamic else utc_ms + lease_ms,
         duration_s=lease_ms // 1000 if lease_ms is not None and is_dynamic else None,
+        phases=phases,
     )
 
 
@@ -90,7 +96,9 @@ def _own(
     *,
     valid_to_utc_ms: int | None = None,
     duration_s: int | None = None,
+    phases: int | None = None,
 ) -> Profile:
+    used = slot.phases if phases is None else min(phases, slot.phases)
     return Profile(
         evse_id=slot.evse_id,
         id=profile_id,
@@ -98,7 +106,7 @@ def _own(
         purpose=slot.purpose,
         kind=kind,
         unit=slot.unit,
-        periods=(Period(start_s=0, limit_milli=_in_unit(slot, limit_ma), phases=slot.phases),),
+        periods=(Period(start_s=0, limit_milli=_in_unit(slot, limit_ma, used), phases=used),),
         set_utc_ms=utc_ms,
         start_utc_ms=utc_ms - START_BEFORE_MS if kind is ProfileKind.ABSOLUTE else None,
         valid_to_utc_ms=valid_to_utc_ms,
@@ -107,12 +115,12 @@ def _own(
     )
 
 
-def _in_unit(slot: Slot, limit_ma: int) -> int:
+def _in_unit(slot: Slot, limit_ma: int, phases: int) -> int:
     """mA or mW, rounded down to tenths of an ampere or watt."""
     limit_ma = limit_ma // 100 * 100
     if slot.unit is RateUnit.A:
         return limit_ma
-    return limit_ma * slot.phases * slot.nominal_voltage_mv // 1000 // 100 * 100
+    return limit_ma * phases * slot.nominal_voltage_mv // 1000 // 100 * 100
 
 
 def asked_ma(profile: Profile, slot: Slot) -> int:
@@ -120,7 +128,7 @@ def asked_ma(profile: Profile, slot: Slot) -> int:
     milli = profile.periods[0].limit_milli
     if profile.unit is RateUnit.A:
         return milli
-    return -(-milli * 10 // (slot.phases * slot.nominal_voltage_mv)) * 100
+    return -(-milli * 10 // (profile.periods[0].phases * slot.nominal_voltage_mv)) * 100
 
 
 def lease_end_utc_ms(profile: Profile) -> int | None:
@@ -128,6 +136,13 @@ def lease_end_utc_ms(profile: Profile) -> int | None:
     if profile.kind is ProfileKind.DYNAMIC and profile.duration_s is not None:
         return profile.set_utc_ms + profile.duration_s * 1000
     return profile.valid_to_utc_ms
+
+
+def set_call(profile: Profile, slot: Slot) -> tuple[str, Payload]:
+    """(action, payload) that puts one of our limits into the station."""
+    if not slot.key:
+        return "SetChargingProfile", set_request(profile, slot)
+    return "ChangeConfiguration", {"key": slot.key, "value": str(profile.periods[0].limit_milli // 1000)}
 
 
 def set_request(profile: Profile, slot: Slot) -> Payload:
@@ -170,10 +185,13 @@ def _period(period: Period) -> Payload:
     return body if period.phases == 3 else {**body, "numberPhases": period.phases}
 
 
-def read_request(slot: Slot, duration_s: int) -> Payload:
-    """GetCompositeSchedule payload for the EVSE (or station) of our pair."""
+def read_call(slot: Slot, duration_s: int) -> tuple[str, Payload]:
+    """(action, payload) that asks what the station holds for the EVSE (or the whole of it) of our pair."""
+    if slot.key:
+        return "GetConfiguration", {"key": [slot.key]}
     evse = "evseId" if slot.version.is_2x else "connectorId"
-    return {evse: slot.evse_id, "duration": duration_s, "chargingRateUnit": slot.unit.value}
+    body: Payload = {evse: slot.evse_id, "duration": duration_s, "chargingRateUnit": slot.unit.value}
+    return "GetCompositeSchedule", body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +200,18 @@ class ReadBack:
 
     steps: tuple[tuple[int, int], ...]
     end_s: int | None
+
+
+def parse_read(payload: Payload, slot: Slot) -> ReadBack | None:
+    """What the answer to `read_call` shows; None: nothing that can be read."""
+    if not slot.key:
+        return parse_read_back(payload, slot.nominal_voltage_mv, slot.phases)
+    found = payload.get("configurationKey")
+    for item in found if isinstance(found, list) else []:
+        value = item.get("value") if isinstance(item, dict) and item.get("key") == slot.key else None
+        if isinstance(value, str) and value.isdecimal() and len(value) < 6:
+            return ReadBack(steps=((0, int(value) * 1000),), end_s=None)
+    return None
 
 
 def parse_read_back(payload: Payload, nominal_voltage_mv: int, phases: int = 3) -> ReadBack | None:

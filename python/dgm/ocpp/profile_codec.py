@@ -249,6 +249,8 @@ def _check_kind(profile: Profile, reader: _Reader, schedule: _Reader) -> None:
     dynamic = profile.kind is ProfileKind.DYNAMIC
     if dynamic and len(profile.periods) > 1:
         raise _refused("InvalidSchedule", "a Dynamic profile has one period (K28.FR.01)")
+    if dynamic and reader.body.get("dynUpdateInterval"):
+        raise _refused("InvalidProfile", "updates are taken, not pulled: dynUpdateInterval is not supported")
     if not dynamic and (reader.body.get("dynUpdateInterval") or reader.body.get("dynUpdateTime")):
         raise _refused("InvalidProfile", "dynUpdateInterval and dynUpdateTime need kind Dynamic (K01.FR.122)")
     if profile.kind is ProfileKind.RECURRING and profile.recurrency_s is None:

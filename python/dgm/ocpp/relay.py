@@ -44,6 +44,9 @@ class Step(Enum):
     FLOOR = "floor"
     LIVE = "live"
     READ_BACK = "read_back"
+    PARKED = "parked"
+    CLEAN = "clean"
+    PROBE = "probe"
     ASK_READING = "ask_reading"
     ASK_STATUS = "ask_status"
 

@@ -10,21 +10,20 @@ needs none: some drop the connection when commanded before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from dgm.api.ocpp.v1.ocpp_pb2 import EnforcementMode, Evse, LinkState, Station
+from dgm.api.ocpp.v1.ocpp_pb2 import Evse, LinkState, Station
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.machine import Now, Tick
 from dgm.ocpp import frame
-from dgm.ocpp.enforce import Enforcer
+from dgm.ocpp.desk import Desk
 from dgm.ocpp.events import (
     Close,
     Counted,
     Direction,
     Effect,
     Event,
-    Excepted,
     FrameIn,
     Later,
     Leg,
@@ -37,9 +36,10 @@ from dgm.ocpp.events import (
     Send,
     SetpointIn,
 )
+from dgm.ocpp.excepted import kept, ours
 from dgm.ocpp.frame import Head, Kind, Unreadable
 from dgm.ocpp.observe import Booted, Metered, Status, Stopped, Wrong, observe
-from dgm.ocpp.own_profile import Slot, can_remove_ours
+from dgm.ocpp.own_profile import can_remove_ours
 from dgm.ocpp.readings import Readings
 from dgm.ocpp.relay import CALL_GRACE_MS, Lane, OwnCall, OwnIds, PendingCalls, Step, Waiting
 from dgm.ocpp.store import StationMemory, StationSettings
@@ -50,22 +50,32 @@ BOOT_WAIT_MS = 5_000
 BOOT_ANSWER_WAIT_MS = 30_000
 """After a boot that the CSMS has not accepted yet."""
 
-READ_BY_US = ("SetChargingProfile", "ClearChargingProfile", "RemoteStartTransaction", "TriggerMessage")
-ENFORCING = (Step.FLOOR, Step.LIVE, Step.READ_BACK)
+READ_BY_US = (
+    "SetChargingProfile",
+    "ClearChargingProfile",
+    "UpdateDynamicSchedule",
+    "RemoteStartTransaction",
+    "RequestStartTransaction",
+    "TriggerMessage",
+)
+ENFORCING = (Step.FLOOR, Step.LIVE, Step.READ_BACK, Step.PARKED)
 
 
 class Session:
-    """The machine of one station. `ids` gives a fresh id for every CALL of ours."""
+    """The machine of one station. `ids` gives a fresh id for every CALL of ours; stored: bodies of `Keep` by name."""
 
-    def __init__(self, settings: StationSettings, ids: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: StationSettings, ids: Callable[[], str], stored: Mapping[str, bytes] | None = None
+    ) -> None:
         self.settings = settings
         self.memory = StationMemory()
-        self.enforcer = Enforcer(settings, _max_slot(settings))
+        self._own_ids = OwnIds()
+        self.desk = Desk(settings, self.memory, ids=ids, own_ids=self._own_ids, kept=stored or {})
+        self.enforcer = self.desk.enforcer
         self._readings = Readings(settings)
         self._ids = ids
         self._lane = Lane(call_timeout_ms=settings.call_timeout_ms)
         self._pending = PendingCalls()
-        self._own_ids = OwnIds()
         self._own_call: OwnCall | None = None
         self._up: set[Leg] = set()
         self._start_ms: int | None = None
@@ -80,7 +90,7 @@ class Session:
 
     def wake_time(self) -> int | None:
         """Monotonic ms of the next deadline."""
-        times = (self._lane.wake_time(), self._own_wake_ms)
+        times = (self._lane.wake_time(), self._own_wake_ms, self.desk.wake_time())
         return min((at for at in times if at is not None), default=None)
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
@@ -129,12 +139,20 @@ class Session:
 
     def _from_csms(self, head: Head, raw: bytes, now: Now) -> list[Effect]:
         if head.kind is not Kind.CALL:
+            if head.id in self._own_ids:
+                return self.desk.report_answered(head, raw) + self.desk.next_report(now, is_up=True)
             return self._relay(Leg.NORTH, head, raw, self._pending.take(Leg.SOUTH, head.id), now)
+        effects: list[Effect] = []
+        if self.desk.is_concerned(head.action):
+            effects, relayed = self.desk.take(head, raw, now)
+            if relayed is None:
+                return effects + self._pump(now)
+            raw = relayed
         if self._lane.is_free and not self._lane.has_waiting:
-            return self._send_csms(Waiting(head=head, raw=raw, since_ms=now.mono_ms), now)
+            return effects + self._send_csms(Waiting(head=head, raw=raw, since_ms=now.mono_ms), now)
         if self._lane.offer(head, raw, now):
-            return []
-        return self._refuse(Reason.LANE_FULL, head, raw, "the station has too many commands waiting")
+            return effects
+        return effects + self._refuse(Reason.LANE_FULL, head, raw, "the station has too many commands waiting")
 
     def _relay(self, origin: Leg, head: Head, raw: bytes, action: str, now: Now) -> list[Effect]:
         to = Leg.NORTH if origin is Leg.SOUTH else Leg.SOUTH
@@ -159,24 +177,26 @@ class Session:
     def _send_csms(self, waiting: Waiting, now: Now) -> list[Effect]:
         head = waiting.head
         self._lane.send(message_id=head.id, action=head.action, own=False, now=now)
+        if self.desk.is_rewritten(head):
+            sent = Send(leg=Leg.SOUTH, raw=waiting.raw, relayed=False)
+            return [sent, self._ours(Reason.START_REWRITTEN, Direction.SOUTH, head, waiting.raw)]
         return self._relay(Leg.NORTH, head, waiting.raw, head.action, now)
 
     def _refuse(self, reason: Reason, head: Head, raw: bytes, why: str) -> list[Effect]:
         answer = frame.error(head.id, code="GenericError", description=why)
+        # A start that was rewritten is listed already, as the CSMS wrote it.
+        listed = [] if self.desk.is_rewritten(head) else self._kept(reason, head, raw)
         return [
             Send(leg=Leg.NORTH, raw=answer, relayed=False),
-            *self._kept(reason, head, raw),
+            *listed,
             self._ours(Reason.LOCAL_ERROR, Direction.NORTH, head, answer),
         ]
 
     def _kept(self, reason: Reason, head: Head | None, raw: bytes, action: str = "") -> list[Effect]:
-        message_id, named = (head.id, head.action or action) if head else ("", "")
-        self.memory.counters.excepted += 1
-        return [Excepted(reason=reason, direction=Direction.LOCAL, id=message_id, action=named, raw=raw)]
+        return [kept(self.memory, reason, head, raw, action)]
 
     def _ours(self, reason: Reason, direction: Direction, head: Head, raw: bytes) -> Effect:
-        self.memory.counters.excepted += 1
-        return Excepted(reason=reason, direction=direction, id=head.id, action=head.action, raw=raw)
+        return ours(self.memory, reason, direction, head, raw)
 
     # Second half: what it means.
 
@@ -187,7 +207,7 @@ class Session:
         if event.origin is Leg.SOUTH:
             if is_call:
                 return self._station_call(event, now)
-            return self._own_answered(event, now) if event.own else []
+            return self._own_answered(event, now) if event.own else self.desk.station_answered(event, now)
         return self._csms_call(event, now) if is_call else self._csms_answer(event, now)
 
     def _station_call(self, event: Passed, now: Now) -> list[Effect]:
@@ -240,6 +260,7 @@ class Session:
         payload = frame.payload_of(event.raw) if event.action in READ_BY_US else None
         if event.action == "TriggerMessage":
             self._readings.csms_triggered(payload, now)
+        self.desk.relayed(event.action, event.head.id, payload)
         if can_remove_ours(event.action, payload, self.enforcer.slot):
             return [*self.enforcer.wiped(now, f"{event.action} {event.head.id}"[:120])]
         return []
@@ -269,6 +290,8 @@ class Session:
             payload = frame.payload_of(event.raw)
         else:
             error = frame.error_text(event.raw)
+        if call.step is Step.CLEAN:
+            return []
         if call.step not in ENFORCING:
             self._readings.answered(call, payload, now)
             return []
@@ -280,7 +303,8 @@ class Session:
 
     def _pump(self, now: Now) -> list[Effect]:
         """Give the free lane to whoever is next: safety, then CSMS and us in turn."""
-        effects: list[Effect] = [*self.enforcer.lapsed(now), *self._drop_aged(now, grace_ms=CALL_GRACE_MS)]
+        effects: list[Effect] = [*self.desk.sync(now), *self.enforcer.lapsed(now)]
+        effects += [*self._drop_aged(now, grace_ms=CALL_GRACE_MS), *self.desk.next_report(now, is_up=self.is_up)]
         self._own_wake_ms = None
         if not self.is_up or not self._lane.is_free:
             return effects
@@ -300,6 +324,9 @@ class Session:
         limit = self.enforcer.next(now)
         if isinstance(limit, OwnCall):
             return limit
+        cleaning = self.desk.next_clean()
+        if cleaning is not None:
+            return cleaning
         reading = self._readings.next(self.memory, now)
         if isinstance(reading, OwnCall):
             return reading
@@ -316,7 +343,8 @@ class Session:
         effects.append(self._ours(Reason.OWN_CALL, Direction.SOUTH, head, raw))
         if call.step in ENFORCING:
             return [*effects, *self.enforcer.sent(call, now, message_id)]
-        self._readings.sent(call, now)
+        if call.step is not Step.CLEAN:
+            self._readings.sent(call, now)
         return effects
 
     def _expire(self, now: Now) -> list[Effect]:
@@ -341,7 +369,8 @@ class Session:
         self._own_call = None
         if call.step in ENFORCING:
             return [*self.enforcer.timed_out(call, now, message_id)]
-        self._readings.timed_out(now)
+        if call.step is not Step.CLEAN:
+            self._readings.timed_out(now)
         return []
 
     def _start(self, now: Now) -> None:
@@ -354,7 +383,7 @@ class Session:
             self.memory.subprotocol = event.subprotocol
         if not self.is_up:
             return []
-        effects: list[Effect] = [*self.enforcer.connected(now)]
+        effects: list[Effect] = [*self.desk.connected(now), *self.enforcer.connected(now)]
         self._readings.connected(now)
         self._is_started, self._is_booting, self._start_ms = False, False, now.mono_ms + BOOT_WAIT_MS
         self.memory.plug_known = False
@@ -371,6 +400,7 @@ class Session:
                 effects += self._kept(Reason.LEG_LOST, waiting.head, waiting.raw)
             self._pending.clear()
             self._own_call, self._own_wake_ms = None, None
+            self.desk.disconnected(now)
             self.enforcer.disconnected()
             effects.append(self.memory.state_sample(self.settings, now, offline=True))
             effects += [Close(leg=other, reason=f"{leg.value} leg lost") for other in self._up]
@@ -405,7 +435,8 @@ class Session:
             subprotocol=memory.subprotocol,
             south=up[Leg.SOUTH],
             north=up[Leg.NORTH],
-            mode=EnforcementMode.ENFORCEMENT_MODE_MAX,
+            mode=self.desk.manner.mode.message,
+            mode_reason=self.desk.manner.reason,
             evses=[evse],
             frames_north=counters.north,
             frames_south=counters.south,
@@ -416,7 +447,3 @@ class Session:
 
 
 LOOKED_AT = ("MeterValues", "StatusNotification", "StopTransaction", "BootNotification")
-
-
-def _max_slot(settings: StationSettings) -> Slot:
-    return Slot(live_level=settings.max_stack_level, nominal_voltage_mv=settings.nominal_voltage_mv)

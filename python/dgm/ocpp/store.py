@@ -24,6 +24,9 @@ READING_KEPT_MS = 60_000
 STAMP_SLACK_MS = 2_000
 """Stations stamp whole seconds, and their clocks differ a little from ours."""
 
+CURRENT_MIN_MA = 6_000
+"""IEC 61851 knows no current below it: less is a pause."""
+
 MAX_CLOCK_ERROR_MS = 5_000
 """Safety rules section 4: beyond this no lease is installed, for it would end at the wrong time."""
 
@@ -48,6 +51,7 @@ class StationSettings:
     max_stack_level: int
     trigger_interval_ms: int
     call_timeout_ms: int
+    current_min_ma: int = CURRENT_MIN_MA
 
 
 def settings_of(config: DgmConfig, station: StationConfig) -> StationSettings:
@@ -68,6 +72,7 @@ def settings_of(config: DgmConfig, station: StationConfig) -> StationSettings:
         max_stack_level=config.ocpp.max_stack_level,
         trigger_interval_ms=config.ocpp.trigger_interval_s * 1000,
         call_timeout_ms=config.ocpp.call_timeout_s * 1000,
+        current_min_ma=evse.current_min_ma if evse.HasField("current_min_ma") else CURRENT_MIN_MA,
     )
 
 

@@ -27,7 +27,7 @@ _NO_CLEAR = (Purpose.EXTERNAL, Purpose.LOCAL_GENERATION)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a station lets a CSMS install. priority, dynamic: 2.1 only."""
+    """What a station lets a CSMS install. evse_ids: without 0."""
 
     version: Version
     evse_ids: tuple[int, ...]
@@ -58,9 +58,19 @@ class ProfileStore:
         return tuple(item.profile for item in self.installed)
 
     def install(
-        self, body: object, evse_id: object, rules: Rules, transactions: Mapping[int, Transaction], utc_ms: int
+        self,
+        body: object,
+        evse_id: object,
+        rules: Rules,
+        transactions: Mapping[int, Transaction],
+        utc_ms: int,
+        *,
+        with_start: bool = False,
     ) -> ProfileStore | Flaw:
-        """Take a profile for an EVSE (1.6: connector; 0: the station)."""
+        """Take a profile for an EVSE (1.6: connector; 0: the station).
+
+        with_start: it came with a remote start, so it is a TX profile of a transaction that has no id yet (K05.FR.02).
+        """
         if not isinstance(evse_id, int) or isinstance(evse_id, bool):
             return Flaw(code="TypeConstraintViolation", text="expected an EVSE or connector number", is_error=True)
         if evse_id != 0 and evse_id not in rules.evse_ids:
@@ -72,7 +82,11 @@ class ProfileStore:
             return found
         assert isinstance(body, dict), "it was parsed"
         kept = tuple(item for item in self.installed if not _is_replaced(item.profile, found, rules.version))
-        flaw = _flaw_of(found, rules, transactions) or _conflict(found, (item.profile for item in kept), rules)
+        if with_start:
+            flaw = _flaw_with_start(found, rules)
+        else:
+            flaw = _flaw_of(found, rules) or _flaw_of_purpose(found, rules, transactions)
+        flaw = flaw or _conflict(found, (item.profile for item in kept), rules)
         if flaw is None and len(kept) >= rules.max_profiles:
             flaw = Flaw(code="TooManyElements", text=f"{rules.max_profiles} profiles are installed")
         return flaw or ProfileStore(installed=(*kept, Installed(profile=found, body=body)))
@@ -157,7 +171,13 @@ def _is_replaced(old: Profile, new: Profile, version: Version) -> bool:
     return same_place and not version.is_2x
 
 
-def _flaw_of(profile: Profile, rules: Rules, transactions: Mapping[int, Transaction]) -> Flaw | None:
+def _flaw_with_start(profile: Profile, rules: Rules) -> Flaw | None:
+    if profile.purpose is not Purpose.TX or profile.transaction_id is not None or profile.evse_id == 0:
+        return Flaw(code="InvalidProfile", text="with a start goes a TxProfile without transactionId")
+    return _flaw_of(profile, rules)
+
+
+def _flaw_of(profile: Profile, rules: Rules) -> Flaw | None:
     """What is wrong with a profile by itself."""
     if profile.stack_level > rules.max_stack_level:
         return Flaw(code="InvalidStackLevel", text=f"stackLevel above {rules.max_stack_level}")
@@ -167,7 +187,7 @@ def _flaw_of(profile: Profile, rules: Rules, transactions: Mapping[int, Transact
         return Flaw(code="UnsupportedRateUnit", text=f"chargingRateUnit {profile.unit.value}")
     if not rules.switches_phases and any(period.phase_to_use is not None for period in profile.periods):
         return Flaw(code="InvalidSchedule", text="phases cannot be switched (K01.FR.48)")
-    return _flaw_of_purpose(profile, rules, transactions)
+    return None
 
 
 def _flaw_of_purpose(profile: Profile, rules: Rules, transactions: Mapping[int, Transaction]) -> Flaw | None:

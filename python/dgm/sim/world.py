@@ -391,6 +391,9 @@ class World:
             ("GetConfiguration", {}),
             ("ClearChargingProfile", {}),
             ("Reset", {"type": "Soft"}),
+            ("SetChargingProfile", _cpo_profile(line.plan.connector_id, "TxDefaultProfile", level=1, limit_a=14.0)),
+            ("SetChargingProfile", _cpo_profile(line.plan.connector_id, "TxProfile", level=2, limit_a=9.0)),
+            ("SetChargingProfile", _cpo_profile(0, "ChargePointMaxProfile", level=9, limit_a=20.0)),
             ("TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": line.plan.connector_id}),
             ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": line.plan.connector_id}),
         ]
@@ -448,3 +451,16 @@ class World:
         for request in self.utility.programs(programs, self.now):
             if self.ems is not None:
                 self._deliver(self.ems.handle(request, self.now))
+
+
+def _cpo_profile(connector_id: int, purpose: str, *, level: int, limit_a: float) -> dict[str, object]:
+    """A CPO's SetChargingProfile; level 9 of the station's maximum is a place where ours may be."""
+    schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit_a}]}
+    profile = {
+        "chargingProfileId": 10 * level + connector_id,
+        "stackLevel": level,
+        "chargingProfilePurpose": purpose,
+        "chargingProfileKind": "Relative",
+        "chargingSchedule": schedule,
+    }
+    return {"connectorId": connector_id, "csChargingProfiles": profile}

@@ -35,9 +35,11 @@ from dgm.machine import Tick
 from dgm.ocpp.events import (
     Close,
     Counted,
+    CpoLimit,
     Event,
     Excepted,
     FrameIn,
+    Keep,
     Later,
     Leg,
     LegDown,
@@ -111,7 +113,11 @@ class Line:
 
 
 class Gateway:
-    """All stations of one site. `report` gets what is for the ems role: samples and outcomes, at once."""
+    """All stations of one site.
+
+    `report` gets what is for the ems role, at once: samples, outcomes, limits of CPOs. `keep` stores what a session
+    wants stored under a station's id, and returns when it is durable.
+    """
 
     def __init__(
         self,
@@ -119,13 +125,15 @@ class Gateway:
         *,
         metrics: GatewayMetrics,
         audit: AuditFile,
-        report: Callable[[Sampled | Outcome], None],
+        report: Callable[[Sampled | Outcome | CpoLimit], None],
+        keep: Callable[[str, Keep], None],
     ) -> None:
         self._lines = {station_id: Line(session) for station_id, session in sessions.items()}
         self._by_asset = {line.session.settings.asset_id: line for line in self._lines.values()}
         self._metrics = metrics
         self._audit = audit
         self._report = report
+        self._keep = keep
         self._strangers: set[str] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
@@ -321,8 +329,10 @@ class Gateway:
                         self._send(line, effect, started_s)
                     case Later():
                         events.append(effect.event)
-                    case Sampled() | Outcome():
+                    case Sampled() | Outcome() | CpoLimit():
                         self._report(effect)
+                    case Keep():
+                        self._keep(line.session.settings.station_id, effect)
                     case Excepted():
                         self._metrics.excepted[effect.reason].inc()
                         if not self._audit.write(line.session.settings.station_id, effect, now.utc_ms):

@@ -18,11 +18,13 @@ import grpc.aio
 from dgm import clock
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
+from dgm.journal import Journal
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.metrics import CountersCollector
-from dgm.ocpp.events import Outcome, Sampled, SetpointIn
+from dgm.ocpp.events import CpoLimit, Keep, Outcome, Sampled, SetpointIn
 from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
+from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade
 from dgm.ocpp.service.reports import Reports
 from dgm.ocpp.session import Session
@@ -33,8 +35,21 @@ RETRY_MIN_S, RETRY_MAX_S = 0.2, 1.0
 WATCH_MIN_MS, WATCH_DEFAULT_MS = 100, 1000
 
 
+STATION_TABLE = "station"
+"""Of the journal: what sessions keep, under <name>/<station id>."""
+
+
 def _new_id() -> str:
     return str(uuid.uuid4())
+
+
+def _stored(journal: Journal) -> dict[str, dict[str, bytes]]:
+    """What the sessions kept in an earlier life: bodies by station id and name."""
+    found: dict[str, dict[str, bytes]] = {}
+    for key, body in journal.items(STATION_TABLE).items():
+        name, _, station_id = key.partition("/")
+        found.setdefault(station_id, {})[name] = body
+    return found
 
 
 class OcppRole:
@@ -46,14 +61,22 @@ class OcppRole:
         self._subscriber = f"ocpp:{context.epoch}"
         self._channel = context.channel("ems")
         self._registry = context.registry
-        found = (Session(settings_of(context.config, station), _new_id) for station in context.config.stations)
+        self._journal = context.journal
+        stored = _stored(context.journal)
+        found = (
+            Session(settings_of(context.config, station), _new_id, stored.get(station.id))
+            for station in context.config.stations
+        )
         self._sessions = {session.settings.station_id: session for session in found}
         self._reports = Reports(self._channel, source=self._subscriber, standing=self._standing)
+        cpos = {session.settings.asset_id: session.settings.cpo_id for session in self._sessions.values()}
+        self._cpo_limits = CpoLimits(self._channel, cpos)
         self.gateway = Gateway(
             self._sessions,
             metrics=GatewayMetrics(context.registry),
             audit=AuditFile(context.state_dir),
-            report=self._reports.put,
+            report=self._report,
+            keep=self._keep,
         )
         self._log = logger("ocpp")
 
@@ -70,6 +93,7 @@ class OcppRole:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())
+                group.create_task(self._cpo_limits.run())
                 if self._config.HasField("facade"):
                     facade = EvseFacade(self._config.facade, list(self._sessions.values()), self._channel)
                     self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
@@ -89,6 +113,7 @@ class OcppRole:
                     if is_first:
                         self._log.info("following setpoints", ems_epoch=response.epoch)
                         self._reports.resync()
+                        self._cpo_limits.resync()
                         is_first, delay_s = False, RETRY_MIN_S
                     self._deliver(response)
             except grpc.aio.AioRpcError as error:
@@ -108,6 +133,15 @@ class OcppRole:
                 safety=setpoint.safety,
             )
             self.gateway.deliver(setpoint.asset_id, event)
+
+    def _report(self, report: Sampled | Outcome | CpoLimit) -> None:
+        if isinstance(report, CpoLimit):
+            self._cpo_limits.put(report)
+        else:
+            self._reports.put(report)
+
+    def _keep(self, station_id: str, kept: Keep) -> None:
+        self._journal.put(STATION_TABLE, f"{kept.name}/{station_id}", kept.body)
 
     def _standing(self, now: Now) -> Iterator[Sampled | Outcome]:
         for session in self._sessions.values():

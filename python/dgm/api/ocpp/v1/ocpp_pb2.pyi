@@ -20,6 +20,7 @@ class EnforcementMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENFORCEMENT_MODE_MAX: _ClassVar[EnforcementMode]
     ENFORCEMENT_MODE_MERGE: _ClassVar[EnforcementMode]
     ENFORCEMENT_MODE_NATIVE: _ClassVar[EnforcementMode]
+    ENFORCEMENT_MODE_NONE: _ClassVar[EnforcementMode]
 LINK_STATE_UNSPECIFIED: LinkState
 LINK_STATE_DOWN: LinkState
 LINK_STATE_UP: LinkState
@@ -27,9 +28,10 @@ ENFORCEMENT_MODE_UNSPECIFIED: EnforcementMode
 ENFORCEMENT_MODE_MAX: EnforcementMode
 ENFORCEMENT_MODE_MERGE: EnforcementMode
 ENFORCEMENT_MODE_NATIVE: EnforcementMode
+ENFORCEMENT_MODE_NONE: EnforcementMode
 
 class Station(_message.Message):
-    __slots__ = ("id", "cpo_id", "subprotocol", "south", "north", "mode", "evses", "frames_north", "frames_south", "frames_excepted", "vendor", "model")
+    __slots__ = ("id", "cpo_id", "subprotocol", "south", "north", "mode", "evses", "frames_north", "frames_south", "frames_excepted", "vendor", "model", "mode_reason", "firmware")
     ID_FIELD_NUMBER: _ClassVar[int]
     CPO_ID_FIELD_NUMBER: _ClassVar[int]
     SUBPROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +44,8 @@ class Station(_message.Message):
     FRAMES_EXCEPTED_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODE_REASON_FIELD_NUMBER: _ClassVar[int]
+    FIRMWARE_FIELD_NUMBER: _ClassVar[int]
     id: str
     cpo_id: str
     subprotocol: str
@@ -54,7 +58,9 @@ class Station(_message.Message):
     frames_excepted: int
     vendor: str
     model: str
-    def __init__(self, id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., subprotocol: _Optional[str] = ..., south: _Optional[_Union[LinkState, str]] = ..., north: _Optional[_Union[LinkState, str]] = ..., mode: _Optional[_Union[EnforcementMode, str]] = ..., evses: _Optional[_Iterable[_Union[Evse, _Mapping]]] = ..., frames_north: _Optional[int] = ..., frames_south: _Optional[int] = ..., frames_excepted: _Optional[int] = ..., vendor: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+    mode_reason: str
+    firmware: str
+    def __init__(self, id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., subprotocol: _Optional[str] = ..., south: _Optional[_Union[LinkState, str]] = ..., north: _Optional[_Union[LinkState, str]] = ..., mode: _Optional[_Union[EnforcementMode, str]] = ..., evses: _Optional[_Iterable[_Union[Evse, _Mapping]]] = ..., frames_north: _Optional[int] = ..., frames_south: _Optional[int] = ..., frames_excepted: _Optional[int] = ..., vendor: _Optional[str] = ..., model: _Optional[str] = ..., mode_reason: _Optional[str] = ..., firmware: _Optional[str] = ...) -> None: ...
 
 class Evse(_message.Message):
     __slots__ = ("asset_id", "connector_id", "plug_state", "limit_ma", "proved_ma", "power_w", "transaction_id")

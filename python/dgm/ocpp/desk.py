@@ -1,0 +1,241 @@
+"""One station's profiles between its CPO and the site: which frame of the CSMS is answered here, and what follows.
+
+    CSMS CALL about profiles ──> take ──> answered for the station (merge) | rewritten | relayed and followed
+    sync ──> transaction, edges of the CPO's profiles ──> slot and ceiling of the enforcer, CpoLimit for the ems role
+
+Part of a session: it owns the enforcer, the merge and the manner, and gives effects and CALLs of ours back to the
+session, which has the lane and the legs. A change is kept (Keep) before the answer that promises it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from dgm.machine import Now
+from dgm.ocpp import frame
+from dgm.ocpp import manner as manners
+from dgm.ocpp.enforce import Enforcer
+from dgm.ocpp.events import CpoLimit, Direction, Effect, Keep, Leg, Passed, Reason, Send
+from dgm.ocpp.excepted import kept, ours
+from dgm.ocpp.frame import Head, Kind, Payload
+from dgm.ocpp.manner import Manner, Mode, clean_up, clear_around, slot_of
+from dgm.ocpp.merge import START_CALLS, Ceiling, Merge, Reply
+from dgm.ocpp.own_profile import Slot, can_remove_ours
+from dgm.ocpp.profile import Purpose, Version
+from dgm.ocpp.relay import OwnCall, OwnIds
+from dgm.ocpp.store import StationMemory, StationSettings
+
+FOLLOWED = frozenset({"SetChargingProfile", "ClearChargingProfile", "UpdateDynamicSchedule"})
+"""CALLs of the CSMS that change its profiles in the station, where they are relayed."""
+
+MAX_FOLLOWED = 8
+MAX_REPORTS = 64
+REPORT_TIMEOUT_MS = 30_000
+
+KEEP_PROFILES, KEEP_MANNER = "profiles", "manner"
+"""Names under which a session's bytes are kept."""
+
+
+class Desk:
+    """See the module. kept: bodies of `Keep` of an earlier life, by name."""
+
+    def __init__(
+        self,
+        settings: StationSettings,
+        memory: StationMemory,
+        *,
+        ids: Callable[[], str],
+        own_ids: OwnIds,
+        kept: Mapping[str, bytes],
+    ) -> None:
+        self._settings, self._memory, self._ids, self._own_ids = settings, memory, ids, own_ids
+        self.merge = Merge(settings, kept.get(KEEP_PROFILES))
+        known = manners.from_bytes(kept[KEEP_MANNER]) if KEEP_MANNER in kept else None
+        self.manner = known if known is not None else Manner(reason="not probed yet")
+        running = self.merge.transaction
+        if running is not None and isinstance(running.id, int):
+            memory.transaction_id = running.id
+        self.enforcer = Enforcer(settings, self._slot())
+        self._clean: deque[OwnCall] = deque()
+        self._followed: OrderedDict[str, Payload] = OrderedDict()
+        self._rewritten: set[str] = set()
+        self._reports: deque[Payload] = deque()
+        self._report_open: tuple[str, int] | None = None
+        self._told: Ceiling | None = None
+        self._edge_ms: int | None = None
+
+    def wake_time(self) -> int | None:
+        """Monotonic ms of the next edge of the CPO's profiles, or of a report's timeout."""
+        report_ms = None if self._report_open is None else self._report_open[1] + REPORT_TIMEOUT_MS
+        return min((at for at in (self._edge_ms, report_ms) if at is not None), default=None)
+
+    def _slot(self) -> Slot:
+        return slot_of(self.manner, self._settings, self.merge.version, self._transaction())
+
+    def _transaction(self) -> int | str | None:
+        # -1: the station got no answer to its StartTransaction; nobody can set a TxProfile for it (1.6E 3.18).
+        found = self._memory.transaction_id
+        return None if found == -1 else found
+
+    # Frames of the CSMS.
+
+    def is_concerned(self, action: str) -> bool:
+        """A CALL that `take` must see before it is relayed."""
+        return action in START_CALLS or self.merge.is_profile_call(action)
+
+    def take(self, head: Head, raw: bytes, now: Now) -> tuple[list[Effect], bytes | None]:
+        """Effects, and the frame that is to go to the station, None: nothing is."""
+        payload = frame.payload_of(raw)
+        if head.action in START_CALLS:
+            has_profile = payload is not None and isinstance(payload.get("chargingProfile"), dict)
+            return self._take_start(head, raw, payload, now) if payload and has_profile else ([], raw)
+        if self.manner.mode is Mode.MERGE:
+            return self._answer(head, raw, payload, now), None
+        if payload is None or not can_remove_ours(head.action, payload, self.enforcer.slot):
+            return [], raw
+        if head.action == "ClearChargingProfile":
+            return self._clear_around(head, raw, payload, now), None
+        merged = replace(self.manner, mode=Mode.MERGE)
+        effects = self.adopt(merged, f"the CPO used the place of our profiles: {head.action} {head.id}", now)
+        return effects + self._answer(head, raw, payload, now), None
+
+    def _answer(self, head: Head, raw: bytes, payload: Payload | None, now: Now) -> list[Effect]:
+        before = self.merge.store
+        reply = self.merge.answer(head.action, payload, now, ems_ma=self.enforcer.wanted_ma)
+        self._reports.extend(reply.reports[: MAX_REPORTS - len(self._reports)])
+        stored = self._keep_profiles() if self.merge.store is not before else []
+        return [*stored, *self._reply(head, raw, reply)]
+
+    def _reply(self, head: Head, raw: bytes, reply: Reply) -> list[Effect]:
+        if reply.code:
+            answer = frame.error(head.id, code=reply.code, description=reply.text)
+        else:
+            answer = frame.result(head.id, reply.payload)
+        return [
+            Send(leg=Leg.NORTH, raw=answer, relayed=False),
+            kept(self._memory, Reason.PROFILE_CALL, head, raw),
+            ours(self._memory, Reason.PROFILE_ANSWER, Direction.NORTH, head, answer),
+        ]
+
+    def _clear_around(self, head: Head, raw: bytes, payload: Payload, now: Now) -> list[Effect]:
+        """A Clear that would take ours along: the CPO's profiles go, ours stay."""
+        before = self.merge.store.profiles
+        effects = self._answer(head, raw, payload, now)
+        left = {profile.id for profile in self.merge.store.profiles}
+        gone = tuple(p.id for p in before if p.id not in left and p.purpose is Purpose.MAX)
+        self._clean.extend(clear_around(self.enforcer.slot, payload, gone))
+        return effects
+
+    def _take_start(self, head: Head, raw: bytes, payload: Payload, now: Now) -> tuple[list[Effect], bytes | None]:
+        found = self.merge.take_start(payload, head.id, now)
+        if self.manner.mode is not Mode.MERGE:
+            return [], raw
+        if isinstance(found, Reply):
+            return self._reply(head, raw, found), None
+        self._rewritten.add(head.id)
+        return [kept(self._memory, Reason.START_PROFILE, head, raw)], frame.call(head.id, head.action, found)
+
+    def is_rewritten(self, head: Head) -> bool:
+        """Whether this CALL, which goes to the station now, is not as the CSMS wrote it; told once."""
+        if head.id not in self._rewritten:
+            return False
+        self._rewritten.discard(head.id)
+        return True
+
+    def relayed(self, action: str, message_id: str, payload: Payload | None) -> None:
+        """A CALL of the CSMS has gone to the station as it is."""
+        if payload is None or action not in FOLLOWED:
+            return
+        self._followed[message_id] = payload
+        if len(self._followed) > MAX_FOLLOWED:
+            self._followed.popitem(last=False)
+
+    def station_answered(self, event: Passed, now: Now) -> list[Effect]:
+        """The station answered a CALL of the CSMS: its profiles there may have changed."""
+        payload = frame.payload_of(event.raw) if event.head.kind is Kind.RESULT else None
+        if event.action in START_CALLS:
+            return self._keep_profiles() if self.merge.start_answered(event.head.id, payload, now) else []
+        asked = self._followed.pop(event.head.id, None)
+        accepted = payload is not None and payload.get("status") == "Accepted"
+        if asked is None or not accepted or not self.merge.follow(event.action, asked, now):
+            return []
+        return self._keep_profiles()
+
+    # Time, transactions and connections.
+
+    def sync(self, now: Now) -> list[Effect]:
+        """Follow the transaction and the edges of the CPO's profiles."""
+        effects: list[Effect] = []
+        if self.merge.sync(self._transaction(), now):
+            effects += self._keep_profiles()
+        effects += self.enforcer.use(self._slot(), now)
+        ceiling, self._edge_ms = self.merge.ceiling(now), self.merge.edge_ms(now)
+        self.enforcer.ceiling = ceiling if self.manner.mode is Mode.MERGE else None
+        if ceiling != self._told:
+            self._told = ceiling
+            current_ma = None if ceiling is None else ceiling.current_ma
+            effects.append(CpoLimit(asset_id=self._settings.asset_id, current_ma=current_ma))
+        return effects
+
+    def connected(self, now: Now) -> list[Effect]:
+        """Both legs are open."""
+        spoken = self._memory.subprotocol
+        self.merge.speak(next((version for version in Version if version.value == spoken), Version.V16))
+        changed = self.merge.online(now)
+        self._plan_clean_up()
+        return [*(self._keep_profiles() if changed else []), *self.enforcer.use(self._slot(), now)]
+
+    def disconnected(self, now: Now) -> None:
+        """The legs are gone, and with them every CALL that was open."""
+        self._followed.clear()
+        self._rewritten.clear()
+        self._reports.clear()
+        self._clean.clear()
+        self._report_open = None
+        self.merge.offline(now)
+
+    def adopt(self, manner: Manner, reason: str, now: Now) -> list[Effect]:
+        """Bring limits into the station in this manner from now on; kept over restarts."""
+        self.manner = manner.because(reason)
+        effects: list[Effect] = [Keep(name=KEEP_MANNER, body=self.manner.to_bytes())]
+        effects += self.enforcer.use(self._slot(), now)
+        self._plan_clean_up()
+        return effects
+
+    # CALLs of ours.
+
+    def next_clean(self) -> OwnCall | None:
+        """A CALL that takes profiles of the CPO out of the station; in `merge` only once our pair is proved there."""
+        may = self.manner.mode is not Mode.MERGE or self.enforcer.is_settled
+        return self._clean.popleft() if self._clean and may else None
+
+    def _plan_clean_up(self) -> None:
+        self._clean.clear()
+        if self.manner.mode is Mode.MERGE:
+            known = tuple(profile.id for profile in self.merge.store.profiles)
+            self._clean.extend(clean_up(self.enforcer.slot, known))
+
+    def next_report(self, now: Now, *, is_up: bool) -> list[Effect]:
+        """One ReportChargingProfiles at a time, each when the one before is answered."""
+        if self._report_open is not None and now.mono_ms >= self._report_open[1] + REPORT_TIMEOUT_MS:
+            self._report_open = None
+        if self._report_open is not None or not self._reports or not is_up:
+            return []
+        message_id, action = self._ids(), "ReportChargingProfiles"
+        raw = frame.call(message_id, action, self._reports.popleft())
+        self._own_ids.put(message_id, now)
+        self._report_open = (message_id, now.mono_ms)
+        head = Head(kind=Kind.CALL, id=message_id, action=action)
+        listed = ours(self._memory, Reason.PROFILE_REPORT, Direction.NORTH, head, raw)
+        return [Send(leg=Leg.NORTH, raw=raw, relayed=False), listed]
+
+    def report_answered(self, head: Head, raw: bytes) -> list[Effect]:
+        """The CSMS's answer to a report of ours: it goes no further."""
+        if self._report_open is not None and self._report_open[0] == head.id:
+            self._report_open = None
+        return [kept(self._memory, Reason.OWN_ANSWER, head, raw, "ReportChargingProfiles")]
+
+    def _keep_profiles(self) -> list[Effect]:
+        return [Keep(name=KEEP_PROFILES, body=self.merge.to_bytes())]
