@@ -190,6 +190,19 @@ def test_a_transaction_gets_its_own_pair_without_a_dip_and_gives_way_to_the_defa
     assert driver.session.enforcer.proved_ma(driver.now) == 10_000
 
 
+def test_a_transaction_that_ends_out_of_sight_leaves_the_default_floor_even_after_a_wipe() -> None:
+    driver = merged()
+    start(driver)
+    assert driver.station is not None
+    driver.station.profiles.clear()
+    driver.boot()
+    driver.advance(10_000)
+    driver.disconnect()
+    driver.station.end_transaction()
+    driver.mono_ms += 121_000
+    assert limit_ma(driver) == 6_000
+
+
 def test_a_reduction_in_a_transaction_also_lowers_the_default_that_leads_when_it_ends() -> None:
     driver = merged()
     start(driver)

@@ -57,7 +57,7 @@ class Desk:
         running = self.merge.transaction
         if running is not None and isinstance(running.id, int):
             memory.transaction_id = running.id
-        self.enforcer = Enforcer(settings, self._slot())
+        self.enforcer = Enforcer(settings, slot_of(self.manner, settings, self.merge.version, None))
         self._clean: deque[OwnCall] = deque()
         self._followed: OrderedDict[str, Payload] = OrderedDict()
         self._rewritten: set[str] = set()
@@ -72,7 +72,11 @@ class Desk:
         return min((at for at in (self._edge_ms, report_ms) if at is not None), default=None)
 
     def _slot(self) -> Slot:
-        return slot_of(self.manner, self._settings, self.merge.version, self._transaction())
+        running = self._transaction() if self.enforcer.may_take_transaction else None
+        return slot_of(self.manner, self._settings, self.merge.version, running)
+
+    def _follow_slot(self, now: Now) -> list[Effect]:
+        return [*self.enforcer.use(self._slot(), now, running=self._transaction())]
 
     def _transaction(self) -> int | str | None:
         # -1: the station got no answer to its StartTransaction; nobody can set a TxProfile for it (1.6E 3.18).
@@ -170,7 +174,7 @@ class Desk:
         effects: list[Effect] = []
         if self.merge.sync(self._transaction(), now):
             effects += self._keep_profiles()
-        effects += self.enforcer.use(self._slot(), now)
+        effects += self._follow_slot(now)
         ceiling, self._edge_ms = self.merge.ceiling(now), self.merge.edge_ms(now)
         self.enforcer.ceiling = ceiling if self.manner.mode is Mode.MERGE else None
         if ceiling != self._told:
@@ -185,7 +189,7 @@ class Desk:
         self.merge.speak(next((version for version in Version if version.value == spoken), Version.V16))
         changed = self.merge.online(now)
         self._plan_clean_up()
-        return [*(self._keep_profiles() if changed else []), *self.enforcer.use(self._slot(), now)]
+        return [*(self._keep_profiles() if changed else []), *self._follow_slot(now)]
 
     def disconnected(self, now: Now) -> None:
         """The legs are gone, and with them every CALL that was open."""
@@ -200,7 +204,7 @@ class Desk:
         """Bring limits into the station in this manner from now on; kept over restarts."""
         self.manner = manner.because(reason)
         effects: list[Effect] = [Keep(name=KEEP_MANNER, body=self.manner.to_bytes())]
-        effects += self.enforcer.use(self._slot(), now)
+        effects += self._follow_slot(now)
         self._plan_clean_up()
         return effects
 

@@ -175,30 +175,41 @@ class Enforcer:
             return []
         return [self._outcome(proof.state, target_ma, now, proof.evidence)]
 
-    def use(self, slot: Slot, now: Now) -> list[Outcome]:
-        """Write into another slot from now on; what is proved in the one before stays proved until ours leads here.
+    def use(self, slot: Slot, now: Now, *, running: int | str | None) -> list[Outcome]:
+        """Write into this slot from now on; running: the transaction that has not ended, as far as is known.
 
-        From TX_DEFAULT to TX and back the pair of TX_DEFAULT stays installed; any other slot begins with nothing.
+        What is proved in another slot stays proved until ours leads here. From TX_DEFAULT to TX and back the pair of
+        TX_DEFAULT stays installed; any other slot begins with nothing.
         """
-        if slot == self.slot:
-            return []
+        outcomes = [] if slot == self.slot else self._change(slot, now)
+        proof = self._proof
+        if proof is None or proof.slot.purpose is not Purpose.TX or proof.slot.transaction_id == running:
+            return outcomes
+        self._proof, self._is_floor_proved = None, False
+        wiped = self._outcome(OutcomeState.OUTCOME_STATE_WIPED, None, now, "transaction ended", urgent=True)
+        return [*outcomes, wiped]
+
+    def _change(self, slot: Slot, now: Now) -> list[Outcome]:
         before, self.slot = self.slot, slot
         in_flight = self._in_flight
         if slot.purpose is Purpose.TX and before.purpose is Purpose.TX_DEFAULT:
             self._park(before, in_flight)
-            self._begin_in(slot, in_flight)
+            self._begin_in(in_flight)
             self._is_repair = self._proof is None
             return []
         parked, self._parked = self._parked, None
-        self._begin_in(slot, in_flight)
-        if before.purpose is Purpose.TX and parked is not None and slot == parked.slot:
-            return self._unpark(parked, now)
-        if before.purpose is Purpose.TX and self._proof is not None and self._proof.slot == before:
-            self._proof = None
-            return [self._outcome(OutcomeState.OUTCOME_STATE_WIPED, None, now, "transaction ended", urgent=True)]
-        return []
+        self._begin_in(in_flight)
+        is_back = parked is not None and slot == parked.slot
+        return self._unpark(parked, now) if parked is not None and is_back else []
 
-    def _begin_in(self, slot: Slot, in_flight: OwnCall | None) -> None:
+    @property
+    def may_take_transaction(self) -> bool:
+        """The default pair stands: without it the end of a transaction would leave the station without a limit."""
+        if self.slot.purpose is Purpose.TX:
+            return self._parked is not None
+        return self._live is not None and (self._floor is not None or not self.slot.has_floor)
+
+    def _begin_in(self, in_flight: OwnCall | None) -> None:
         self._forget_installed()
         self._in_flight = in_flight
         self._is_wiped_in_flight = in_flight is not None
@@ -226,6 +237,7 @@ class Enforcer:
         self._is_repair = parked.floor is None
         self._is_floor_proved = parked.is_floor_proved
         standing = tuple(profile for profile in (live, parked.floor) if profile is not None)
+        self._read_soon(now)
         if not standing or not parked.is_floor_proved:
             self._proof = None
             return [self._outcome(OutcomeState.OUTCOME_STATE_WIPED, None, now, "transaction ended", urgent=True)]
