@@ -14,10 +14,12 @@ from dgm.machine import Now, Tick
 from dgm.ocpp import frame, profile, stamp
 from dgm.ocpp.events import (
     Close,
+    Copied,
     Counted,
     Event,
     Excepted,
     FrameIn,
+    Glance,
     Later,
     Leg,
     LegDown,
@@ -100,7 +102,8 @@ class ModelStation:
 class Driver:
     """A session with everything it said, in order."""
 
-    def __init__(self, *, station: ModelStation | None = None, **changes: Any) -> None:
+    def __init__(self, *, station: ModelStation | None = None, short_cut: bool = False, **changes: Any) -> None:
+        self.short_cut = short_cut
         self.ids = (f"own-{number}" for number in itertools.count(1))
         self.session = Session(settings(**changes), lambda: next(self.ids))
         self.station = station
@@ -119,6 +122,16 @@ class Driver:
     @property
     def now(self) -> Now:
         return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms)
+
+    def frame(self, leg: Leg, raw: bytes) -> None:
+        """A message as the shell hands it over."""
+        glance = self.session.pass_on(leg, raw) if self.short_cut else Glance.HANDLE
+        if glance is Glance.HANDLE:
+            self.put(FrameIn(leg=leg, raw=raw))
+            return
+        (self.north if leg is Leg.SOUTH else self.south).append(raw)
+        if glance is Glance.COPY:
+            self.put(Copied(leg=leg, raw=raw))
 
     def put(self, event: Event) -> None:
         events: deque[Event] = deque((event,))
@@ -141,7 +154,7 @@ class Driver:
                     case Close():
                         self.closed.append(effect)
         for raw in replies:
-            self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+            self.frame(Leg.SOUTH, raw)
 
     def _sent(self, effect: Send, replies: list[bytes]) -> None:
         if effect.leg is Leg.NORTH:
@@ -181,34 +194,36 @@ class Driver:
 
     def station_call(self, action: str, payload: Any, message_id: str | None = None) -> str:
         message_id = message_id or f"s{next(self._numbers)}"
-        self.put(FrameIn(leg=Leg.SOUTH, raw=json.dumps([2, message_id, action, payload]).encode()))
+        self.frame(Leg.SOUTH, json.dumps([2, message_id, action, payload]).encode())
         return message_id
 
     def station_answer(self, message_id: str, payload: Any) -> bytes:
         raw = json.dumps([3, message_id, payload]).encode()
         if message_id in self.open_south:
             self.open_south.remove(message_id)
-        self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+        self.frame(Leg.SOUTH, raw)
         return raw
 
     def csms_call(self, action: str, payload: Any, message_id: str | None = None) -> str:
         message_id = message_id or f"c{next(self._numbers)}"
-        self.put(FrameIn(leg=Leg.NORTH, raw=json.dumps([2, message_id, action, payload]).encode()))
+        self.frame(Leg.NORTH, json.dumps([2, message_id, action, payload]).encode())
         return message_id
 
     def csms_answer(self, message_id: str, payload: Any) -> None:
-        self.put(FrameIn(leg=Leg.NORTH, raw=json.dumps([3, message_id, payload]).encode()))
+        self.frame(Leg.NORTH, json.dumps([3, message_id, payload]).encode())
 
     def status(self, status: str) -> None:
         payload = {"connectorId": 1, "status": status, "errorCode": "NoError"}
         self.csms_answer(self.station_call("StatusNotification", payload), {})
 
-    def meter(self, amps: float, *, context: str = "Sample.Periodic", message_id: str | None = None) -> str:
+    def meter(
+        self, amps: float, *, context: str = "Sample.Periodic", message_id: str | None = None, age_ms: int = 0
+    ) -> str:
         values = [
             {"value": f"{amps}", "measurand": "Current.Import", "phase": phase, "unit": "A", "context": context}
             for phase in ("L1", "L2", "L3")
         ]
-        taken = stamp.text(self.now.utc_ms + (self.station.clock_error_ms if self.station else 0))
+        taken = stamp.text(self.now.utc_ms - age_ms + (self.station.clock_error_ms if self.station else 0))
         payload = {"connectorId": 1, "meterValue": [{"timestamp": taken, "sampledValue": values}]}
         return self.station_call("MeterValues", payload, message_id)
 

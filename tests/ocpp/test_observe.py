@@ -13,7 +13,8 @@ from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.machine import Now
 from dgm.ocpp import stamp
 from dgm.ocpp.events import PhaseTriple
-from dgm.ocpp.observe import STATUS, Booted, Metered, Reading, Status, Stopped, Wrong, observe
+from dgm.ocpp.observe import STATUS, Booted, Metered, Status, Stopped, Wrong, observe
+from dgm.ocpp.sampled import Reading
 from dgm.ocpp.store import StationMemory, to_site
 
 UTC = 1_793_000_000_000

@@ -3,6 +3,7 @@
 The scan decides a frame's lane in about a microsecond; the payload is decoded (by `payload_of`) only after the frame
 has been passed on. Nothing here validates a payload against a schema.
 
+    bytes ──> plain_call, is_plain_answer ──> the common spelling, recognised at a glance (about half a microsecond)
     bytes ──> scan ──> Head(kind, id, action) | Unreadable(reason)
 """
 
@@ -12,7 +13,9 @@ import json
 import re
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import Any
+
+import orjson
 
 MAX_FRAME_BYTES = 262_144
 """A GetConfiguration answer of a talkative station is about 60 kB; a larger frame than this ends its connection."""
@@ -57,6 +60,19 @@ _HEAD = re.compile(
     % {b"ws": _WS, b"string": _STRING}
 )
 _KINDS = {b"2": Kind.CALL, b"3": Kind.RESULT, b"4": Kind.ERROR}
+_PLAIN_CALL = re.compile(rb'\[2, ?"[ !#-\[\]-~]{1,48}", ?"([A-Za-z]{1,50})", ?\{')
+_PLAIN_ANSWER = re.compile(rb'\[3, ?"[ !#-\[\]-~]{1,48}", ?\{')
+
+
+def plain_call(raw: bytes) -> bytes | None:
+    """The action of a CALL in the spelling that most peers use; None: `scan` must say what this is."""
+    match = _PLAIN_CALL.match(raw)
+    return match[1] if match is not None and raw.endswith(b"}]") and raw.isascii() else None
+
+
+def is_plain_answer(raw: bytes) -> bool:
+    """A CALLRESULT in the spelling that most peers use; False: `scan` must say what this is."""
+    return _PLAIN_ANSWER.match(raw) is not None and raw.endswith(b"}]") and raw.isascii()
 
 
 def scan(raw: bytes) -> Head | Unreadable:
@@ -86,8 +102,8 @@ def scan(raw: bytes) -> Head | Unreadable:
 def payload_of(raw: bytes) -> Payload | None:
     """The payload object of a CALL or CALLRESULT; None: not JSON, not an object, or hostile."""
     try:
-        frame = json.loads(raw, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        frame = orjson.loads(raw)
+    except ValueError:
         return None
     index = 3 if isinstance(frame, list) and frame[:1] == [2] else 2
     payload = frame[index] if isinstance(frame, list) and len(frame) > index else None
@@ -140,7 +156,3 @@ def _is_utf8(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -107,12 +107,19 @@ class Readings:
         """No answer: leave the station alone for a while."""
         self._quiet_until_ms = now.mono_ms + REFUSED_MS
 
+    @property
+    def is_expecting(self) -> bool:
+        """A reading that we caused may come: every MeterValues must be held against `claims`."""
+        return self._expect_until_ms > 0
+
     def claims(self, raw: bytes, now: Now) -> bool:
         """Whether this MeterValues is the one that our accepted trigger caused; claims once.
 
         The only place where a payload is read before its frame is passed on, and only while a reading is expected.
         """
-        if now.mono_ms >= self._expect_until_ms or now.mono_ms < self._csms_until_ms or b"Trigger" not in raw:
+        if now.mono_ms >= self._expect_until_ms:
+            self._expect_until_ms = 0
+        if not self.is_expecting or now.mono_ms < self._csms_until_ms or b"Trigger" not in raw:
             return False
         seen = observe("MeterValues", frame.payload_of(raw))
         if not isinstance(seen, Metered) or not seen.triggered or seen.connector_id != self._settings.connector_id:

@@ -155,7 +155,7 @@ class Lane:
 
 
 class PendingCalls:
-    """Relayed CALLs by (leg that sent them, id), so that an answer is read with its action. Bounded; entries expire."""
+    """Relayed CALLs by (leg that sent them, id) whose answers we read. Bounded; entries expire."""
 
     def __init__(self) -> None:
         self._calls: OrderedDict[tuple[Leg, str], tuple[str, int]] = OrderedDict()

@@ -1,8 +1,9 @@
 """One station: both legs, the lane between them, and our own dealings with it. Sans-IO.
 
     FrameIn ──> scan ──> Send (byte-equal), Later(Passed) ──> Passed ──> observe, wipe check, lane ──> more effects
+    pass_on ──> a glance at the head: pass (and Copied later), or FrameIn
 
-A frame costs its relay one scan; all else happens in the second half, after it has gone. Answers go at once in both
+A frame costs its relay one scan, most only a glance; all else happens after it has gone. Answers go at once in both
 directions, station CALLs go north at once, CALLs towards the station share the lane. In policy strict the end of one
 leg closes the other. Our own CALLs start when the station has an accepted boot on this connection, or shows that it
 needs none: some drop the connection when commanded before.
@@ -20,12 +21,14 @@ from dgm.ocpp import frame
 from dgm.ocpp.enforce import Enforcer
 from dgm.ocpp.events import (
     Close,
+    Copied,
     Counted,
     Direction,
     Effect,
     Event,
     Excepted,
     FrameIn,
+    Glance,
     Later,
     Leg,
     LegDown,
@@ -52,6 +55,12 @@ BOOT_ANSWER_WAIT_MS = 30_000
 
 READ_BY_US = ("SetChargingProfile", "ClearChargingProfile", "RemoteStartTransaction", "TriggerMessage")
 ENFORCING = (Step.FLOOR, Step.LIVE, Step.READ_BACK)
+LOOKED_AT = ("MeterValues", "StatusNotification", "StopTransaction", "BootNotification")
+ANSWER_READ = ("BootNotification", "StartTransaction")
+DECODED_SOON = frozenset({b"MeterValues"})
+"""CALLs of the station whose copies may wait a moment: many, and they only tell what is."""
+
+DECIDED_AT_ONCE = frozenset({b"BootNotification", b"StartTransaction", b"StatusNotification", b"StopTransaction"})
 
 
 class Session:
@@ -90,6 +99,8 @@ class Session:
                 return self._frame_in(event, now)
             case Passed():
                 return self._passed(event, now) + self._pump(now)
+            case Copied():
+                return self._copied(event, now)
             case SetpointIn():
                 effects: list[Effect] = [*self.enforcer.setpoint(event, now)]
                 return effects + self._pump(now)
@@ -103,6 +114,40 @@ class Session:
                 assert_never(event)
 
     # First half of a frame: where it goes.
+
+    def pass_on(self, leg: Leg, raw: bytes) -> Glance:
+        """The short cut: what a frame in plain spelling needs when nobody waits for anything it could be.
+
+        It never decides otherwise than `handle` would; what it is not sure of it leaves to it.
+        """
+        if not self.is_up or self._pending:
+            return Glance.HANDLE
+        if leg is Leg.NORTH:
+            if not frame.is_plain_answer(raw):
+                return Glance.HANDLE
+            self.memory.counters.south += 1
+            return Glance.PASS
+        action = frame.plain_call(raw)
+        if action is None or not self._is_started or action in DECIDED_AT_ONCE:
+            return Glance.HANDLE
+        if action in DECODED_SOON:
+            if self._readings.is_expecting:
+                return Glance.HANDLE
+            self.memory.counters.north += 1
+            return Glance.COPY
+        self.memory.counters.north += 1
+        return Glance.PASS
+
+    def _copied(self, event: Copied, now: Now) -> list[Effect]:
+        """A reading only tells what is: a CALL of ours can follow from it only when it shows that a clock is wrong."""
+        if not self.is_up:
+            return []
+        seen = observe("MeterValues", frame.payload_of(event.raw))
+        if not isinstance(seen, Metered):
+            return [Counted(name="wrong_payload", detail="MeterValues")]
+        was_good = self.memory.is_clock_good
+        effects = self._metered(seen, False, now)
+        return effects if self.memory.is_clock_good == was_good else effects + self._pump(now)
 
     def _frame_in(self, event: FrameIn, now: Now) -> list[Effect]:
         if not self.is_up:
@@ -143,9 +188,16 @@ class Session:
         else:
             self.memory.counters.south += 1
         effects: list[Effect] = [Send(leg=to, raw=raw, relayed=True)]
-        if head.kind is Kind.CALL and origin is Leg.SOUTH and not self._pending.put(origin, head, now):
+        if head.kind is Kind.CALL and origin is Leg.SOUTH and not self._remember(head, now):
             effects.append(Counted(name="pending_full"))
         return [*effects, Later(event=Passed(origin=origin, head=head, raw=raw, action=action))]
+
+    def _remember(self, head: Head, now: Now) -> bool:
+        if head.action in ANSWER_READ:
+            return self._pending.put(Leg.SOUTH, head, now)
+        # The id now belongs to another CALL: its answer must not be taken for that of the one before.
+        self._pending.take(Leg.SOUTH, head.id)
+        return True
 
     def _claimed(self, head: Head, raw: bytes) -> list[Effect]:
         answer = frame.result(head.id, {})
@@ -245,7 +297,7 @@ class Session:
         return []
 
     def _csms_answer(self, event: Passed, now: Now) -> list[Effect]:
-        if event.action not in ("BootNotification", "StartTransaction") or event.head.kind is Kind.ERROR:
+        if event.action not in ANSWER_READ or event.head.kind is Kind.ERROR:
             return []
         payload = frame.payload_of(event.raw)
         if payload is None:
@@ -413,6 +465,3 @@ class Session:
             vendor=memory.vendor,
             model=memory.model,
         )
-
-
-LOOKED_AT = ("MeterValues", "StatusNotification", "StopTransaction", "BootNotification")

@@ -7,13 +7,14 @@ Nothing here survives the process: a station that reconnects is asked again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dgm.api.config.v1.config_pb2 import DgmConfig, StationConfig
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.machine import Now
 from dgm.ocpp.events import PhaseTriple, Sampled
-from dgm.ocpp.observe import NONE, Metered, Reading
+from dgm.ocpp.observe import Metered
+from dgm.ocpp.sampled import NONE, Reading
 
 HISTORY_MS = 60_000
 """An older reading is history (replayed from an outage), not what the EVSE does now."""
@@ -130,7 +131,7 @@ class StationMemory:
         if age_ms > HISTORY_MS or metered.reading.is_empty or at_ms < self.told_ms:
             return False
         # An energy register alone must not hide the currents of a second ago.
-        kept = self.reading if self.reading_at_ms is not None and at_ms - self.reading_at_ms < 1000 else Reading()
+        kept = self.reading if self.reading_at_ms is not None and at_ms - self.reading_at_ms < 1000 else _NOTHING
         self.reading, self.reading_at_ms = _merged(kept, metered.reading), at_ms
         if metered.transaction_id is not None:
             self.transaction_id = metered.transaction_id
@@ -172,13 +173,18 @@ def to_site(values: PhaseTriple, any_phase: int | None, phases: tuple[int, ...])
 
 
 def _merged(old: Reading, new: Reading) -> Reading:
+    if old is _NOTHING:
+        return new
     has_current = new.current_ma != NONE or new.current_any_ma is not None
-    return replace(
-        new,
+    return Reading(
         power_w=new.power_w if new.power_w is not None else old.power_w,
         current_ma=new.current_ma if has_current else old.current_ma,
         current_any_ma=new.current_any_ma if has_current else old.current_any_ma,
         voltage_mv=new.voltage_mv if new.voltage_mv != NONE else old.voltage_mv,
         energy_wh=new.energy_wh if new.energy_wh is not None else old.energy_wh,
         soc_permille=new.soc_permille if new.soc_permille is not None else old.soc_permille,
+        offered_ma=new.offered_ma if new.offered_ma is not None else old.offered_ma,
     )
+
+
+_NOTHING = Reading()
