@@ -46,7 +46,7 @@ class Driver:
 
     def __init__(self) -> None:
         ids = itertools.count(1)
-        self.session = Session(SETTINGS, lambda: f"own-{next(ids)}")
+        self.session = Session([SETTINGS], lambda: f"own-{next(ids)}")
         self.numbers = itertools.count(1)
         self.now = Now(mono_ms=1_000, utc_ms=UTC_MS)
         self.put(LegUp(leg=Leg.NORTH))

@@ -102,10 +102,17 @@ class ModelStation:
 class Driver:
     """A session with everything it said, in order."""
 
-    def __init__(self, *, station: ModelStation | None = None, short_cut: bool = False, **changes: Any) -> None:
+    def __init__(
+        self,
+        *,
+        station: ModelStation | None = None,
+        short_cut: bool = False,
+        evses: list[StationSettings] | None = None,
+        **changes: Any,
+    ) -> None:
         self.short_cut = short_cut
         self.ids = (f"own-{number}" for number in itertools.count(1))
-        self.session = Session(settings(**changes), lambda: next(self.ids))
+        self.session = Session(evses or [settings(**changes)], lambda: next(self.ids))
         self.station = station
         self.mono_ms = 1_000_000
         self.north: list[bytes] = []

@@ -49,7 +49,9 @@ class Reason(Enum):
     LOCAL_ERROR = "local_error"
     """Sent north: our CALLERROR to a CSMS CALL that we did not pass on."""
     UNREADABLE = "unreadable"
-    """Kept: not a frame of OCPP 1.6."""
+    """Kept: not an OCPP-J frame."""
+    OWN_RESULT_ERROR = "own_result_error"
+    """Kept: a peer's CALLRESULTERROR (2.1) to an answer of ours."""
 
 
 class Direction(Enum):
@@ -120,8 +122,9 @@ class Copied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetpointIn:
-    """A leased limit from the ems role: mA per phase, valid for ttl_ms from now."""
+    """A leased limit from the ems role: mA per phase, valid for ttl_ms from now. asset_id: empty, the first EVSE."""
 
+    asset_id: str = ""
     epoch: int
     sequence: int
     current_ma: int

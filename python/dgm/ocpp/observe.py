@@ -1,9 +1,11 @@
-"""Reads copies of relayed frames: what a station says of its plug, its transaction and its meter.
+"""Reads copies of relayed frames: what a station says of its plug, its transaction and its meter. OCPP 1.6.
 
 Runs after the frame has been passed on; a payload that makes no sense is a `Wrong`, counted, never raised. What meters
 say is read in `sampled`.
 
     (action, payload) ──> Metered | Status | Stopped | Booted | Wrong | None (not of interest)
+
+The observations are those of all versions; `observe_2x` makes them of 2.0.1 and 2.1.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dgm.ocpp import stamp
 from dgm.ocpp.frame import Payload
 from dgm.ocpp.sampled import Reading, newest
 
+ACTIONS = ("MeterValues", "StatusNotification", "StartTransaction", "StopTransaction", "BootNotification")
 STATUS = {
     "Available": PlugState.PLUG_STATE_AVAILABLE,
     "Preparing": PlugState.PLUG_STATE_PREPARING,
@@ -30,21 +33,49 @@ STATUS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metered:
-    """A MeterValues. triggered: every value says that a TriggerMessage caused it."""
+    """A reading of one EVSE (1.6: connector). triggered: every value says that a TriggerMessage caused it."""
 
-    connector_id: int
+    evse_id: int
     reading: Reading
     taken_utc_ms: int | None
-    transaction_id: int | None
+    transaction_id: int | str | None
     triggered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A StatusNotification."""
+    """A StatusNotification of 1.6."""
 
-    connector_id: int
+    evse_id: int
     plug_state: PlugState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """The status of one connector of an EVSE in 2.x: Available, Occupied, Reserved, Unavailable or Faulted."""
+
+    evse_id: int
+    connector_id: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transacted:
+    """A TransactionEvent of 2.x. evse_id, plug_state: where it tells them. is_past: it tells what was, not what is."""
+
+    evse_id: int | None
+    transaction_id: str
+    has_ended: bool
+    plug_state: PlugState | None
+    is_past: bool
+    metered: Metered | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starting:
+    """A StartTransaction; its id comes with the answer."""
+
+    evse_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +100,12 @@ class Wrong:
     what: str
 
 
-Observation = Metered | Status | Stopped | Booted | Wrong
+Observation = Metered | Status | Starting | Stopped | Booted | Wrong | Socket | Transacted
 
 
 def observe(action: str, payload: Payload | None) -> Observation | None:
     """Read a CALL of the station; None: an action that we have no use for."""
-    if action not in ("MeterValues", "StatusNotification", "StopTransaction", "BootNotification"):
+    if action not in ACTIONS:
         return None
     if payload is None:
         return Wrong(what=action)
@@ -87,8 +118,10 @@ def observe(action: str, payload: Payload | None) -> Observation | None:
             return (
                 Wrong(what=action)
                 if state is None or connector_id is None
-                else Status(connector_id=connector_id, plug_state=state)
+                else Status(evse_id=connector_id, plug_state=state)
             )
+        case "StartTransaction":
+            return Wrong(what=action) if connector_id is None else Starting(evse_id=connector_id)
         case "StopTransaction":
             return Stopped(transaction_id=_int(payload.get("transactionId")))
         case _:
@@ -101,7 +134,7 @@ def _metered(payload: Payload, connector_id: int | None) -> Metered | Wrong:
     if connector_id is None or instant is None:
         return Wrong(what="MeterValues")
     return Metered(
-        connector_id=connector_id,
+        evse_id=connector_id,
         reading=instant.reading,
         taken_utc_ms=stamp.parse(instant.stamp),
         transaction_id=_int(payload.get("transactionId")),

@@ -46,11 +46,15 @@ class Step(Enum):
     READ_BACK = "read_back"
     ASK_READING = "ask_reading"
     ASK_STATUS = "ask_status"
+    ASK_STATE = "ask_state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCall:
-    """A CALL of ours that wants the lane. safety: before any CSMS CALL. profile: what FLOOR and LIVE install."""
+    """A CALL of ours that wants the lane, in words of 1.6 (see `dialect`).
+
+    safety: before any CSMS CALL. profile: what FLOOR and LIVE install.
+    """
 
     step: Step
     action: str

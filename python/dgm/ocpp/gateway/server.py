@@ -41,13 +41,11 @@ from dgm.ocpp.gateway.legs import (
 )
 from dgm.ocpp.gateway.lines import Line, Lines, Link
 from dgm.ocpp.session import Session
+from dgm.ocpp.version import SUBPROTOCOLS
 
 MAX_IDENTITY_CHARS = 48
 MAX_STRANGERS = 1000
 """Unknown identities that are logged once each; further ones are only counted."""
-
-SUBPROTOCOL = "ocpp1.6"
-"""What is built. Of a station's offers only this is passed on; a station that offers none is taken at its word."""
 
 LEG_OPTIONS: Final[dict[str, Any]] = {
     "compression": None,
@@ -71,7 +69,8 @@ class Gateway:
         report: Callable[[Sampled | Outcome], None],
     ) -> None:
         self._stations = {station_id: Line(session) for station_id, session in sessions.items()}
-        self._by_asset = {line.session.settings.asset_id: line for line in self._stations.values()}
+        lines = self._stations.values()
+        self._by_asset = {evse.settings.asset_id: line for line in lines for evse in line.session.evses}
         self._lines = Lines(metrics=metrics, audit=audit, report=report)
         self._metrics = metrics
         self._audit = audit
@@ -112,9 +111,9 @@ class Gateway:
             await self._server.wait_closed()
         self._audit.close()
 
-    def deliver(self, asset_id: str, setpoint: SetpointIn) -> None:
+    def deliver(self, setpoint: SetpointIn) -> None:
         """Hand a setpoint to the station of an EVSE; an EVSE that is not ours is ignored."""
-        line = self._by_asset.get(asset_id)
+        line = self._by_asset.get(setpoint.asset_id)
         if line is not None:
             self._lines.drive(line, setpoint)
 
@@ -145,9 +144,10 @@ class Gateway:
         """The socket to the CSMS, or the HTTP status for the station and the reason for people."""
         settings = line.session.settings
         offered = _offered(request)
-        spoken = [name for name in offered if name == SUBPROTOCOL]
+        # In the station's own order; a station that offers none is taken at its word, as site.yaml says.
+        spoken = [name for name in offered if name in SUBPROTOCOLS]
         if offered and not spoken:
-            return 502, f"the station offers {', '.join(offered)[:100]}; only {SUBPROTOCOL} is built"
+            return 502, f"the station offers {', '.join(offered)[:100]}; expected one of {', '.join(SUBPROTOCOLS)}"
         headers = [("Authorization", value) for value in request.headers.get_all("Authorization")]
         try:
             north = await connect(

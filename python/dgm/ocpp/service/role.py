@@ -22,6 +22,7 @@ from dgm.log import logger
 from dgm.machine import Now
 from dgm.metrics import CountersCollector
 from dgm.ocpp.events import Outcome, Sampled, SetpointIn
+from dgm.ocpp.evse import Evse
 from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
 from dgm.ocpp.service.facade import EvseFacade
 from dgm.ocpp.service.reports import Reports
@@ -71,7 +72,7 @@ class OcppRole:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())
                 if self._config.HasField("facade"):
-                    facade = EvseFacade(self._config.facade, list(self._sessions.values()), self._channel)
+                    facade = EvseFacade(self._config.facade, self._evses(), self._channel)
                     self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
                     group.create_task(facade.run())
                 self.ready.set()
@@ -101,13 +102,17 @@ class OcppRole:
             if not setpoint.HasField("current_ma") or setpoint.ttl_ms <= 0:
                 continue
             event = SetpointIn(
+                asset_id=setpoint.asset_id,
                 epoch=setpoint.epoch or response.epoch,
                 sequence=setpoint.sequence,
                 current_ma=setpoint.current_ma,
                 ttl_ms=setpoint.ttl_ms,
                 safety=setpoint.safety,
             )
-            self.gateway.deliver(setpoint.asset_id, event)
+            self.gateway.deliver(event)
+
+    def _evses(self) -> list[tuple[Session, Evse]]:
+        return [(session, evse) for session in self._sessions.values() for evse in session.evses]
 
     def _standing(self, now: Now) -> Iterator[Sampled | Outcome]:
         for session in self._sessions.values():
