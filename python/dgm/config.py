@@ -24,6 +24,9 @@ MAX_TEXT_BYTES = 4_000_000
 """A larger file is refused before it is parsed: 10,000 stations need about 2 MB."""
 
 LOWEST_PORT = 1024
+MAX_EVSES_PER_STATION = 16
+MAX_CONNECTOR_ID = 99
+SUBPROTOCOLS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
 """What an OCPP identity may be (OCPP-J part 4, 3.1.1), for every id: no blanks and no ':' or '/'."""
 
@@ -405,9 +408,14 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
             yield f"{path}.cpo", repr(station.cpo), "the id of a cpo in this file"
         if station.csms_url:
             yield from _websocket_url(station.csms_url, f"{path}.csms_url")
-        if len(station.evses) != 1:
-            expected = "exactly one (a limit per EVSE of a larger station needs mode merge, which is not built yet)"
-            yield f"{path}.evses", f"{len(station.evses)} EVSEs", expected
+        if station.subprotocol not in ("", *SUBPROTOCOLS):
+            yield f"{path}.subprotocol", repr(station.subprotocol), "one of " + ", ".join(SUBPROTOCOLS)
+        if not 1 <= len(station.evses) <= MAX_EVSES_PER_STATION:
+            yield f"{path}.evses", f"{len(station.evses)} EVSEs", f"1..{MAX_EVSES_PER_STATION}"
+        numbers = [evse.connector_id for evse in station.evses]
+        for at, number in enumerate(numbers):
+            if number in numbers[:at]:
+                yield f"{path}.evses[{at}].connector_id", f"{number} a second time", "each number once in a station"
         for at, evse in enumerate(station.evses):
             yield from _evse(evse, f"{path}.evses[{at}]", circuits)
 
@@ -420,8 +428,8 @@ def _websocket_url(url: str, path: str) -> Iterator[Finding]:
 def _evse(evse: EvseConfig, path: str, circuits: set[str]) -> Iterator[Finding]:
     if evse.circuit not in circuits:
         yield f"{path}.circuit", repr(evse.circuit), "the id of a circuit in this file"
-    if evse.connector_id != 1:
-        yield f"{path}.connector_id", str(evse.connector_id), "1"
+    if not 1 <= evse.connector_id <= MAX_CONNECTOR_ID:
+        yield f"{path}.connector_id", str(evse.connector_id), f"1..{MAX_CONNECTOR_ID}"
     yield from _phases(evse.phases, path)
     low, high, step = evse.current_min_ma, evse.current_max_ma, evse.current_step_ma
     if not 0 < low <= high <= 1_000_000:

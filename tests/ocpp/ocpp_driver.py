@@ -15,11 +15,13 @@ from dgm.ocpp import frame, stamp
 from dgm.ocpp.composite import View, limit_at, next_edge
 from dgm.ocpp.events import (
     Close,
+    Copied,
     Counted,
     CpoLimit,
     Event,
     Excepted,
     FrameIn,
+    Glance,
     Keep,
     Later,
     Leg,
@@ -31,10 +33,11 @@ from dgm.ocpp.events import (
     SetpointIn,
 )
 from dgm.ocpp.frame import Head, Kind
-from dgm.ocpp.profile import Profile, Purpose, Transaction, Version
-from dgm.ocpp.profile_codec import parse_profile
+from dgm.ocpp.profile import Profile, Purpose, Transaction
+from dgm.ocpp.profile_codec import Flaw, parse_profile
 from dgm.ocpp.session import Session
 from dgm.ocpp.store import StationSettings
+from dgm.ocpp.version import Version
 
 QUICK = hypothesis.settings(deadline=None, max_examples=60)
 """The machine may be busy: no deadline for one example."""
@@ -74,7 +77,7 @@ class ModelStation:
 
     def view(self, connector_id: int) -> View:
         running = {} if self.transaction is None else {1: self.transaction}
-        return View(evse_id=connector_id, nominal_voltage_mv=230_000, evse_ids=(1,), transactions=running)
+        return View(evse_id=connector_id, nominal_voltage_mv=230_000, evse_ids=(1, 2), transactions=running)
 
     def limit_ma(self, utc_ms: int, connector_id: int = 0) -> int | None:
         limit = limit_at(self.profiles.values(), self.view(connector_id), utc_ms + self.clock_error_ms)
@@ -96,8 +99,7 @@ class ModelStation:
                 return {"status": "Accepted"}
 
     def install(self, payload: dict[str, Any]) -> Any:
-        body, connector_id = payload["csChargingProfiles"], payload["connectorId"]
-        found = parse_profile(body, evse_id=connector_id, version=Version.V16, utc_ms=0)
+        found = self.parse(payload)
         assert isinstance(found, Profile), (payload, found)
         if found.purpose is Purpose.TX and self.transaction is None:
             return {"status": "Rejected"}
@@ -105,8 +107,17 @@ class ModelStation:
         self.profiles[found.evse_id, found.purpose, found.stack_level] = found
         return {"status": "Accepted"}
 
+    def parse(self, payload: dict[str, Any]) -> Profile | Flaw:
+        body, connector_id = payload["csChargingProfiles"], payload["connectorId"]
+        return parse_profile(body, evse_id=connector_id, version=Version.V16, utc_ms=0)
+
     def clear(self, payload: dict[str, Any]) -> Any:
-        wire = {"ChargePointMaxProfile": Purpose.MAX, "TxDefaultProfile": Purpose.TX_DEFAULT, "TxProfile": Purpose.TX}
+        wire = {
+            "ChargePointMaxProfile": Purpose.MAX,
+            "ChargingStationMaxProfile": Purpose.MAX,
+            "TxDefaultProfile": Purpose.TX_DEFAULT,
+            "TxProfile": Purpose.TX,
+        }
         purpose = wire.get(payload.get("chargingProfilePurpose", ""))
         gone = [
             key
@@ -139,12 +150,19 @@ class Driver:
     """A session with everything it said, in order."""
 
     def __init__(
-        self, *, station: ModelStation | None = None, stored: dict[str, bytes] | None = None, **changes: Any
+        self,
+        *,
+        station: ModelStation | None = None,
+        short_cut: bool = False,
+        evses: list[StationSettings] | None = None,
+        stored: dict[str, bytes] | None = None,
+        **changes: Any,
     ) -> None:
+        self.short_cut = short_cut
         self.ids = (f"own-{number}" for number in itertools.count(1))
         self.stored: dict[str, bytes] = dict(stored or {})
         self.cpo_limits: list[int | None] = []
-        self.session = Session(settings(**changes), lambda: next(self.ids), self.stored)
+        self.session = Session(evses or [settings(**changes)], lambda: next(self.ids), self.stored)
         self.station = station
         self.mono_ms = 1_000_000
         self.north: list[bytes] = []
@@ -161,6 +179,16 @@ class Driver:
     @property
     def now(self) -> Now:
         return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms)
+
+    def frame(self, leg: Leg, raw: bytes) -> None:
+        """A message as the shell hands it over."""
+        glance = self.session.pass_on(leg, raw) if self.short_cut else Glance.HANDLE
+        if glance is Glance.HANDLE:
+            self.put(FrameIn(leg=leg, raw=raw))
+            return
+        (self.north if leg is Leg.SOUTH else self.south).append(raw)
+        if glance is Glance.COPY:
+            self.put(Copied(leg=leg, raw=raw))
 
     def put(self, event: Event) -> None:
         events: deque[Event] = deque((event,))
@@ -187,7 +215,7 @@ class Driver:
                     case CpoLimit():
                         self.cpo_limits.append(effect.current_ma)
         for raw in replies:
-            self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+            self.frame(Leg.SOUTH, raw)
 
     def _sent(self, effect: Send, replies: list[bytes]) -> None:
         if effect.leg is Leg.NORTH:
@@ -227,34 +255,36 @@ class Driver:
 
     def station_call(self, action: str, payload: Any, message_id: str | None = None) -> str:
         message_id = message_id or f"s{next(self._numbers)}"
-        self.put(FrameIn(leg=Leg.SOUTH, raw=json.dumps([2, message_id, action, payload]).encode()))
+        self.frame(Leg.SOUTH, json.dumps([2, message_id, action, payload]).encode())
         return message_id
 
     def station_answer(self, message_id: str, payload: Any) -> bytes:
         raw = json.dumps([3, message_id, payload]).encode()
         if message_id in self.open_south:
             self.open_south.remove(message_id)
-        self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+        self.frame(Leg.SOUTH, raw)
         return raw
 
     def csms_call(self, action: str, payload: Any, message_id: str | None = None) -> str:
         message_id = message_id or f"c{next(self._numbers)}"
-        self.put(FrameIn(leg=Leg.NORTH, raw=json.dumps([2, message_id, action, payload]).encode()))
+        self.frame(Leg.NORTH, json.dumps([2, message_id, action, payload]).encode())
         return message_id
 
     def csms_answer(self, message_id: str, payload: Any) -> None:
-        self.put(FrameIn(leg=Leg.NORTH, raw=json.dumps([3, message_id, payload]).encode()))
+        self.frame(Leg.NORTH, json.dumps([3, message_id, payload]).encode())
 
     def status(self, status: str) -> None:
         payload = {"connectorId": 1, "status": status, "errorCode": "NoError"}
         self.csms_answer(self.station_call("StatusNotification", payload), {})
 
-    def meter(self, amps: float, *, context: str = "Sample.Periodic", message_id: str | None = None) -> str:
+    def meter(
+        self, amps: float, *, context: str = "Sample.Periodic", message_id: str | None = None, age_ms: int = 0
+    ) -> str:
         values = [
             {"value": f"{amps}", "measurand": "Current.Import", "phase": phase, "unit": "A", "context": context}
             for phase in ("L1", "L2", "L3")
         ]
-        taken = stamp.text(self.now.utc_ms + (self.station.clock_error_ms if self.station else 0))
+        taken = stamp.text(self.now.utc_ms - age_ms + (self.station.clock_error_ms if self.station else 0))
         payload = {"connectorId": 1, "meterValue": [{"timestamp": taken, "sampledValue": values}]}
         return self.station_call("MeterValues", payload, message_id)
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgm.ocpp.composite import View, limit_at, next_edge, schedule
-from dgm.ocpp.profile import Profile, RateUnit, Transaction, Version
+from dgm.ocpp.profile import Profile, RateUnit, Transaction
 from dgm.ocpp.profile_codec import composite_periods, parse_profile
+from dgm.ocpp.version import Version
 
 MV = VOLTS * 1000
 T0_MS = int(T0.timestamp()) * 1000

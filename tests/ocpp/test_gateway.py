@@ -27,10 +27,11 @@ from websockets.typing import Subprotocol
 from dgm import clock
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.errors import TransportError
-from dgm.ocpp.events import Direction, Excepted, Outcome, Reason, Sampled, SetpointIn
+from dgm.ocpp.events import CpoLimit, Direction, Excepted, Outcome, Reason, Sampled, SetpointIn
 from dgm.ocpp.frame import MAX_FRAME_BYTES
 from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
 from dgm.ocpp.session import Session
+from dgm.ocpp.version import Version
 
 OCPP16 = Subprotocol("ocpp1.6")
 BOOT = '[2,"b1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'
@@ -94,12 +95,14 @@ class Bench:
     def __init__(self, csms: Csms, state_dir: Path) -> None:
         self.csms = csms
         self.registry = CollectorRegistry()
-        self.reports: list[Sampled | Outcome] = []
+        self.reports: list[Sampled | Outcome | CpoLimit] = []
+        self.kept: list[tuple[str, str]] = []
         self.state_dir = state_dir
         ids = ("CP-1", "CP 2|é")
         self.sessions = {
             station_id: Session(
-                settings(station_id=station_id, asset_id=f"evse-{number}", csms_url=csms.url), lambda: str(uuid.uuid4())
+                [settings(station_id=station_id, asset_id=f"evse-{number}", csms_url=csms.url)],
+                lambda: str(uuid.uuid4()),
             )
             for number, station_id in enumerate(ids, start=1)
         }
@@ -201,9 +204,9 @@ async def test_a_library_station_is_limited_and_the_csms_sees_nothing_of_it(benc
         await socket.send(BOOT)
         confirmed = OutcomeState.OUTCOME_STATE_CONFIRMED
         await until(lambda: bench.states().count(confirmed) == 1)
-        setpoint = SetpointIn(epoch=1, sequence=1, current_ma=16_000, ttl_ms=15_000)
-        bench.gateway.deliver("evse-1", setpoint)
-        bench.gateway.deliver("evse-unknown", setpoint)
+        for asset_id in ("evse-1", "evse-unknown"):
+            setpoint = SetpointIn(asset_id=asset_id, epoch=1, sequence=1, current_ma=16_000, ttl_ms=15_000)
+            bench.gateway.deliver(setpoint)
         await until(lambda: bench.states().count(confirmed) == 2)
         assert station.model.limit_ma(clock.now().utc_ms) == 16_000
         serving.cancel()
@@ -249,13 +252,23 @@ async def test_a_station_is_refused_502_when_nobody_listens(tmp_path: Path) -> N
         await bench.gateway.stop()
 
 
-async def test_a_station_that_speaks_only_another_version_is_refused(bench: Bench) -> None:
+async def test_a_station_that_speaks_only_an_unknown_version_is_refused(bench: Bench) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        await bench.station(subprotocols=[Subprotocol("ocpp2.0.1")])
+        await bench.station(subprotocols=[Subprotocol("ocpp1.5")])
     assert refused.value.response.status_code == 502
-    async with bench.station(subprotocols=[Subprotocol("ocpp2.0.1"), OCPP16]) as station:
+    async with bench.station(subprotocols=[Subprotocol("ocpp1.5"), OCPP16]) as station:
         assert station.subprotocol == OCPP16
     assert bench.csms.requests[-1].headers["Sec-WebSocket-Protocol"] == "ocpp1.6"
+
+
+@pytest.mark.parametrize(("choice", "version"), [("ocpp2.1", Version.V21), ("ocpp2.0.1", Version.V201)])
+async def test_the_csms_chooses_among_the_versions_of_the_station(bench: Bench, choice: str, version: Version) -> None:
+    bench.csms.choice = Subprotocol(choice)
+    offer = [Subprotocol(name) for name in ("ocpp2.1", "ocpp2.0.1", "ocpp1.6")]
+    async with bench.station(subprotocols=offer) as station:
+        assert station.subprotocol == choice
+        assert bench.csms.requests[-1].headers["Sec-WebSocket-Protocol"] == "ocpp2.1, ocpp2.0.1, ocpp1.6"
+        assert bench.sessions["CP-1"].version is version
 
 
 async def test_the_newest_connection_wins_and_the_old_ones_end_disturbs_it_not(bench: Bench) -> None:

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ocpp.messages import get_validator
 from ocpp_driver import QUICK, Driver, ModelStation
+from test_session_2x import connected, event, socket
 
 from dgm.ocpp import manner, stamp
 from dgm.ocpp.desk import KEEP_MANNER
 from dgm.ocpp.events import FrameIn, Keep, Leg, Reason, Send
 from dgm.ocpp.manner import Manner, Mode
 from dgm.ocpp.profile import Purpose, Transaction
+from dgm.ocpp.version import Version
 
 MERGE = {KEEP_MANNER: Manner(mode=Mode.MERGE, reason="test").to_bytes()}
 LONG = 10_000_000
@@ -187,7 +190,7 @@ def test_a_transaction_gets_its_own_pair_without_a_dip_and_gives_way_to_the_defa
     driver.advance(6_000)
     assert purposes(driver) == {Purpose.TX_DEFAULT}
     assert limit_ma(driver) == 10_000
-    assert driver.session.enforcer.proved_ma(driver.now) == 10_000
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) == 10_000
 
 
 def test_a_transaction_that_ends_out_of_sight_leaves_the_default_floor_even_after_a_wipe() -> None:
@@ -221,7 +224,7 @@ def test_a_dead_gateway_in_a_transaction_leaves_the_floor_of_the_same_purpose() 
     driver.disconnect()
     driver.mono_ms += 121_000
     assert limit_ma(driver) == 6_000
-    assert driver.session.enforcer.proved_ma(driver.now) == 6_000
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) == 6_000
 
 
 def test_after_a_transaction_what_is_proved_is_never_above_what_the_station_holds() -> None:
@@ -235,7 +238,7 @@ def test_after_a_transaction_what_is_proved_is_never_above_what_the_station_hold
     driver.csms_answer(
         driver.station_call("StopTransaction", {"transactionId": 7, "meterStop": 1, "timestamp": ""}), {}
     )
-    proved = driver.session.enforcer.proved_ma(driver.now)
+    proved = driver.session.evses[0].enforcer.proved_ma(driver.now)
     held = station.limit_ma(driver.now.utc_ms, 1)
     assert proved is not None
     assert held is not None
@@ -435,7 +438,7 @@ def test_in_max_a_clear_that_would_take_ours_along_takes_only_the_cpos(payload: 
     assert answer(driver, message_id)["status"] in ("Accepted", "Unknown")
     driver.advance(5_000)
     assert "WIPED" not in driver.states()
-    assert driver.session.enforcer.proved_ma(driver.now) == 16_000
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) == 16_000
     assert driver.station is not None
     left = {held.id for held in driver.station.profiles.values() if held.id < 1000}
     assert left == {p.id for p in driver.session.desk.merge.store.profiles}
@@ -507,7 +510,137 @@ def test_after_a_while_the_station_always_holds_the_smaller_of_both(steps: list[
             case _:
                 pass
     driver.advance(40_000)
-    ceiling = driver.session.desk.merge.ceiling(driver.now)
+    ceiling = driver.session.desk.merge.ceiling(1, driver.now)
     allowed = site_a * 1000 if ceiling is None else min(site_a * 1000, ceiling.current_ma)
     assert limit_ma(driver) == allowed
-    assert driver.session.enforcer.proved_ma(driver.now) == allowed
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) == allowed
+
+
+# 2.0.1 and 2.1.
+
+
+def merged_2x(version: Version) -> Driver:
+    driver = connected(version, stored=MERGE)
+    socket(driver, "Occupied")
+    driver.setpoint(32_000, 1, ttl_ms=LONG)
+    assert driver.station is not None
+    driver.station.transaction = Transaction(id="t-1", start_utc_ms=driver.now.utc_ms)
+    event(driver, "Started", evse={"id": 1, "connectorId": 1}, state="Charging")
+    driver.advance(12_000)
+    driver.north.clear()
+    driver.south.clear()
+    return driver
+
+
+def profile_2x(number: int, amps: float, purpose: str = "TxDefaultProfile", level: int = 0, **changes: Any) -> Any:
+    schedule = {"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": amps}]}
+    return {
+        "id": number,
+        "stackLevel": level,
+        "chargingProfilePurpose": purpose,
+        "chargingProfileKind": "Relative",
+        "chargingSchedule": [{**schedule, **changes.pop("schedule", {})}],
+        **changes,
+    }
+
+
+def call(driver: Driver, action: str, payload: Any) -> Any:
+    """The answer, which keeps to the published schema of the version."""
+    found = answer(driver, driver.csms_call(action, payload))
+    version = driver.session.version.value.removeprefix("ocpp")
+    get_validator(3, action, version).validate(found)
+    return found
+
+
+VERSIONS_2X = [Version.V201, Version.V21]
+
+
+@pytest.mark.parametrize("version", VERSIONS_2X)
+def test_in_2x_profiles_are_taken_refused_with_reasons_and_merged(version: Version) -> None:
+    driver = merged_2x(version)
+    taken = {"evseId": 1, "chargingProfile": profile_2x(5, 9, "TxProfile", transactionId="t-1")}
+    assert call(driver, "SetChargingProfile", taken) == {"status": "Accepted"}
+    driver.advance(5_000)
+    assert limit_ma(driver) == 9_000
+    double = {"evseId": 1, "chargingProfile": profile_2x(6, 9, "TxProfile", transactionId="t-1")}
+    refused = call(driver, "SetChargingProfile", double)
+    assert (refused["status"], refused["statusInfo"]["reasonCode"]) == ("Rejected", "DuplicateProfile")
+    stray = {"evseId": 1, "chargingProfile": profile_2x(6, 9, "TxProfile", transactionId="t-2")}
+    assert call(driver, "SetChargingProfile", stray)["statusInfo"]["reasonCode"] == "TxNotFound"
+    told = call(driver, "GetCompositeSchedule", {"evseId": 1, "duration": 60})
+    assert [period["limit"] for period in told["schedule"]["chargingSchedulePeriod"]] == [9.0]
+    assert call(driver, "ClearChargingProfile", {"chargingProfileId": 5}) == {"status": "Accepted"}
+    driver.advance(6_000)
+    assert limit_ma(driver) == 32_000
+
+
+@pytest.mark.parametrize("version", VERSIONS_2X)
+def test_profiles_are_reported_one_message_at_a_time_and_the_answers_stay_here(version: Version) -> None:
+    driver = merged_2x(version)
+    for number in range(12):
+        body = profile_2x(number + 1, 20, level=number)
+        assert call(driver, "SetChargingProfile", {"evseId": 1, "chargingProfile": body}) == {"status": "Accepted"}
+    assert call(driver, "GetChargingProfiles", {"requestId": 3, "chargingProfile": {"stackLevel": 99}}) == {
+        "status": "NoProfiles"
+    }
+    asked = {"requestId": 4, "chargingProfile": {"chargingProfilePurpose": "TxDefaultProfile"}}
+    assert call(driver, "GetChargingProfiles", asked) == {"status": "Accepted"}
+    south = len(driver.south)
+    seen: list[int] = []
+    for index in range(2):
+        (report,) = driver.north_calls("ReportChargingProfiles")[index:]
+        get_validator(2, "ReportChargingProfiles", version.value.removeprefix("ocpp")).validate(report[3])
+        assert report[3].get("tbc", False) is (index == 0)
+        assert (report[3]["requestId"], report[3]["chargingLimitSource"]) == (4, "CSO")
+        seen += [body["id"] for body in report[3]["chargingProfile"]]
+        driver.short_cut = True
+        driver.csms_answer(report[1], {})
+    assert seen == list(range(1, 13))
+    assert len(driver.south) == south
+    everything = {"requestId": 5, "chargingProfile": {"chargingLimitSource": ["EMS"]}}
+    assert call(driver, "GetChargingProfiles", everything) == {"status": "Accepted"}
+    report = driver.north_calls("ReportChargingProfiles")[-1]
+    assert report[3]["chargingProfile"][0]["chargingProfilePurpose"] == "ChargingStationExternalConstraints"
+    assert report[3]["chargingProfile"][0]["chargingSchedule"][0]["chargingSchedulePeriod"][0]["limit"] == 32.0
+
+
+def test_a_dynamic_profile_of_the_csms_follows_its_updates_and_ends_with_its_lease() -> None:
+    driver = merged_2x(Version.V21)
+    dynamic = profile_2x(
+        9, 14, "TxProfile", level=3, chargingProfileKind="Dynamic", transactionId="t-1", schedule={"duration": 60}
+    )
+    assert call(driver, "SetChargingProfile", {"evseId": 1, "chargingProfile": dynamic}) == {"status": "Accepted"}
+    assert limit_ma(driver) == 14_000
+    driver.advance(50_000)
+    update = {"chargingProfileId": 9, "scheduleUpdate": {"limit": 8.0}}
+    assert call(driver, "UpdateDynamicSchedule", update) == {"status": "Accepted"}
+    driver.advance(50_000)
+    assert limit_ma(driver) == 8_000
+    driver.advance(16_000)
+    assert limit_ma(driver) == 32_000
+
+
+def test_priority_charging_is_activated_for_its_transaction() -> None:
+    driver = merged_2x(Version.V21)
+    slow = profile_2x(1, 7, "TxProfile", transactionId="t-1")
+    assert call(driver, "SetChargingProfile", {"evseId": 1, "chargingProfile": slow}) == {"status": "Accepted"}
+    asked = {"transactionId": "t-1", "activate": True}
+    assert call(driver, "UsePriorityCharging", asked) == {"status": "NoProfile"}
+    fast = profile_2x(2, 30, "PriorityCharging")
+    assert call(driver, "SetChargingProfile", {"evseId": 1, "chargingProfile": fast}) == {"status": "Accepted"}
+    assert call(driver, "UsePriorityCharging", asked) == {"status": "Accepted"}
+    driver.advance(6_000)
+    assert limit_ma(driver) == 30_000
+
+
+@pytest.mark.parametrize("version", VERSIONS_2X)
+def test_a_request_to_start_in_2x_goes_on_without_its_profile(version: Version) -> None:
+    driver = connected(version, stored=MERGE)
+    driver.setpoint(32_000, 1, ttl_ms=LONG)
+    driver.advance(12_000)
+    token = {"idToken": "x", "type": "Central"}
+    body = {"remoteStartId": 1, "idToken": token, "evseId": 1, "chargingProfile": profile_2x(5, 8, "TxProfile")}
+    driver.csms_call("RequestStartTransaction", body)
+    assert driver.south_calls("RequestStartTransaction")[0][3] == {"remoteStartId": 1, "idToken": token, "evseId": 1}
+    driver.advance(3_000)
+    assert limit_ma(driver) == 8_000

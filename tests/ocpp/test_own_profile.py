@@ -25,8 +25,9 @@ from dgm.ocpp.own_profile import (
     set_request,
     update_request,
 )
-from dgm.ocpp.profile import Profile, ProfileKind, Purpose, RateUnit, Version
+from dgm.ocpp.profile import Profile, ProfileKind, Purpose, RateUnit
 from dgm.ocpp.profile_codec import parse_profile
+from dgm.ocpp.version import Version
 
 T0 = 1_793_000_000_000
 HOUR = 3_600_000

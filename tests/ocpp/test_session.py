@@ -86,6 +86,55 @@ def test_a_wrong_payload_is_relayed_and_counted() -> None:
     assert [found.detail for found in driver.counted] == ["StatusNotification", "MeterValues"]
 
 
+READINGS = st.builds(
+    lambda amps, context, age_s: ("meter", amps, context, age_s),
+    st.integers(0, 40),
+    st.sampled_from(["Sample.Periodic", "Trigger"]),
+    st.integers(0, 90),
+)
+STEPS = st.one_of(
+    READINGS,
+    READINGS,
+    st.tuples(st.just("wait"), st.integers(1, 20_000)),
+    st.tuples(st.just("south"), st.sampled_from([*ODD_FRAMES, b'[2,"h","Heartbeat",{}]', b'[2,"a","Authorize",{}]'])),
+    st.tuples(st.just("north"), st.sampled_from([b'[3,"m",{}]', b'[3,"b","x"]', b'[3,"s",{"status":"Accepted"}]'])),
+    st.tuples(st.just("status"), st.sampled_from(["Charging", "Available", "SuspendedEV"])),
+    st.tuples(st.just("boot"), st.sampled_from(["Accepted", "Pending", "Rejected"])),
+    st.tuples(st.just("limit"), st.integers(0, 32_000)),
+)
+
+
+def play(steps: list[tuple[Any, ...]], *, short_cut: bool) -> Driver:
+    driver = Driver(station=ModelStation(), short_cut=short_cut).connect()
+    for sequence, (kind, *what) in enumerate(steps, start=1):
+        match kind:
+            case "meter":
+                driver.meter(what[0], context=what[1], age_ms=what[2] * 1000)
+            case "wait":
+                driver.advance(what[0])
+            case "south" | "north":
+                driver.frame(Leg(kind), what[0])
+            case "limit":
+                driver.setpoint(what[0], sequence)
+            case "status":
+                driver.status(what[0])
+            case _:
+                driver.boot(what[0])
+    return driver
+
+
+@QUICK
+@given(st.lists(STEPS, max_size=30))
+def test_the_short_cut_decides_as_the_long_way(steps: list[tuple[Any, ...]]) -> None:
+    short, long = play(steps, short_cut=True), play(steps, short_cut=False)
+    assert short.north == long.north
+    assert short.samples == long.samples
+    assert short.outcomes == long.outcomes
+    assert short.counted == long.counted
+    assert [found.reason for found in short.excepted] == [found.reason for found in long.excepted]
+    assert [evse.memory for evse in short.session.evses] == [evse.memory for evse in long.session.evses]
+
+
 # The lane.
 
 
@@ -228,7 +277,7 @@ def test_calls_waiting_when_a_leg_is_lost_are_not_delivered_after_the_reconnect(
 def test_pending_calls_are_bounded() -> None:
     driver = idle()
     for _ in range(MAX_PENDING + 5):
-        driver.station_call("Heartbeat", {})
+        driver.station_call("StartTransaction", {"connectorId": 1})
     assert [found.name for found in driver.counted] == ["pending_full"] * 5
     assert len(driver.north) == MAX_PENDING + 5
 

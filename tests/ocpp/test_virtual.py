@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ocpp_driver import QUICK
 
-from dgm.ocpp.profile import Purpose, RateUnit, Transaction, Version
+from dgm.ocpp.profile import Purpose, RateUnit, Transaction
 from dgm.ocpp.profile_codec import Flaw, parse_profile
+from dgm.ocpp.version import Version
 from dgm.ocpp.virtual import Installed, ProfileStore, Rules, from_bytes, to_bytes
 
 T0 = 1_793_000_000_000

@@ -1,31 +1,32 @@
 """One station's profiles between its CPO and the site: which frame of the CSMS is answered here, and what follows.
 
     CSMS CALL about profiles ──> take ──> answered for the station (merge) | rewritten | relayed and followed
-    sync ──> transaction, edges of the CPO's profiles ──> slot and ceiling of the enforcer, CpoLimit for the ems role
+    sync ──> transactions, edges of the CPO's profiles ──> slots and ceilings of the enforcers, CpoLimit for the ems
 
-Part of a session: it owns the enforcer, the merge and the manner, and gives effects and CALLs of ours back to the
-session, which has the lane and the legs. A change is kept (Keep) before the answer that promises it.
+Part of a session: it owns the merge and the manner, and gives effects and CALLs of ours back to the session, which has
+the lane and the legs. A change is kept (Keep) before the answer that promises it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dgm.machine import Now
 from dgm.ocpp import frame
 from dgm.ocpp import manner as manners
-from dgm.ocpp.enforce import Enforcer
 from dgm.ocpp.events import CpoLimit, Direction, Effect, Keep, Leg, Passed, Reason, Send
+from dgm.ocpp.evse import Evse
 from dgm.ocpp.excepted import kept, ours
 from dgm.ocpp.frame import Head, Kind, Payload
 from dgm.ocpp.manner import Manner, Mode, clean_up, clear_around, slot_of
 from dgm.ocpp.merge import START_CALLS, Ceiling, Merge, Reply
 from dgm.ocpp.own_profile import Slot, can_remove_ours
-from dgm.ocpp.profile import Purpose, Version
+from dgm.ocpp.profile import Purpose
 from dgm.ocpp.relay import OwnCall, OwnIds
 from dgm.ocpp.store import StationMemory, StationSettings
+from dgm.ocpp.version import Version
 
 FOLLOWED = frozenset({"SetChargingProfile", "ClearChargingProfile", "UpdateDynamicSchedule"})
 """CALLs of the CSMS that change its profiles in the station, where they are relayed."""
@@ -39,31 +40,31 @@ KEEP_PROFILES, KEEP_MANNER = "profiles", "manner"
 
 
 class Desk:
-    """See the module. kept: bodies of `Keep` of an earlier life, by name."""
+    """See the module. stored: bodies of `Keep` of an earlier life, by name."""
 
     def __init__(
         self,
-        settings: StationSettings,
+        settings: Sequence[StationSettings],
         memory: StationMemory,
         *,
         ids: Callable[[], str],
         own_ids: OwnIds,
-        kept: Mapping[str, bytes],
+        stored: Mapping[str, bytes],
     ) -> None:
-        self._settings, self._memory, self._ids, self._own_ids = settings, memory, ids, own_ids
-        self.merge = Merge(settings, kept.get(KEEP_PROFILES))
-        known = manners.from_bytes(kept[KEEP_MANNER]) if KEEP_MANNER in kept else None
-        self.manner = known if known is not None else Manner(reason="not probed yet")
-        running = self.merge.transaction
-        if running is not None and isinstance(running.id, int):
-            memory.transaction_id = running.id
-        self.enforcer = Enforcer(settings, slot_of(self.manner, settings, self.merge.version, None))
+        self._memory, self._ids, self._own_ids = memory, ids, own_ids
+        self.merge = Merge(settings, stored.get(KEEP_PROFILES))
+        known = manners.from_bytes(stored[KEEP_MANNER]) if KEEP_MANNER in stored else None
+        self.manner = known if known is not None else first_manner(len(settings))
+        self.evses = tuple(Evse(one, slot_of(self.manner, one, self.merge.version, None)) for one in settings)
+        for evse in self.evses:
+            running = self.merge.transactions.get(evse.settings.connector_id)
+            evse.memory.transaction_id = None if running is None else running.id
         self._clean: deque[OwnCall] = deque()
         self._followed: OrderedDict[str, Payload] = OrderedDict()
         self._rewritten: set[str] = set()
         self._reports: deque[Payload] = deque()
         self._report_open: tuple[str, int] | None = None
-        self._told: Ceiling | None = None
+        self._told: dict[int, Ceiling | None] = {}
         self._edge_ms: int | None = None
 
     def wake_time(self) -> int | None:
@@ -71,17 +72,25 @@ class Desk:
         report_ms = None if self._report_open is None else self._report_open[1] + REPORT_TIMEOUT_MS
         return min((at for at in (self._edge_ms, report_ms) if at is not None), default=None)
 
-    def _slot(self) -> Slot:
-        running = self._transaction() if self.enforcer.may_take_transaction else None
-        return slot_of(self.manner, self._settings, self.merge.version, running)
+    @property
+    def awaits_answer(self) -> bool:
+        """A CALL of ours to the CSMS is open: its answer must not go to the station."""
+        return self._report_open is not None
 
-    def _follow_slot(self, now: Now) -> list[Effect]:
-        return [*self.enforcer.use(self._slot(), now, running=self._transaction())]
+    def _follow_slots(self, now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        for evse in self.evses:
+            running = _transaction(evse)
+            taken = running if evse.enforcer.may_take_transaction else None
+            slot = slot_of(self.manner, evse.settings, self.merge.version, taken)
+            effects += evse.enforcer.use(slot, now, running=running)
+        return effects
 
-    def _transaction(self) -> int | str | None:
-        # -1: the station got no answer to its StartTransaction; nobody can set a TxProfile for it (1.6E 3.18).
-        found = self._memory.transaction_id
-        return None if found == -1 else found
+    def _wanted_ma(self) -> dict[int, int]:
+        return {evse.settings.connector_id: evse.enforcer.wanted_ma for evse in self.evses}
+
+    def _slots(self) -> list[Slot]:
+        return [evse.enforcer.slot for evse in self.evses]
 
     # Frames of the CSMS.
 
@@ -97,7 +106,7 @@ class Desk:
             return self._take_start(head, raw, payload, now) if payload and has_profile else ([], raw)
         if self.manner.mode is Mode.MERGE:
             return self._answer(head, raw, payload, now), None
-        if payload is None or not can_remove_ours(head.action, payload, self.enforcer.slot):
+        if payload is None or not any(can_remove_ours(head.action, payload, slot) for slot in self._slots()):
             return [], raw
         if head.action == "ClearChargingProfile":
             return self._clear_around(head, raw, payload, now), None
@@ -107,7 +116,7 @@ class Desk:
 
     def _answer(self, head: Head, raw: bytes, payload: Payload | None, now: Now) -> list[Effect]:
         before = self.merge.store
-        reply = self.merge.answer(head.action, payload, now, ems_ma=self.enforcer.wanted_ma)
+        reply = self.merge.answer(head.action, payload, now, ems_ma=self._wanted_ma())
         self._reports.extend(reply.reports[: MAX_REPORTS - len(self._reports)])
         stored = self._keep_profiles() if self.merge.store is not before else []
         return [*stored, *self._reply(head, raw, reply)]
@@ -129,7 +138,7 @@ class Desk:
         effects = self._answer(head, raw, payload, now)
         left = {profile.id for profile in self.merge.store.profiles}
         gone = tuple(p.id for p in before if p.id not in left and p.purpose is Purpose.MAX)
-        self._clean.extend(clear_around(self.enforcer.slot, payload, gone))
+        self._clean.extend(clear_around(self._slots()[0], payload, gone))
         return effects
 
     def _take_start(self, head: Head, raw: bytes, payload: Payload, now: Now) -> tuple[list[Effect], bytes | None]:
@@ -170,26 +179,33 @@ class Desk:
     # Time, transactions and connections.
 
     def sync(self, now: Now) -> list[Effect]:
-        """Follow the transaction and the edges of the CPO's profiles."""
+        """Follow the transactions and the edges of the CPO's profiles."""
         effects: list[Effect] = []
-        if self.merge.sync(self._transaction(), now):
+        running = {evse.settings.connector_id: _transaction(evse) for evse in self.evses}
+        if self.merge.sync(running, now):
             effects += self._keep_profiles()
-        effects += self._follow_slot(now)
-        ceiling, self._edge_ms = self.merge.ceiling(now), self.merge.edge_ms(now)
-        self.enforcer.ceiling = ceiling if self.manner.mode is Mode.MERGE else None
-        if ceiling != self._told:
-            self._told = ceiling
-            current_ma = None if ceiling is None else ceiling.current_ma
-            effects.append(CpoLimit(asset_id=self._settings.asset_id, current_ma=current_ma))
+        effects += self._follow_slots(now)
+        self._edge_ms = self.merge.edge_ms(now)
+        for evse in self.evses:
+            effects += self._follow_ceiling(evse, now)
         return effects
 
-    def connected(self, now: Now) -> list[Effect]:
+    def _follow_ceiling(self, evse: Evse, now: Now) -> list[Effect]:
+        evse_id, asset_id = evse.settings.connector_id, evse.settings.asset_id
+        ceiling = self.merge.ceiling(evse_id, now)
+        evse.enforcer.ceiling = ceiling if self.manner.mode is Mode.MERGE else None
+        if ceiling == self._told.get(evse_id):
+            return []
+        self._told[evse_id] = ceiling
+        return [CpoLimit(asset_id=asset_id, current_ma=None if ceiling is None else ceiling.current_ma)]
+
+    def connected(self, version: Version, now: Now) -> list[Effect]:
         """Both legs are open."""
-        spoken = self._memory.subprotocol
-        self.merge.speak(next((version for version in Version if version.value == spoken), Version.V16))
-        changed = self.merge.online(now)
+        self.merge.speak(version)
+        effects = self._keep_profiles() if self.merge.online(now) else []
+        effects += self._follow_slots(now)
         self._plan_clean_up()
-        return [*(self._keep_profiles() if changed else []), *self._follow_slot(now)]
+        return effects
 
     def disconnected(self, now: Now) -> None:
         """The legs are gone, and with them every CALL that was open."""
@@ -204,7 +220,7 @@ class Desk:
         """Bring limits into the station in this manner from now on; kept over restarts."""
         self.manner = manner.because(reason)
         effects: list[Effect] = [Keep(name=KEEP_MANNER, body=self.manner.to_bytes())]
-        effects += self._follow_slot(now)
+        effects += self._follow_slots(now)
         self._plan_clean_up()
         return effects
 
@@ -212,14 +228,14 @@ class Desk:
 
     def next_clean(self) -> OwnCall | None:
         """A CALL that takes profiles of the CPO out of the station; in `merge` only once our pair is proved there."""
-        may = self.manner.mode is not Mode.MERGE or self.enforcer.is_settled
+        may = self.manner.mode is not Mode.MERGE or all(evse.enforcer.is_settled for evse in self.evses)
         return self._clean.popleft() if self._clean and may else None
 
     def _plan_clean_up(self) -> None:
         self._clean.clear()
         if self.manner.mode is Mode.MERGE:
             known = tuple(profile.id for profile in self.merge.store.profiles)
-            self._clean.extend(clean_up(self.enforcer.slot, known))
+            self._clean.extend(clean_up(self._slots(), known))
 
     def next_report(self, now: Now, *, is_up: bool) -> list[Effect]:
         """One ReportChargingProfiles at a time, each when the one before is answered."""
@@ -243,3 +259,16 @@ class Desk:
 
     def _keep_profiles(self) -> list[Effect]:
         return [Keep(name=KEEP_PROFILES, body=self.merge.to_bytes())]
+
+
+def _transaction(evse: Evse) -> int | str | None:
+    # -1: the station got no answer to its StartTransaction; nobody can set a TxProfile for it (1.6E 3.18).
+    found = evse.memory.transaction_id
+    return None if found == -1 else found
+
+
+def first_manner(evse_count: int) -> Manner:
+    """Before anything is known of a station: a maximum of the whole station limits one EVSE, not each of several."""
+    if evse_count == 1:
+        return Manner(reason="not probed yet")
+    return Manner(mode=Mode.MERGE, reason="several EVSEs: a station-wide maximum cannot limit each of them")

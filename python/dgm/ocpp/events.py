@@ -1,6 +1,7 @@
 """What goes into a station's session and what comes out of it.
 
     shell ──> LegUp, LegDown, FrameIn, SetpointIn, Tick ──> Session ──> Send, Close, Later, Sampled, Outcome, ...
+    shell ──> pass_on(leg, raw) ──> Glance                            the short cut of frames that need no decision
 
 `Later` is how a frame is passed on before its payload is decoded: the shell carries out the effects in order and then
 hands `Later.event` back at once, without waiting for anything.
@@ -58,7 +59,9 @@ class Reason(Enum):
     START_REWRITTEN = "start_rewritten"
     """Sent south: that start without the profile."""
     UNREADABLE = "unreadable"
-    """Kept: not a frame of OCPP 1.6."""
+    """Kept: not an OCPP-J frame."""
+    OWN_RESULT_ERROR = "own_result_error"
+    """Kept: a peer's CALLRESULTERROR (2.1) to an answer of ours."""
 
 
 class Direction(Enum):
@@ -108,10 +111,30 @@ class Passed:
     own: bool = False
 
 
+class Glance(Enum):
+    """What `Session.pass_on` says of a frame."""
+
+    HANDLE = "handle"
+    """Not passed on: give it to `handle` as FrameIn."""
+    PASS = "pass"
+    """Write it on the other leg; nothing more is to be done."""
+    COPY = "copy"
+    """Write it on the other leg, then give it to `handle` as Copied, soon and before any other event of the station."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A frame that `pass_on` let through: now its payload may be decoded."""
+
+    leg: Leg
+    raw: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetpointIn:
-    """A leased limit from the ems role: mA per phase, valid for ttl_ms from now."""
+    """A leased limit from the ems role: mA per phase, valid for ttl_ms from now. asset_id: empty, the first EVSE."""
 
+    asset_id: str = ""
     epoch: int
     sequence: int
     current_ma: int
@@ -119,7 +142,7 @@ class SetpointIn:
     safety: bool = False
 
 
-Event = LegUp | LegDown | FrameIn | Passed | SetpointIn | Tick
+Event = LegUp | LegDown | FrameIn | Passed | Copied | SetpointIn | Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,14 +9,16 @@ native: OCPP 2.1 Dynamic, or a vendor's configuration key. none: the station tak
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from dgm.api.ocpp.v1.ocpp_pb2 import EnforcementMode
 from dgm.ocpp.own_profile import Slot
-from dgm.ocpp.profile import ProfileKind, Purpose, RateUnit, Version
+from dgm.ocpp.profile import ProfileKind, Purpose, RateUnit
 from dgm.ocpp.relay import OwnCall, Step
 from dgm.ocpp.store import StationSettings
+from dgm.ocpp.version import Version
 
 
 class Mode(Enum):
@@ -90,17 +92,22 @@ FIRST_ID = 1_800_000_001
 _PAIR = {Purpose.MAX: 0, Purpose.TX_DEFAULT: 2, Purpose.TX: 4}
 
 
+_IDS_PER_EVSE = 10
+
+
 def slot_of(manner: Manner, settings: StationSettings, version: Version, transaction_id: int | str | None) -> Slot:
-    """Where our pair goes now: each purpose has its own two ids, since an id replaces whatever carries it."""
+    """Where an EVSE's pair goes now: each purpose has its own two ids, since an id replaces whatever carries it."""
     if manner.mode is Mode.MERGE:
         purpose = Purpose.TX_DEFAULT if transaction_id is None else Purpose.TX
     else:
         purpose = Purpose.MAX
+    evse_id = 0 if purpose is Purpose.MAX else settings.connector_id
     first_id = (1 if manner.small_ids else FIRST_ID) + _PAIR[purpose]
+    first_id += 4 * (evse_id - 1) - 2 if manner.small_ids and evse_id else _IDS_PER_EVSE * evse_id
     return Slot(
         version=version,
         purpose=purpose,
-        evse_id=0 if purpose is Purpose.MAX else settings.connector_id,
+        evse_id=evse_id,
         transaction_id=transaction_id if purpose is Purpose.TX else None,
         live_level=settings.max_stack_level if manner.live_level is None else manner.live_level,
         has_floor=manner.has_floor and not manner.key,
@@ -114,23 +121,24 @@ def slot_of(manner: Manner, settings: StationSettings, version: Version, transac
     )
 
 
-def clean_up(slot: Slot, known_ids: tuple[int, ...]) -> list[OwnCall]:
+def clean_up(slots: Sequence[Slot], known_ids: tuple[int, ...]) -> list[OwnCall]:
     """CALLs that take the CPO's own profiles out of a station which we have just taken over in `merge`.
 
-    Only what lies outside our slot: all MAX profiles, the station-wide defaults, those of the CPO that we know by id.
+    Only what lies outside our slots: all MAX profiles, the station-wide defaults, those of the CPO that we know by id.
     Others of lower levels are overruled by ours.
     """
-    is_2x = slot.version.is_2x
+    is_2x = slots[0].version.is_2x
+    own_ids = {number for slot in slots for number in slot.own_ids}
     evse, by_id = ("evseId", "chargingProfileId") if is_2x else ("connectorId", "id")
     maximum = "ChargingStationMaxProfile" if is_2x else "ChargePointMaxProfile"
     filters: list[dict[str, object]] = [
         {"chargingProfilePurpose": maximum},
         {evse: 0, "chargingProfilePurpose": "TxDefaultProfile"},
     ]
-    if slot.purpose is not Purpose.TX:
+    if all(slot.purpose is not Purpose.TX for slot in slots):
         filters.append({"chargingProfilePurpose": "TxProfile"})
     payloads: list[dict[str, object]] = [{"chargingProfileCriteria": one} if is_2x else one for one in filters]
-    payloads += [{by_id: number} for number in known_ids if number not in slot.own_ids]
+    payloads += [{by_id: number} for number in known_ids if number not in own_ids]
     return [OwnCall(step=Step.CLEAN, action="ClearChargingProfile", payload=payload) for payload in payloads]
 
 

@@ -5,14 +5,14 @@
     now ──> ceiling ──> what the CSMS allows the EVSE, for the one pair of profiles that we install; next edge
 
 In mode `merge` this is all that the CSMS's profiles are; in the others it follows what the station accepted, so that
-the EMS hears of it and a change to `merge` loses nothing. One EVSE per station. Pure; persisting is the caller's: a
-change is kept before its answer goes.
+the EMS hears of it and a change to `merge` loses nothing. Pure; persisting is the caller's: a change is kept before its
+answer goes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +20,14 @@ from dgm.machine import Now
 from dgm.ocpp import stamp, virtual
 from dgm.ocpp.composite import View, limit_at, next_edge, schedule
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import Period, Profile, ProfileKind, Purpose, RateUnit, Transaction, Version
+from dgm.ocpp.profile import Period, Profile, ProfileKind, Purpose, RateUnit, Transaction
 from dgm.ocpp.profile_codec import Flaw, composite_periods, purpose_name, tenths
 from dgm.ocpp.store import StationSettings
+from dgm.ocpp.version import Version
 from dgm.ocpp.virtual import Installed, ProfileStore, Rules
 
 EMS_PROFILE_ID = 1_800_000_000
-"""Of the site's own limit where profiles are reported (purpose ExternalConstraints, source EMS)."""
+"""Of the site's own limit where profiles are reported (purpose ExternalConstraints, source EMS), less the EVSE's."""
 
 START_WAIT_MS = 300_000
 """A transaction that was started remotely begins within this, or its profile is forgotten."""
@@ -66,29 +67,40 @@ class Ceiling:
     phases: int
 
 
-class Merge:
-    """See the module. `kept`: what `to_bytes` gave in an earlier life."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """A remote start under way. evse_id None: the CSMS left the EVSE to the station."""
 
-    def __init__(self, settings: StationSettings, kept: bytes | None = None) -> None:
-        self._settings = settings
-        self.version = Version.V16
+    message_id: str
+    evse_id: int | None
+    body: Payload
+
+
+class Merge:
+    """See the module. evses: all of one station. `kept`: what `to_bytes` gave in an earlier life."""
+
+    def __init__(self, evses: Sequence[StationSettings], kept: bytes | None = None) -> None:
+        self._evses = {settings.connector_id: settings for settings in evses}
+        self._voltage_mv = evses[0].nominal_voltage_mv
+        self.version = evses[0].assumed_version
         self.store = ProfileStore()
-        self.transaction: Transaction | None = None
-        self._has_priority = False
-        self._start: tuple[str, Payload] | None = None
-        self._expected: Transaction | None = None
-        self._expected_until_ms = 0
+        self.transactions: dict[int, Transaction] = {}
+        self._expected: dict[int, Transaction] = {}
+        self._expected_until_ms: dict[int, int] = {}
+        self._homeless: tuple[Payload, int] | None = None
+        self._priority: frozenset[int] = frozenset()
+        self._start: _Start | None = None
         self._offline_since: Now | None = None
-        self._basis: tuple[object, ...] = (None,) * 5
-        self._ceiling: Ceiling | None = None
+        self._ceilings: dict[int, Ceiling] = {}
         self._edge_ms: int | None = None
+        self._is_stale = True
         if kept is not None:
             self._revive(kept)
 
     @property
     def rules(self) -> Rules:
         """What this station takes of a CSMS."""
-        return Rules(version=self.version, evse_ids=(self._settings.connector_id,))
+        return Rules(version=self.version, evse_ids=tuple(self._evses))
 
     # What the CSMS asks.
 
@@ -96,8 +108,9 @@ class Merge:
         """Answered here in mode `merge`."""
         return action in PROFILE_CALLS[self.version]
 
-    def answer(self, action: str, payload: Payload | None, now: Now, *, ems_ma: int) -> Reply:
-        """Do what a profile CALL asks and say so. ems_ma: the site's own limit, mA per phase."""
+    def answer(self, action: str, payload: Payload | None, now: Now, *, ems_ma: Mapping[int, int]) -> Reply:
+        """Do what a profile CALL asks and say so. ems_ma: the site's own limit of each EVSE, mA per phase."""
+        self._is_stale = True
         if payload is None:
             return Reply(code="FormationViolation", text=f"{action}: the payload cannot be read")
         match action:
@@ -121,7 +134,7 @@ class Merge:
         """A profile CALL that the station itself has accepted. True: the store changed."""
         before = self.store
         if payload is not None and action in ("SetChargingProfile", "ClearChargingProfile", "UpdateDynamicSchedule"):
-            self.answer(action, payload, now, ems_ma=0)
+            self.answer(action, payload, now, ems_ma={})
         return self.store is not before
 
     def _set(self, payload: Payload, now: Now) -> Reply:
@@ -167,7 +180,7 @@ class Merge:
         was_there, self.store = kept is not self.store, kept
         return Reply(payload={"status": "Accepted" if was_there else "Unknown"})
 
-    def _composite(self, payload: Payload, now: Now, ems_ma: int) -> Reply:
+    def _composite(self, payload: Payload, now: Now, ems_ma: Mapping[int, int]) -> Reply:
         """K08; 1.6 5.7. The site's own limit is part of it: it is what the station expects to keep to."""
         evse_id, duration_s = payload.get("evseId" if self.version.is_2x else "connectorId"), payload.get("duration")
         if not isinstance(evse_id, int) or not isinstance(duration_s, int) or duration_s < 0:
@@ -175,10 +188,11 @@ class Merge:
         unit_name = payload.get("chargingRateUnit", "A")
         if unit_name not in ("A", "W"):
             return Reply(code="PropertyConstraintViolation", text="chargingRateUnit: expected A or W")
-        if evse_id not in (0, self._settings.connector_id):
+        if evse_id != 0 and evse_id not in self._evses:
             return Reply(payload={"status": "Rejected"})
         start_ms = now.utc_ms // 1000 * 1000
-        profiles = (*self.store.profiles, self._ems_profile(ems_ma, start_ms))
+        sites = (_ems_profile(evse, limit_ma, start_ms) for evse, limit_ma in ems_ma.items())
+        profiles = (*self.store.profiles, *sites)
         told_s = min(duration_s, MAX_COMPOSITE_S)
         found = schedule(profiles, self._view(now, evse_id, as_if_utc_ms=start_ms), start_ms, duration_s=told_s)
         unit = RateUnit(unit_name)
@@ -186,7 +200,7 @@ class Merge:
         periods = composite_periods(
             found,
             unit=unit,
-            nominal_voltage_mv=self._settings.nominal_voltage_mv,
+            nominal_voltage_mv=self._voltage_mv,
             unlimited_milli=10_000_000_000,
         )
         told: Payload = {
@@ -202,13 +216,14 @@ class Merge:
         answer = {"status": "Accepted", "connectorId": evse_id, "scheduleStart": start, "chargingSchedule": told}
         return Reply(payload=answer)
 
-    def _reported(self, payload: Payload, now: Now, ems_ma: int) -> Reply:
+    def _reported(self, payload: Payload, now: Now, ems_ma: Mapping[int, int]) -> Reply:
         """K09: what matches, by source and EVSE, in messages of REPORT_PROFILES."""
         criteria, request_id = payload.get("chargingProfile"), payload.get("requestId")
         if not isinstance(criteria, dict) or not isinstance(request_id, int):
             return Reply(code="OccurrenceConstraintViolation", text="requestId and chargingProfile are needed")
         groups: dict[tuple[str, int], list[Payload]] = {}
-        for item, source in [*((item, "CSO") for item in self.store.installed), (self._ems_item(ems_ma, now), "EMS")]:
+        ours = (self._ems_item(evse, limit_ma, now) for evse, limit_ma in ems_ma.items())
+        for item, source in [*((item, "CSO") for item in self.store.installed), *((item, "EMS") for item in ours)]:
             if _is_wanted(item.profile, source, criteria, payload.get("evseId"), self.version):
                 groups.setdefault((source, item.profile.evse_id), []).append(item.body)
         reports = [
@@ -225,146 +240,157 @@ class Merge:
         return Reply(payload={"status": "Accepted" if told else "NoProfiles"}, reports=told)
 
     def _use_priority(self, payload: Payload) -> Reply:
-        """K21: activate or end PriorityCharging for the running transaction."""
-        running = self.transaction
-        if running is None or payload.get("transactionId") != running.id:
+        """K21: activate or end PriorityCharging for a running transaction."""
+        wanted_id = payload.get("transactionId")
+        found = next((evse for evse, running in self.transactions.items() if running.id == wanted_id), None)
+        if found is None:
             return Reply(payload={"status": "Rejected", "statusInfo": {"reasonCode": "TxNotFound"}})
         wanted = payload.get("activate") is True
-        if wanted and not any(profile.purpose is Purpose.PRIORITY for profile in self.store.profiles):
+        has_profile = any(p.purpose is Purpose.PRIORITY and p.evse_id in (0, found) for p in self.store.profiles)
+        if wanted and not has_profile:
             return Reply(payload={"status": "NoProfile"})
-        self._has_priority = wanted
+        self._priority = self._priority | {found} if wanted else self._priority - {found}
         return Reply(payload={"status": "Accepted"})
 
     # Profiles that come with a remote start.
 
     def take_start(self, payload: Payload, message_id: str, now: Now) -> Payload | Reply:
         """The start without its profile, to be sent to the station; or our refusal, when the profile is wrong."""
+        named = payload.get("evseId" if self.version.is_2x else "connectorId")
+        evse_id = named if named is not None or len(self._evses) > 1 else next(iter(self._evses))
+        tried_on = evse_id if evse_id is not None else next(iter(self._evses))
         body = payload["chargingProfile"]
-        evse = payload.get("evseId" if self.version.is_2x else "connectorId", self._settings.connector_id)
-        tried = self.store.install(body, evse, self.rules, {}, now.utc_ms, with_start=True)
+        tried = self.store.install(body, tried_on, self.rules, {}, now.utc_ms, with_start=True)
         if isinstance(tried, Flaw):
             return self._refused(tried)
-        self._start = (message_id, {"evse": evse, "body": body})
+        self._start = _Start(message_id=message_id, evse_id=evse_id, body=body)
         return {name: value for name, value in payload.items() if name != "chargingProfile"}
 
     def start_answered(self, message_id: str, payload: Payload | None, now: Now) -> bool:
         """The station's answer to that start. True: the profile is in force now and the store changed."""
-        if self._start is None or self._start[0] != message_id:
+        start = self._start
+        if start is None or start.message_id != message_id:
             return False
-        (_, taken), self._start = self._start, None
+        self._start, self._is_stale = None, True
         if payload is None or payload.get("status") != "Accepted":
             return False
-        found = self.store.install(taken["body"], taken["evse"], self.rules, {}, now.utc_ms, with_start=True)
+        if start.evse_id is None:
+            # Which EVSE it is shows when a transaction begins there.
+            self._homeless = (start.body, now.mono_ms + START_WAIT_MS)
+            return False
+        return self._expect(start.evse_id, start.body, now)
+
+    def _expect(self, evse_id: int, body: Payload, now: Now) -> bool:
+        found = self.store.install(body, evse_id, self.rules, {}, now.utc_ms, with_start=True)
         if isinstance(found, Flaw):
             return False
         self.store = found
-        self._expected = Transaction(id=None, start_utc_ms=now.utc_ms)
-        self._expected_until_ms = now.mono_ms + START_WAIT_MS
+        if evse_id not in self.transactions:
+            self._expected[evse_id] = Transaction(id=None, start_utc_ms=now.utc_ms)
+            self._expected_until_ms[evse_id] = now.mono_ms + START_WAIT_MS
         return True
 
     # What the station does.
 
-    def sync(self, transaction_id: int | str | None, now: Now) -> bool:
-        """The transaction that runs now, None: none that is known. True: something changed that is to be kept."""
-        if self._expected is not None and now.mono_ms >= self._expected_until_ms:
-            self._expected = None
-            if self.transaction is None:
-                self.store = self.store.end_transaction(self._settings.connector_id)
-        known = None if self.transaction is None else self.transaction.id
-        if known == transaction_id:
-            return False
-        if known is not None:
-            self.store = self.store.end_transaction(self._settings.connector_id)
-            self._has_priority = False
-        self.transaction = None
-        if transaction_id is not None:
-            start_utc_ms = now.utc_ms if self._expected is None else self._expected.start_utc_ms
-            self.transaction = Transaction(id=transaction_id, start_utc_ms=start_utc_ms)
-            self.store = self.store.name_transaction(self._settings.connector_id, transaction_id)
-            self._expected = None
-        return True
+    def sync(self, running: Mapping[int, int | str | None], now: Now) -> bool:
+        """The transaction that runs on each EVSE, None: none that is known. True: something is to be kept."""
+        changed = self._forget_starts(now)
+        for evse_id, transaction_id in running.items():
+            known = self.transactions.get(evse_id)
+            if (None if known is None else known.id) != transaction_id:
+                self._follow_transaction(evse_id, transaction_id, now)
+                changed = True
+        self._is_stale |= changed
+        return changed
+
+    def _follow_transaction(self, evse_id: int, transaction_id: int | str | None, now: Now) -> None:
+        if self.transactions.pop(evse_id, None) is not None:
+            self.store = self.store.end_transaction(evse_id)
+            self._priority -= {evse_id}
+        if transaction_id is None:
+            return
+        if self._homeless is not None:
+            (body, _), self._homeless = self._homeless, None
+            self._expect(evse_id, body, now)
+        expected = self._expected.pop(evse_id, None)
+        start_utc_ms = now.utc_ms if expected is None else expected.start_utc_ms
+        self.transactions[evse_id] = Transaction(id=transaction_id, start_utc_ms=start_utc_ms)
+        self.store = self.store.name_transaction(evse_id, transaction_id)
+
+    def _forget_starts(self, now: Now) -> bool:
+        if self._homeless is not None and now.mono_ms >= self._homeless[1]:
+            self._homeless = None
+        late = [evse for evse in self._expected if now.mono_ms >= self._expected_until_ms[evse]]
+        for evse_id in late:
+            del self._expected[evse_id]
+            self.store = self.store.end_transaction(evse_id)
+        return bool(late)
 
     def offline(self, now: Now) -> None:
         """The CSMS cannot be reached."""
-        self._offline_since = self._offline_since or now
+        self._offline_since, self._is_stale = self._offline_since or now, True
 
     def online(self, now: Now) -> bool:
         """It can again. True: the store changed."""
         since, self._offline_since = self._offline_since, None
-        before = self.store
+        before, self._is_stale = self.store, True
         if since is not None:
             self.store = self.store.reconnected(now.mono_ms - since.mono_ms)
         return self.store is not before
 
     # What it comes to.
 
-    def ceiling(self, now: Now) -> Ceiling | None:
-        """What the CSMS's profiles allow now; None: nothing limits. Below the EVSE's least current it is a pause."""
+    def ceiling(self, evse_id: int, now: Now) -> Ceiling | None:
+        """What the CSMS's profiles allow an EVSE now; None: nothing limits. Below its least current it is a pause."""
         self._recompute(now)
-        return self._ceiling
+        return self._ceilings.get(evse_id)
 
     def edge_ms(self, now: Now) -> int | None:
-        """Monotonic ms at which the ceiling may change by itself."""
+        """Monotonic ms at which a ceiling may change by itself."""
         self._recompute(now)
         return self._edge_ms
 
     def _recompute(self, now: Now) -> None:
         """Asked after every frame, so it is computed only when something has changed."""
-        basis = (self.store, self.transaction, self._expected, self._has_priority, self._offline_since)
-        is_same = all(one is other for one, other in zip(basis, self._basis, strict=True))
-        if is_same and (self._edge_ms is None or now.mono_ms < self._edge_ms):
+        if not self._is_stale and (self._edge_ms is None or now.mono_ms < self._edge_ms):
             return
-        self._basis = basis
-        self._ceiling = self._ceiling_now(now) if self.store.installed else None
+        self._is_stale = False
+        found = {evse_id: self._ceiling_of(evse_id, now) for evse_id in self._evses} if self.store.installed else {}
+        self._ceilings = {evse_id: ceiling for evse_id, ceiling in found.items() if ceiling is not None}
         self._edge_ms = self._next_edge_ms(now)
 
-    def _ceiling_now(self, now: Now) -> Ceiling | None:
-        limit = limit_at(self.store.profiles, self._view(now, self._settings.connector_id), now.utc_ms)
+    def _ceiling_of(self, evse_id: int, now: Now) -> Ceiling | None:
+        limit = limit_at(self.store.profiles, self._view(now, evse_id), now.utc_ms)
         if limit is None:
             return None
-        current_ma = limit.current_ma(self._settings.nominal_voltage_mv)
-        if current_ma < self._settings.current_min_ma:
+        current_ma = limit.current_ma(self._voltage_mv)
+        if current_ma < self._evses[evse_id].current_min_ma:
             current_ma = 0
         return Ceiling(current_ma=current_ma, phases=limit.phases)
 
     def _next_edge_ms(self, now: Now) -> int | None:
-        view = self._view(now, self._settings.connector_id)
-        edge = next_edge(self.store.profiles, view, now.utc_ms)
-        times = [] if edge is None else [now.mono_ms + edge - now.utc_ms]
-        if self._expected is not None:
-            times.append(self._expected_until_ms)
+        edges = [next_edge(self.store.profiles, self._view(now, evse_id), now.utc_ms) for evse_id in self._evses]
+        times = [now.mono_ms + edge - now.utc_ms for edge in edges if edge is not None]
+        times += [self._expected_until_ms[evse_id] for evse_id in self._expected]
         return min(times, default=None)
 
     def _transactions(self) -> dict[int, Transaction]:
-        running = self.transaction or self._expected
-        return {} if running is None else {self._settings.connector_id: running}
+        return {**self._expected, **self.transactions}
 
     def _view(self, now: Now, evse_id: int, *, as_if_utc_ms: int | None = None) -> View:
         since = self._offline_since
         return View(
             evse_id=evse_id,
-            nominal_voltage_mv=self._settings.nominal_voltage_mv,
-            evse_ids=(self._settings.connector_id,),
+            nominal_voltage_mv=self._voltage_mv,
+            evse_ids=tuple(self._evses),
             transactions=self._transactions(),
             as_if_utc_ms=as_if_utc_ms,
-            priority=frozenset({self._settings.connector_id}) if self._has_priority else frozenset(),
+            priority=self._priority,
             offline_since_utc_ms=None if since is None else since.utc_ms,
         )
 
-    def _ems_profile(self, ems_ma: int, utc_ms: int) -> Profile:
-        return Profile(
-            evse_id=self._settings.connector_id,
-            id=EMS_PROFILE_ID,
-            stack_level=0,
-            purpose=Purpose.EXTERNAL,
-            kind=ProfileKind.ABSOLUTE,
-            unit=RateUnit.A,
-            periods=(Period(start_s=0, limit_milli=ems_ma),),
-            start_utc_ms=utc_ms - stamp.DAY_MS,
-        )
-
-    def _ems_item(self, ems_ma: int, now: Now) -> Installed:
-        profile = self._ems_profile(ems_ma, now.utc_ms)
+    def _ems_item(self, evse_id: int, ems_ma: int, now: Now) -> Installed:
+        profile = _ems_profile(evse_id, ems_ma, now.utc_ms)
         body: Payload = {
             "id": profile.id,
             "stackLevel": 0,
@@ -385,9 +411,9 @@ class Merge:
 
     def to_bytes(self) -> bytes:
         """What has to outlive the process: the profiles and whose transaction they are for."""
-        running = self.transaction
+        running = {str(evse): [found.id, found.start_utc_ms] for evse, found in self.transactions.items()}
         kept = {
-            "transaction": None if running is None else [running.id, running.start_utc_ms],
+            "transactions": running,
             "store": virtual.to_bytes(self.store, self.version).decode(),
         }
         return json.dumps(kept, separators=(",", ":")).encode()
@@ -396,18 +422,33 @@ class Merge:
         try:
             found: dict[str, Any] = json.loads(kept)
             revived = virtual.from_bytes(found["store"].encode())
-            running = found["transaction"]
-        except (ValueError, KeyError, TypeError, AttributeError):
+            running = {
+                int(evse): Transaction(id=item[0], start_utc_ms=int(item[1]))
+                for evse, item in found["transactions"].items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             return
         if revived is not None:
             self.store, self.version = revived
-        if isinstance(running, list) and len(running) == 2:
-            self.transaction = Transaction(id=running[0], start_utc_ms=int(running[1]))
+        self.transactions = {evse: found for evse, found in running.items() if evse in self._evses}
 
     def speak(self, version: Version) -> None:
         """The version of this connection; a station that comes back with another has other profiles."""
         if version is not self.version:
-            self.version, self.store = version, ProfileStore()
+            self.version, self.store, self._is_stale = version, ProfileStore(), True
+
+
+def _ems_profile(evse_id: int, limit_ma: int, utc_ms: int) -> Profile:
+    return Profile(
+        evse_id=evse_id,
+        id=EMS_PROFILE_ID - evse_id,
+        stack_level=0,
+        purpose=Purpose.EXTERNAL,
+        kind=ProfileKind.ABSOLUTE,
+        unit=RateUnit.A,
+        periods=(Period(start_s=0, limit_milli=limit_ma),),
+        start_utc_ms=utc_ms - stamp.DAY_MS,
+    )
 
 
 def _is_wanted(profile: Profile, source: str, criteria: Payload, evse_id: object, version: Version) -> bool:

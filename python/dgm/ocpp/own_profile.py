@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from dgm.ocpp import stamp
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import Period, Profile, ProfileKind, Purpose, RateUnit, Version
+from dgm.ocpp.profile import Period, Profile, ProfileKind, Purpose, RateUnit
 from dgm.ocpp.profile_codec import milli_of, purpose_name, tenths
+from dgm.ocpp.version import Version
 
 FLOOR_ID = 1_800_000_001
 LIVE_ID = 1_800_000_002

@@ -13,19 +13,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Version(Enum):
-    """An OCPP version by its WebSocket subprotocol."""
-
-    V16 = "ocpp1.6"
-    V201 = "ocpp2.0.1"
-    V21 = "ocpp2.1"
-
-    @property
-    def is_2x(self) -> bool:
-        """2.0.1 or 2.1."""
-        return self is not Version.V16
-
-
 class Purpose(Enum):
     """chargingProfilePurpose; the values are ours, the wire's words differ by version."""
 

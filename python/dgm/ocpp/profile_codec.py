@@ -19,7 +19,8 @@ from typing import Any
 from dgm.ocpp import stamp
 from dgm.ocpp.composite import Limit, Schedule
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import PHASES_DEFAULT, Period, Profile, ProfileKind, Purpose, RateUnit, Version
+from dgm.ocpp.profile import PHASES_DEFAULT, Period, Profile, ProfileKind, Purpose, RateUnit
+from dgm.ocpp.version import Version
 
 MAX_PERIODS = 1024
 MAX_LIMIT = 10_000_000

@@ -18,8 +18,9 @@ from typing import Any
 
 from dgm.ocpp import stamp
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import Profile, ProfileKind, Purpose, RateUnit, Transaction, Version
+from dgm.ocpp.profile import Profile, ProfileKind, Purpose, RateUnit, Transaction
 from dgm.ocpp.profile_codec import PURPOSES, Flaw, milli_of, parse_profile
+from dgm.ocpp.version import Version
 
 _NO_CLEAR = (Purpose.EXTERNAL, Purpose.LOCAL_GENERATION)
 """Not the CSMS's to clear (K10.FR.04, .08, .09)."""

@@ -66,10 +66,10 @@ class Invariants:
         world = self._world
         self._expect(world.ems is not None, "the ems role did not come back")
         for line in world.lines:
-            state = line.session.memory
+            (evse,) = line.session.evses
             self._expect(line.is_up, f"{line.plan.station.id} did not come back")
-            proved = line.session.enforcer.proved_ma(world.now)
-            self._expect(proved is not None, f"{line.plan.station.id}: nothing proved, plug {state.plug_state}")
+            proved = evse.enforcer.proved_ma(world.now)
+            self._expect(proved is not None, f"{line.plan.station.id}: nothing proved, plug {evse.memory.plug_state}")
 
     # Electrical
 

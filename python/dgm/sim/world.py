@@ -310,9 +310,20 @@ class World:
 
         def arrive() -> None:
             if line.epoch == epoch:
-                self._session(line, event)
+                self._frame(line, event)
 
         self._at(at_ms, arrive)
+
+    def _frame(self, line: Line, event: ocpp.FrameIn) -> None:
+        """A frame as the gateway's shell hands it over: by the short cut where the session lets it."""
+        glance = line.session.pass_on(event.leg, event.raw)
+        if glance is ocpp.Glance.HANDLE:
+            self._session(line, event)
+            return
+        to = ocpp.Leg.NORTH if event.leg is ocpp.Leg.SOUTH else ocpp.Leg.SOUTH
+        self._sent(line, ocpp.Send(leg=to, raw=event.raw, relayed=True))
+        if glance is ocpp.Glance.COPY:
+            self._session(line, ocpp.Copied(leg=event.leg, raw=event.raw))
 
     def _session(self, line: Line, event: ocpp.Event) -> None:
         for effect in line.session.handle(event, self.now):

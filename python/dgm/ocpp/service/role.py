@@ -23,6 +23,7 @@ from dgm.log import logger
 from dgm.machine import Now
 from dgm.metrics import CountersCollector
 from dgm.ocpp.events import CpoLimit, Keep, Outcome, Sampled, SetpointIn
+from dgm.ocpp.evse import Evse
 from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
 from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade
@@ -69,7 +70,7 @@ class OcppRole:
         )
         self._sessions = {session.settings.station_id: session for session in found}
         self._reports = Reports(self._channel, source=self._subscriber, standing=self._standing)
-        cpos = {session.settings.asset_id: session.settings.cpo_id for session in self._sessions.values()}
+        cpos = {evse.settings.asset_id: evse.settings.cpo_id for _, evse in self._evses()}
         self._cpo_limits = CpoLimits(self._channel, cpos)
         self.gateway = Gateway(
             self._sessions,
@@ -95,7 +96,7 @@ class OcppRole:
                 group.create_task(self._follow_setpoints())
                 group.create_task(self._cpo_limits.run())
                 if self._config.HasField("facade"):
-                    facade = EvseFacade(self._config.facade, list(self._sessions.values()), self._channel)
+                    facade = EvseFacade(self._config.facade, self._evses(), self._channel)
                     self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
                     group.create_task(facade.run())
                 self.ready.set()
@@ -126,13 +127,17 @@ class OcppRole:
             if not setpoint.HasField("current_ma") or setpoint.ttl_ms <= 0:
                 continue
             event = SetpointIn(
+                asset_id=setpoint.asset_id,
                 epoch=setpoint.epoch or response.epoch,
                 sequence=setpoint.sequence,
                 current_ma=setpoint.current_ma,
                 ttl_ms=setpoint.ttl_ms,
                 safety=setpoint.safety,
             )
-            self.gateway.deliver(setpoint.asset_id, event)
+            self.gateway.deliver(event)
+
+    def _evses(self) -> list[tuple[Session, Evse]]:
+        return [(session, evse) for session in self._sessions.values() for evse in session.evses]
 
     def _report(self, report: Sampled | Outcome | CpoLimit) -> None:
         if isinstance(report, CpoLimit):

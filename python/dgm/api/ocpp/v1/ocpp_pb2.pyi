@@ -63,7 +63,7 @@ class Station(_message.Message):
     def __init__(self, id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., subprotocol: _Optional[str] = ..., south: _Optional[_Union[LinkState, str]] = ..., north: _Optional[_Union[LinkState, str]] = ..., mode: _Optional[_Union[EnforcementMode, str]] = ..., evses: _Optional[_Iterable[_Union[Evse, _Mapping]]] = ..., frames_north: _Optional[int] = ..., frames_south: _Optional[int] = ..., frames_excepted: _Optional[int] = ..., vendor: _Optional[str] = ..., model: _Optional[str] = ..., mode_reason: _Optional[str] = ..., firmware: _Optional[str] = ...) -> None: ...
 
 class Evse(_message.Message):
-    __slots__ = ("asset_id", "connector_id", "plug_state", "limit_ma", "proved_ma", "power_w", "transaction_id")
+    __slots__ = ("asset_id", "connector_id", "plug_state", "limit_ma", "proved_ma", "power_w", "transaction_id", "transaction")
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTOR_ID_FIELD_NUMBER: _ClassVar[int]
     PLUG_STATE_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,7 @@ class Evse(_message.Message):
     PROVED_MA_FIELD_NUMBER: _ClassVar[int]
     POWER_W_FIELD_NUMBER: _ClassVar[int]
     TRANSACTION_ID_FIELD_NUMBER: _ClassVar[int]
+    TRANSACTION_FIELD_NUMBER: _ClassVar[int]
     asset_id: str
     connector_id: int
     plug_state: _site_pb2.PlugState
@@ -78,7 +79,8 @@ class Evse(_message.Message):
     proved_ma: int
     power_w: int
     transaction_id: int
-    def __init__(self, asset_id: _Optional[str] = ..., connector_id: _Optional[int] = ..., plug_state: _Optional[_Union[_site_pb2.PlugState, str]] = ..., limit_ma: _Optional[int] = ..., proved_ma: _Optional[int] = ..., power_w: _Optional[int] = ..., transaction_id: _Optional[int] = ...) -> None: ...
+    transaction: str
+    def __init__(self, asset_id: _Optional[str] = ..., connector_id: _Optional[int] = ..., plug_state: _Optional[_Union[_site_pb2.PlugState, str]] = ..., limit_ma: _Optional[int] = ..., proved_ma: _Optional[int] = ..., power_w: _Optional[int] = ..., transaction_id: _Optional[int] = ..., transaction: _Optional[str] = ...) -> None: ...
 
 class ListStationsRequest(_message.Message):
     __slots__ = ()
