@@ -26,6 +26,7 @@ MAX_TEXT_BYTES = 4_000_000
 LOWEST_PORT = 1024
 MAX_EVSES_PER_STATION = 16
 MAX_CONNECTOR_ID = 99
+ENFORCEMENTS = ("max", "merge", "native")
 SUBPROTOCOLS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
 """What an OCPP identity may be (OCPP-J part 4, 3.1.1), for every id: no blanks and no ':' or '/'."""
@@ -410,6 +411,11 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
             yield from _websocket_url(station.csms_url, f"{path}.csms_url")
         if station.subprotocol not in ("", *SUBPROTOCOLS):
             yield f"{path}.subprotocol", repr(station.subprotocol), "one of " + ", ".join(SUBPROTOCOLS)
+        if station.enforcement not in ("", *ENFORCEMENTS):
+            yield f"{path}.enforcement", repr(station.enforcement), "max, merge or native, or no such key"
+        if station.enforcement in ("max", "native") and len(station.evses) > 1:
+            found = f"{station.enforcement} for {len(station.evses)} EVSEs"
+            yield f"{path}.enforcement", found, "merge: a station-wide limit cannot limit each of them"
         if not 1 <= len(station.evses) <= MAX_EVSES_PER_STATION:
             yield f"{path}.evses", f"{len(station.evses)} EVSEs", f"1..{MAX_EVSES_PER_STATION}"
         numbers = [evse.connector_id for evse in station.evses]

@@ -46,6 +46,7 @@ def test_on_connect_the_floor_goes_first_then_the_live_limit_then_the_proof() ->
         "SetChargingProfile",
         "SetChargingProfile",
         "GetCompositeSchedule",
+        "GetConfiguration",
     ]
     assert writes(driver) == [(FLOOR_ID, 6.0), (LIVE_ID, 6.0)]
     assert driver.states() == ["WIPED", "SENT", "ACCEPTED", "CONFIRMED"]

@@ -215,7 +215,7 @@ async def test_a_library_station_is_limited_and_the_csms_sees_nothing_of_it(benc
     received = [hashlib.sha256(raw.encode()).hexdigest() for raw in station.got if json.loads(raw)[1] != "b1"]
     own = [line for line in listed.values() if line["kind"] == "own_call"]
     assert [listed[digest]["kind"] for digest in received] == ["own_call"] * len(received)
-    assert len(own) == len(received) == 5
+    assert len(own) == len(received) == 6  # floor, live, read-back, keys; live, read-back
     assert {line["station"] for line in own} == {"CP-1"}
     assert {line["direction"] for line in own} == {"south"}
     assert all(uuid.UUID(line["id"]).version == 4 for line in own)

@@ -19,7 +19,7 @@ from dgm.ocpp.manner import Manner, Mode
 from dgm.ocpp.profile import Purpose, Transaction
 from dgm.ocpp.version import Version
 
-MERGE = {KEEP_MANNER: Manner(mode=Mode.MERGE, reason="test").to_bytes()}
+MERGE = {KEEP_MANNER: Manner(mode=Mode.MERGE, reason="test", made_for="V/M/", is_proved=True).to_bytes()}
 LONG = 10_000_000
 
 

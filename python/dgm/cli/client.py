@@ -58,7 +58,9 @@ async def _stations(site: Path, json_out: bool) -> None:
     if json_out:
         typer.echo(json_format.MessageToJson(answer))
         return
-    table = Table("station", "cpo", "south", "north", "evse", "state", "limit A", "proved A", "kW")
+    table = Table(
+        "station", "cpo", "south", "north", "mode", "evse", "state", "limit A", "proved A", "kW", "why this mode"
+    )
     for station in answer.stations:
         for evse in station.evses:
             table.add_row(
@@ -66,11 +68,13 @@ async def _stations(site: Path, json_out: bool) -> None:
                 station.cpo_id,
                 _short(ocpp_pb2.LinkState.Name(station.south)),
                 _short(ocpp_pb2.LinkState.Name(station.north)),
+                _short(ocpp_pb2.EnforcementMode.Name(station.mode)),
                 evse.asset_id,
                 site_pb2.PlugState.Name(evse.plug_state).removeprefix("PLUG_STATE_"),
                 _amps(evse.limit_ma if evse.HasField("limit_ma") else None),
                 _amps(evse.proved_ma if evse.HasField("proved_ma") else None),
                 f"{evse.power_w / 1000:.1f}" if evse.HasField("power_w") else "-",
+                station.mode_reason,
             )
     Console().print(table)
 

@@ -13,17 +13,22 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from dgm.api.ems.v1.ems_pb2 import OutcomeState
+from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.machine import Now
 from dgm.ocpp import frame
 from dgm.ocpp import manner as manners
-from dgm.ocpp.events import CpoLimit, Direction, Effect, Keep, Leg, Passed, Reason, Send
+from dgm.ocpp.events import CpoLimit, Direction, Effect, Keep, Leg, Outcome, Passed, Reason, Send
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.excepted import kept, ours
 from dgm.ocpp.frame import Head, Kind, Payload
 from dgm.ocpp.manner import Manner, Mode, clean_up, clear_around, slot_of
 from dgm.ocpp.merge import START_CALLS, Ceiling, Merge, Reply
 from dgm.ocpp.own_profile import Slot, can_remove_ours
-from dgm.ocpp.profile import Purpose
+from dgm.ocpp.pace import WRITES_PER_DAY, WriteBudget
+from dgm.ocpp.probe import SILENCES, Abilities, Question, abilities_of, candidates, keys_call
+from dgm.ocpp.profile import ProfileKind, Purpose
+from dgm.ocpp.quirks import Identity, Quirks, find
 from dgm.ocpp.relay import OwnCall, OwnIds
 from dgm.ocpp.store import StationMemory, StationSettings
 from dgm.ocpp.version import Version
@@ -50,11 +55,19 @@ class Desk:
         ids: Callable[[], str],
         own_ids: OwnIds,
         stored: Mapping[str, bytes],
+        models: Sequence[EvseModel] = (),
     ) -> None:
         self._memory, self._ids, self._own_ids = memory, ids, own_ids
         self.merge = Merge(settings, stored.get(KEEP_PROFILES))
         known = manners.from_bytes(stored[KEEP_MANNER]) if KEEP_MANNER in stored else None
-        self.manner = known if known is not None else first_manner(len(settings))
+        self._models, self._settings = models, settings[0]
+        self._evse_count = len(settings)
+        self._abilities = Abilities()
+        self._silences = 0
+        self._refused: list[str] = []
+        self.quirks = Quirks() if known is None else find(models, _identity_of(known))
+        self.manner = known if known is not None else self._ladder()[0]
+        self._must_ask_keys = known is None and not self.quirks.no_key_probe
         self.evses = tuple(Evse(one, slot_of(self.manner, one, self.merge.version, None)) for one in settings)
         for evse in self.evses:
             running = self.merge.transactions.get(evse.settings.connector_id)
@@ -110,7 +123,7 @@ class Desk:
             return [], raw
         if head.action == "ClearChargingProfile":
             return self._clear_around(head, raw, payload, now), None
-        merged = replace(self.manner, mode=Mode.MERGE)
+        merged = replace(self.manner, mode=Mode.MERGE, kind=ProfileKind.ABSOLUTE, key="", is_merge_needed=True)
         effects = self.adopt(merged, f"the CPO used the place of our profiles: {head.action} {head.id}", now)
         return effects + self._answer(head, raw, payload, now), None
 
@@ -204,6 +217,10 @@ class Desk:
         self.merge.speak(version)
         effects = self._keep_profiles() if self.merge.online(now) else []
         effects += self._follow_slots(now)
+        self._heed_quirks()
+        if self.quirks.forgets_profiles:
+            for evse in self.evses:
+                effects += evse.enforcer.wiped(now, "this model forgets profiles over a reconnection")
         self._plan_clean_up()
         return effects
 
@@ -224,10 +241,102 @@ class Desk:
         self._plan_clean_up()
         return effects
 
+    # What the station accepts.
+
+    def booted(self, identity: Identity, now: Now) -> list[Effect]:
+        """What the station is; another firmware may accept other things."""
+        made_for = _made_for(identity)
+        if made_for == self.manner.made_for:
+            return []
+        self.quirks = find(self._models, identity)
+        self._abilities, self._silences, self._refused = Abilities(), 0, []
+        self._must_ask_keys = not self.quirks.no_key_probe
+        self._heed_quirks()
+        first = replace(self._ladder()[0], made_for=made_for)
+        return self.adopt(first, first.reason, now)
+
+    def _heed_quirks(self) -> None:
+        for evse in self.evses:
+            evse.readings.is_muted = self.quirks.no_triggers
+            evse.enforcer.lease_ms = max(evse.settings.profile_lease_ms, self.quirks.lease_ms or 0)
+            evse.enforcer.rewrite_after_pause_ms = self.quirks.rewrite_after_pause_ms
+            evse.enforcer.budget = WriteBudget(self.quirks.writes_per_day or WRITES_PER_DAY)
+
+    def _ladder(self) -> list[Manner]:
+        known = getattr(self, "manner", None)
+        wanted = self._settings.enforcement
+        asked = Question(
+            version=self.merge.version,
+            evse_count=self._evse_count,
+            max_stack_level=self._settings.max_stack_level,
+            abilities=self._abilities,
+            quirks=self.quirks,
+            wanted=Mode(wanted) if wanted else None,
+            is_merge_needed=known is not None and known.is_merge_needed,
+        )
+        return candidates(asked) or [Manner(mode=Mode.NONE, reason="it says that it takes no charging profiles")]
+
+    def probed(self, payload: Payload | None, now: Now) -> list[Effect]:
+        """The station's answer about its keys; None: none that can be read."""
+        self._abilities = abilities_of(payload, self.merge.version)
+        first = self._ladder()[0]
+        is_better = first.mode is Mode.NATIVE and self.manner.mode is Mode.MAX
+        if first.shape == self.manner.shape or (self.manner.is_proved and not is_better):
+            return []
+        return self.adopt(replace(first, made_for=self.manner.made_for), first.reason, now)
+
+    def learned(self, effects: Sequence[Effect], now: Now) -> list[Effect]:
+        """What came of a limit tells whether the station takes limits in this manner."""
+        for outcome in effects:
+            if not isinstance(outcome, Outcome):
+                continue
+            match outcome.state:
+                case OutcomeState.OUTCOME_STATE_ACCEPTED | OutcomeState.OUTCOME_STATE_CONFIRMED:
+                    return self._worked(now)
+                case OutcomeState.OUTCOME_STATE_REJECTED:
+                    return self._failed(outcome.evidence, now)
+                case OutcomeState.OUTCOME_STATE_TIMED_OUT:
+                    self._silences += 1
+                    return self._failed("no answer", now) if self._silences >= SILENCES else []
+                case _:
+                    pass
+        return []
+
+    def _worked(self, now: Now) -> list[Effect]:
+        self._silences = 0
+        if self.manner.is_proved:
+            return []
+        mode = self.manner.mode
+        if mode is Mode.NONE:
+            mode = Mode.MERGE if self.manner.is_merge_needed else Mode.MAX
+        self.manner = replace(self.manner, mode=mode, is_proved=True)
+        return [Keep(name=KEEP_MANNER, body=self.manner.to_bytes())]
+
+    def _failed(self, why: str, now: Now) -> list[Effect]:
+        """Another manner, unless this one has worked before: then the station has a bad day, and is tried again."""
+        if self.manner.is_proved or self.manner.mode is Mode.NONE:
+            return []
+        self._silences = 0
+        self._refused.append(f"{self.manner.reason.split(':')[0]}: {why}"[:60])
+        ladder, here = self._ladder(), self.manner.shape
+        shapes = [manner.shape for manner in ladder]
+        after = ladder[shapes.index(here) + 1 :] if here in shapes else ladder
+        if after and len(self._refused) <= len(ladder):
+            return self.adopt(replace(after[0], made_for=self.manner.made_for), after[0].reason, now)
+        none = replace(ladder[0], mode=Mode.NONE, made_for=self.manner.made_for)
+        return self.adopt(none, f"counts at nameplate, it takes no limit ({'; '.join(self._refused)})", now)
+
     # CALLs of ours.
 
-    def next_clean(self) -> OwnCall | None:
-        """A CALL that takes profiles of the CPO out of the station; in `merge` only once our pair is proved there."""
+    def next(self) -> OwnCall | None:
+        """A CALL that no EVSE needs: about the station's keys, or the CPO's profiles in it."""
+        if self._must_ask_keys:
+            self._must_ask_keys = False
+            return keys_call(self.merge.version)
+        return self._next_clean()
+
+    def _next_clean(self) -> OwnCall | None:
+        """Takes profiles of the CPO out of the station; in `merge` only once our pair is proved there."""
         may = self.manner.mode is not Mode.MERGE or all(evse.enforcer.is_settled for evse in self.evses)
         return self._clean.popleft() if self._clean and may else None
 
@@ -267,8 +376,10 @@ def _transaction(evse: Evse) -> int | str | None:
     return None if found == -1 else found
 
 
-def first_manner(evse_count: int) -> Manner:
-    """Before anything is known of a station: a maximum of the whole station limits one EVSE, not each of several."""
-    if evse_count == 1:
-        return Manner(reason="not probed yet")
-    return Manner(mode=Mode.MERGE, reason="several EVSEs: a station-wide maximum cannot limit each of them")
+def _made_for(identity: Identity) -> str:
+    return "/".join(part.replace("/", "|") for part in (identity.vendor, identity.model, identity.firmware))
+
+
+def _identity_of(manner: Manner) -> Identity:
+    vendor, model, firmware = (*manner.made_for.split("/"), "", "", "")[:3]
+    return Identity(vendor=vendor, model=model, firmware=firmware)

@@ -101,7 +101,12 @@ class Enforcer:
         self._floor_backoff, self._live_backoff = Backoff(), Backoff()
         self._seen_ma = 0
         self._raised_ms: int | None = None
-        self._budget = WriteBudget(WRITES_PER_DAY)
+        self.lease_ms = settings.profile_lease_ms
+        """Of live limits; longer where the model's flash asks for it."""
+        self.budget = WriteBudget(WRITES_PER_DAY)
+        self.rewrite_after_pause_ms: int | None = None
+        """The model ignores the first limit after 0 A: it is written again after this."""
+        self._rewrite_ms: int | None = None
         self._forget_installed()
 
     def _forget_installed(self) -> None:
@@ -113,6 +118,7 @@ class Enforcer:
         self._tried_low_ma: int | None = None
         self._is_doubtful = False
         self._is_repair = True
+        self._rewrite_ms = None
         self._read_at_ms: int | None = None
         self._read_tries = 0
         self._seen_before_ma = 0
@@ -376,11 +382,13 @@ class Enforcer:
         if live.periods[0].phases != self._phases():
             return 0
         end_ms = lease_end_utc_ms(live)
-        renew_ms = None if end_ms is None else self._live_ms + self._settings.profile_lease_ms // 2
+        renew_ms = None if end_ms is None else self._live_ms + self.lease_ms // 2
         if self._target_ma() > self._live_limit_ma:
             paced_ms = 0 if self._raised_ms is None else self._raised_ms + RAISE_INTERVAL_MS
-            raise_ms = max(paced_ms, self._budget.raise_ms)
+            raise_ms = max(paced_ms, self.budget.raise_ms)
             return raise_ms if renew_ms is None else min(raise_ms, renew_ms)
+        if self._rewrite_ms is not None:
+            renew_ms = self._rewrite_ms if renew_ms is None else min(renew_ms, self._rewrite_ms)
         return 0 if (end_ms is not None) != self._may_lease() else renew_ms
 
     def _is_parked_too_high(self, now: Now) -> bool:
@@ -395,7 +403,7 @@ class Enforcer:
         parked, self._parked_tried_ma = self._parked, self._target_ma()
         assert parked is not None, "asked only while a pair is parked"
         has_lease = parked.floor is not None and self._clock_good
-        lease_ms = self._settings.profile_lease_ms if has_lease else None
+        lease_ms = self.lease_ms if has_lease else None
         profile = live_profile(parked.slot, limit_ma=self._target_ma(), utc_ms=now.utc_ms, lease_ms=lease_ms)
         action, payload = set_call(profile, parked.slot)
         return OwnCall(step=Step.PARKED, action=action, payload=payload, profile=profile)
@@ -405,7 +413,7 @@ class Enforcer:
         return self._set_call(Step.FLOOR, profile, safety=self._is_repair)
 
     def _live_call(self, now: Now) -> OwnCall:
-        lease_ms = self._settings.profile_lease_ms if self._may_lease() else None
+        lease_ms = self.lease_ms if self._may_lease() else None
         profile = live_profile(
             self.slot,
             limit_ma=self._live_call_ma(now),
@@ -428,7 +436,7 @@ class Enforcer:
         if live is None or self._is_doubtful or target_ma <= self._live_limit_ma:
             return target_ma
         paced_ms = 0 if self._raised_ms is None else self._raised_ms + RAISE_INTERVAL_MS
-        return target_ma if max(paced_ms, self._budget.raise_ms) <= now.mono_ms else self._live_limit_ma
+        return target_ma if max(paced_ms, self.budget.raise_ms) <= now.mono_ms else self._live_limit_ma
 
     def _set_call(self, step: Step, profile: Profile, *, safety: bool) -> OwnCall:
         action, payload = set_call(profile, self.slot)
@@ -453,7 +461,7 @@ class Enforcer:
         """A call of `next` is on its way."""
         self._in_flight, self._is_wiped_in_flight = call, False
         if call.profile is not None:
-            self._budget.spend(now)
+            self.budget.spend(now)
         if call.step is Step.READ_BACK:
             self._read_at_ms = None
         if call.step is not Step.LIVE or call.profile is None:
@@ -526,6 +534,13 @@ class Enforcer:
         is_same = before is not None and asked_ma(before, self.slot) == limit_ma and not self._is_doubtful
         if before is not None and limit_ma > asked_ma(before, self.slot):
             self._raised_ms = now.mono_ms
+        self._rewrite_ms = None
+        if (
+            self.rewrite_after_pause_ms is not None
+            and before is not None
+            and asked_ma(before, self.slot) == 0 < limit_ma
+        ):
+            self._rewrite_ms = now.mono_ms + self.rewrite_after_pause_ms
         self._live, self._live_ms = profile, now.mono_ms
         self._is_doubtful, self._is_repair, self._sent_ma, self._tried_low_ma = False, False, None, None
         self._live_backoff.reset()
@@ -588,7 +603,7 @@ class Enforcer:
         return replace(self._proof, profiles=profiles)
 
     def _read_soon(self, now: Now) -> None:
-        if self._live is not None:
+        if self._live is not None and self.slot.reads_back:
             self._read_at_ms, self._read_tries = now.mono_ms, 0
 
     def _read_again(self, now: Now) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 
 from dgm.api.ocpp.v1.ocpp_pb2 import EnforcementMode
@@ -42,7 +42,12 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """See the module. reason: why, for people. live_level None: the configuration's. small_ids: ids from 1 on."""
+    """See the module.
+
+    reason: why, for people. live_level None: the configuration's. small_ids: ids from 1 on. has_tx_pair: room for a
+    pair of a transaction beside that of the default. made_for: vendor, model and firmware it was found for. is_proved:
+    the station has accepted a limit in this manner. is_merge_needed: the CPO has used our place.
+    """
 
     mode: Mode = Mode.MAX
     reason: str = ""
@@ -52,6 +57,17 @@ class Manner:
     has_floor: bool = True
     small_ids: bool = False
     key: str = ""
+    has_tx_pair: bool = True
+    phases_for_watts: int | None = None
+    reads_back: bool = True
+    made_for: str = ""
+    is_proved: bool = False
+    is_merge_needed: bool = False
+
+    @property
+    def shape(self) -> Manner:
+        """What it does to the station, without how it was found."""
+        return replace(self, reason="", made_for="", is_proved=False)
 
     def because(self, reason: str) -> Manner:
         """The same, for another reason."""
@@ -59,16 +75,7 @@ class Manner:
 
     def to_bytes(self) -> bytes:
         """Durable form."""
-        kept = {
-            "mode": self.mode.value,
-            "reason": self.reason,
-            "unit": self.unit.value,
-            "kind": self.kind.value,
-            "live_level": self.live_level,
-            "has_floor": self.has_floor,
-            "small_ids": self.small_ids,
-            "key": self.key,
-        }
+        kept = {**asdict(self), "mode": self.mode.value, "unit": self.unit.value, "kind": self.kind.value}
         return json.dumps(kept, separators=(",", ":")).encode()
 
 
@@ -97,8 +104,8 @@ _IDS_PER_EVSE = 10
 
 def slot_of(manner: Manner, settings: StationSettings, version: Version, transaction_id: int | str | None) -> Slot:
     """Where an EVSE's pair goes now: each purpose has its own two ids, since an id replaces whatever carries it."""
-    if manner.mode is Mode.MERGE:
-        purpose = Purpose.TX_DEFAULT if transaction_id is None else Purpose.TX
+    if manner.mode is Mode.MERGE or (manner.mode is Mode.NONE and manner.is_merge_needed):
+        purpose = Purpose.TX_DEFAULT if transaction_id is None or not manner.has_tx_pair else Purpose.TX
     else:
         purpose = Purpose.MAX
     evse_id = 0 if purpose is Purpose.MAX else settings.connector_id
@@ -115,9 +122,10 @@ def slot_of(manner: Manner, settings: StationSettings, version: Version, transac
         live_id=first_id + 1,
         unit=manner.unit,
         kind=manner.kind,
-        phases=len(settings.phases) if manner.unit is RateUnit.W else 3,
+        phases=(manner.phases_for_watts or len(settings.phases)) if manner.unit is RateUnit.W else 3,
         nominal_voltage_mv=settings.nominal_voltage_mv,
         key=manner.key,
+        reads_back=manner.reads_back,
     )
 
 

@@ -91,6 +91,7 @@ class Booted:
 
     vendor: str
     model: str
+    firmware: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,8 @@ def observe(action: str, payload: Payload | None) -> Observation | None:
             return Stopped(transaction_id=_int(payload.get("transactionId")))
         case _:
             vendor, model = payload.get("chargePointVendor"), payload.get("chargePointModel")
-            return Booted(vendor=_name(vendor), model=_name(model))
+            firmware = _name(payload.get("firmwareVersion"))
+            return Booted(vendor=_name(vendor), model=_name(model), firmware=firmware)
 
 
 def _metered(payload: Payload, connector_id: int | None) -> Metered | Wrong:

@@ -59,7 +59,8 @@ def _booted(payload: Payload) -> Observation:
     station = payload.get("chargingStation")
     if not isinstance(station, dict):
         return Wrong(what="BootNotification")
-    return Booted(vendor=_name(station.get("vendorName")), model=_name(station.get("model")))
+    vendor, model, firmware = (_name(station.get(name)) for name in ("vendorName", "model", "firmwareVersion"))
+    return Booted(vendor=vendor, model=model, firmware=firmware)
 
 
 def _socket(payload: Payload) -> Observation:

@@ -34,7 +34,8 @@ class Slot:
     live_level: stackLevel of the live limit; the floor is one below, or, with has_floor False (one level, one profile,
     no schedule that ends), there is none and the live limit has no end. unit W: limits are converted with `phases` at
     nominal voltage. kind DYNAMIC (2.1): the lease is the schedule's duration, renewed by UpdateDynamicSchedule. key: no
-    profile at all but this configuration key, in whole amperes (1.6); it has no floor.
+    profile at all but this configuration key, in whole amperes (1.6); it has no floor. reads_back: its
+    composite schedule is worth asking for.
     """
 
     version: Version = Version.V16
@@ -50,6 +51,7 @@ class Slot:
     phases: int = 3
     nominal_voltage_mv: int = 230_000
     key: str = ""
+    reads_back: bool = True
 
     @property
     def levels(self) -> tuple[int, ...]:

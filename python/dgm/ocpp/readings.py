@@ -43,6 +43,8 @@ class Readings:
         self._settings = settings
         self._csms_until_ms = 0
         self._asked_ms: int | None = None
+        self.is_muted = False
+        """TriggerMessage does this model harm: nothing is asked for."""
         self.connected(Now(mono_ms=0, utc_ms=0))
 
     def connected(self, now: Now) -> None:
@@ -70,6 +72,8 @@ class Readings:
 
     def next(self, memory: EvseMemory, now: Now) -> OwnCall | int | None:
         """The trigger to send now, or when to ask again, or None. Asked only while the lane is free."""
+        if self.is_muted:
+            return None
         pause_ms = max(self._quiet_until_ms, self._csms_until_ms, self._expect_until_ms)
         status_ms = None if memory.plug_known else self._status_ms
         state_ms = self._state_ms if memory.wants_charging_state else None

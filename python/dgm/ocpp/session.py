@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 from dgm.api.ocpp.v1 import ocpp_pb2
+from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.api.ocpp.v1.ocpp_pb2 import LinkState
 from dgm.machine import Now, Tick
 from dgm.ocpp import frame, observe_2x
@@ -45,6 +46,7 @@ from dgm.ocpp.evse import Evse
 from dgm.ocpp.excepted import kept, ours
 from dgm.ocpp.frame import Head, Kind, Unreadable
 from dgm.ocpp.observe import Booted, Metered, Observation, Socket, Starting, Status, Stopped, Transacted, Wrong
+from dgm.ocpp.quirks import Identity
 from dgm.ocpp.relay import CALL_GRACE_MS, Lane, OwnCall, OwnIds, PendingCalls, Step, Waiting
 from dgm.ocpp.store import StationMemory, StationSettings
 from dgm.ocpp.version import version_of
@@ -70,24 +72,30 @@ DECODED_SOON = frozenset({b"MeterValues", b"TransactionEvent", b"NotifyEvent", b
 
 DECIDED_AT_ONCE = frozenset({b"BootNotification", b"StartTransaction", b"StatusNotification", b"StopTransaction"})
 
+DESK_STEPS = (Step.CLEAN, Step.PROBE)
+
 MAX_LOCAL_ANSWERS = 16
 """Answers of ours that a CALLRESULTERROR may still come for."""
 
 
 class Session:
-    """The machine of one station. `ids` gives a fresh id for every CALL of ours; stored: bodies of `Keep` by name."""
+    """The machine of one station. `ids` gives a fresh id for every CALL of ours.
+
+    stored: bodies of `Keep` of an earlier life, by name. models: what is known of models of stations.
+    """
 
     def __init__(
         self,
         evses: Sequence[StationSettings],
         ids: Callable[[], str],
         stored: Mapping[str, bytes] | None = None,
+        models: Sequence[EvseModel] = (),
     ) -> None:
         self.settings = evses[0]
         self.memory = StationMemory()
         self.version = self.settings.assumed_version
         self._own_ids = OwnIds()
-        self.desk = Desk(evses, self.memory, ids=ids, own_ids=self._own_ids, stored=stored or {})
+        self.desk = Desk(evses, self.memory, ids=ids, own_ids=self._own_ids, stored=stored or {}, models=models)
         self.evses = self.desk.evses
         self._by_id = {evse.settings.connector_id: evse for evse in self.evses}
         self._ids = ids
@@ -313,7 +321,8 @@ class Session:
         return self._csms_call(event, now) if is_call else self._csms_answer(event, now)
 
     def _station_call(self, event: Passed, now: Now) -> list[Effect]:
-        if event.action != "BootNotification" and not self._is_started and not self._is_booting:
+        may_start = not self.desk.quirks.waits_for_boot and not self._is_started and not self._is_booting
+        if event.action != "BootNotification" and may_start:
             self._start(now)
         effects: list[Effect] = []
         for seen in self._observed(event.action, event.raw):
@@ -365,7 +374,7 @@ class Session:
     def _stopped(self, seen: Stopped) -> None:
         for evse in self.evses:
             if len(self.evses) == 1 or evse.memory.transaction_id == seen.transaction_id:
-                evse.memory.transaction_id = None
+                evse.memory.transaction_id, evse.memory.ended_id = None, seen.transaction_id
 
     def _transacting(self, seen: Transacted) -> Evse | None:
         """The EVSE of a TransactionEvent: only the first event of a transaction must name it (2.x, E01.FR.16)."""
@@ -375,11 +384,13 @@ class Session:
         return next(known, self.evses[0] if len(self.evses) == 1 else None)
 
     def _booted(self, seen: Booted, message_id: str, now: Now) -> list[Effect]:
-        self.memory.vendor, self.memory.model = seen.vendor, seen.model
+        self.memory.vendor, self.memory.model, self.memory.firmware = seen.vendor, seen.model, seen.firmware
         self._is_booting, self._is_started = True, False
         self._start_ms = now.mono_ms + BOOT_ANSWER_WAIT_MS
         evidence = f"BootNotification {message_id}"[:120]
-        return [outcome for evse in self.evses for outcome in evse.enforcer.wiped(now, evidence)]
+        effects: list[Effect] = [outcome for evse in self.evses for outcome in evse.enforcer.wiped(now, evidence)]
+        identity = Identity(vendor=seen.vendor, model=seen.model, firmware=seen.firmware)
+        return effects + self.desk.booted(identity, now)
 
     def _csms_call(self, event: Passed, now: Now) -> list[Effect]:
         payload = frame.payload_of(event.raw) if event.action in READ_BY_US else None
@@ -426,7 +437,10 @@ class Session:
             payload = frame.payload_of(event.raw)
         else:
             error = frame.error_text(event.raw)
-        return evse.answered(call, payload, error=error, message_id=event.head.id, now=now)
+        if call.step is Step.PROBE:
+            return self.desk.probed(payload, now)
+        effects = evse.answered(call, payload, error=error, message_id=event.head.id, now=now)
+        return effects + self.desk.learned(effects, now)
 
     # The lane, time and the legs.
 
@@ -461,9 +475,9 @@ class Session:
                 calls.append((evse, found))
             elif found is not None:
                 wake_ms.append(found)
-        cleaning = None if calls else self.desk.next_clean()
-        if cleaning is not None:
-            return self.evses[0], cleaning
+        other = None if calls else self.desk.next()
+        if other is not None:
+            return self.evses[0], other
         if calls:
             return next((pair for pair in calls if pair[1].safety), calls[0])
         return min(wake_ms, default=None)
@@ -479,7 +493,7 @@ class Session:
         head = Head(kind=Kind.CALL, id=message_id, action=action)
         effects: list[Effect] = [Send(leg=Leg.SOUTH, raw=raw, relayed=False)]
         effects.append(self._ours(Reason.OWN_CALL, Direction.SOUTH, head, raw))
-        return effects if call.step is Step.CLEAN else effects + evse.sent(call, message_id, now)
+        return effects if call.step in DESK_STEPS else effects + evse.sent(call, message_id, now)
 
     def _expire(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
@@ -501,7 +515,12 @@ class Session:
         assert self._own_call is not None, "an own CALL was in flight"
         evse, call = self._own_call
         self._own_call = None
-        return [] if call.step is Step.CLEAN else evse.timed_out(call, message_id, now)
+        if call.step is Step.CLEAN:
+            return []
+        if call.step is Step.PROBE:
+            return self.desk.probed(None, now)
+        effects = evse.timed_out(call, message_id, now)
+        return effects + self.desk.learned(effects, now)
 
     def _start(self, now: Now) -> None:
         self._is_started, self._is_booting, self._start_ms = True, False, None
@@ -515,7 +534,8 @@ class Session:
             self.version = version_of(event.subprotocol, assumed=self.settings.assumed_version)
         if not self.is_up:
             return []
-        self._is_started, self._is_booting, self._start_ms = False, False, now.mono_ms + BOOT_WAIT_MS
+        wait_ms = BOOT_ANSWER_WAIT_MS if self.desk.quirks.waits_for_boot else BOOT_WAIT_MS
+        self._is_started, self._is_booting, self._start_ms = False, False, now.mono_ms + wait_ms
         effects: list[Effect] = self.desk.connected(self.version, now)
         for evse in self.evses:
             effects += evse.connected(self.version, now)
@@ -560,4 +580,6 @@ class Session:
             frames_excepted=counters.excepted,
             vendor=memory.vendor,
             model=memory.model,
+            firmware=memory.firmware,
+            quirks=self.desk.quirks.name,
         )

@@ -48,7 +48,8 @@ class StationSettings:
     """One EVSE and the station that it is part of.
 
     connector_id: of 1.6; in 2.x the EVSE's id. assumed_version: spoken where no subprotocol is negotiated. phases: for
-    the EVSE's own L1, L2, L3 in order, the index (0..2) of the site's conductor. Currents in mA per phase.
+    the EVSE's own L1, L2, L3 in order, the index (0..2) of the site's conductor. Currents in mA per phase. enforcement:
+    the mode that the configuration asks for, "": what the station accepts.
     """
 
     station_id: str
@@ -65,6 +66,7 @@ class StationSettings:
     trigger_interval_ms: int
     call_timeout_ms: int
     current_min_ma: int = CURRENT_MIN_MA
+    enforcement: str = ""
     assumed_version: Version = Version.V16
 
 
@@ -91,6 +93,7 @@ def _settings(config: DgmConfig, station: StationConfig, evse: EvseConfig) -> St
         call_timeout_ms=config.ocpp.call_timeout_s * 1000,
         current_min_ma=evse.current_min_ma if evse.HasField("current_min_ma") else CURRENT_MIN_MA,
         assumed_version=version_of(station.subprotocol),
+        enforcement=station.enforcement,
     )
 
 
@@ -110,6 +113,7 @@ class StationMemory:
     subprotocol: str = ""
     vendor: str = ""
     model: str = ""
+    firmware: str = ""
     counters: Counters = field(default_factory=Counters)
 
 
@@ -117,9 +121,9 @@ class StationMemory:
 class EvseMemory:
     """Newest facts of one EVSE.
 
-    plug_known: the state was told on this connection. sockets: status of each connector (2.x). transaction_told: on
-    this connection. told_ms: time of the newest sample that was reported; an older reading is of no use to the ems
-    role, which keeps the newest.
+    plug_known: the state was told on this connection. sockets: status of each connector (2.x). ended_id: the newest
+    transaction that ended; some stations still name it in readings. transaction_told: on this connection. told_ms: time
+    of the newest sample that was reported; an older reading is of no use to the ems role, which keeps the newest.
     """
 
     plug_state: PlugState = PlugState.PLUG_STATE_UNSPECIFIED
@@ -127,6 +131,7 @@ class EvseMemory:
     plug_at_ms: int | None = None
     sockets: dict[int, str] = field(default_factory=dict)
     transaction_id: int | str | None = None
+    ended_id: int | str | None = None
     transaction_told: bool = False
     reading: Reading = field(default_factory=Reading)
     reading_at_ms: int | None = None
@@ -187,7 +192,7 @@ class EvseMemory:
         # An energy register alone must not hide the currents of a second ago.
         kept = self.reading if self.reading_at_ms is not None and at_ms - self.reading_at_ms < 1000 else _NOTHING
         self.reading, self.reading_at_ms = _merged(kept, metered.reading), at_ms
-        if metered.transaction_id is not None:
+        if metered.transaction_id is not None and metered.transaction_id != self.ended_id:
             self.transaction_id = metered.transaction_id
         return True
 

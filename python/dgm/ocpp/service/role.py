@@ -18,6 +18,7 @@ import grpc.aio
 from dgm import clock
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
+from dgm.devices.evse_models import load_all
 from dgm.journal import Journal
 from dgm.log import logger
 from dgm.machine import Now
@@ -65,7 +66,7 @@ class OcppRole:
         self._journal = context.journal
         stored = _stored(context.journal)
         found = (
-            Session(settings_of(context.config, station), _new_id, stored.get(station.id))
+            Session(settings_of(context.config, station), _new_id, stored.get(station.id), load_all())
             for station in context.config.stations
         )
         self._sessions = {session.settings.station_id: session for session in found}

@@ -150,18 +150,20 @@ class CpoConfig(_message.Message):
     def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
 
 class StationConfig(_message.Message):
-    __slots__ = ("id", "cpo", "evses", "csms_url", "subprotocol")
+    __slots__ = ("id", "cpo", "evses", "csms_url", "enforcement", "subprotocol")
     ID_FIELD_NUMBER: _ClassVar[int]
     CPO_FIELD_NUMBER: _ClassVar[int]
     EVSES_FIELD_NUMBER: _ClassVar[int]
     CSMS_URL_FIELD_NUMBER: _ClassVar[int]
+    ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     SUBPROTOCOL_FIELD_NUMBER: _ClassVar[int]
     id: str
     cpo: str
     evses: _containers.RepeatedCompositeFieldContainer[EvseConfig]
     csms_url: str
+    enforcement: str
     subprotocol: str
-    def __init__(self, id: _Optional[str] = ..., cpo: _Optional[str] = ..., evses: _Optional[_Iterable[_Union[EvseConfig, _Mapping]]] = ..., csms_url: _Optional[str] = ..., subprotocol: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., cpo: _Optional[str] = ..., evses: _Optional[_Iterable[_Union[EvseConfig, _Mapping]]] = ..., csms_url: _Optional[str] = ..., enforcement: _Optional[str] = ..., subprotocol: _Optional[str] = ...) -> None: ...
 
 class EvseConfig(_message.Message):
     __slots__ = ("id", "connector_id", "circuit", "phases", "current_max_ma", "current_min_ma", "current_step_ma", "fallback_ma", "weight", "stratum")

@@ -31,7 +31,7 @@ ENFORCEMENT_MODE_NATIVE: EnforcementMode
 ENFORCEMENT_MODE_NONE: EnforcementMode
 
 class Station(_message.Message):
-    __slots__ = ("id", "cpo_id", "subprotocol", "south", "north", "mode", "evses", "frames_north", "frames_south", "frames_excepted", "vendor", "model", "mode_reason", "firmware")
+    __slots__ = ("id", "cpo_id", "subprotocol", "south", "north", "mode", "evses", "frames_north", "frames_south", "frames_excepted", "vendor", "model", "mode_reason", "firmware", "quirks")
     ID_FIELD_NUMBER: _ClassVar[int]
     CPO_ID_FIELD_NUMBER: _ClassVar[int]
     SUBPROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class Station(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODE_REASON_FIELD_NUMBER: _ClassVar[int]
     FIRMWARE_FIELD_NUMBER: _ClassVar[int]
+    QUIRKS_FIELD_NUMBER: _ClassVar[int]
     id: str
     cpo_id: str
     subprotocol: str
@@ -60,7 +61,8 @@ class Station(_message.Message):
     model: str
     mode_reason: str
     firmware: str
-    def __init__(self, id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., subprotocol: _Optional[str] = ..., south: _Optional[_Union[LinkState, str]] = ..., north: _Optional[_Union[LinkState, str]] = ..., mode: _Optional[_Union[EnforcementMode, str]] = ..., evses: _Optional[_Iterable[_Union[Evse, _Mapping]]] = ..., frames_north: _Optional[int] = ..., frames_south: _Optional[int] = ..., frames_excepted: _Optional[int] = ..., vendor: _Optional[str] = ..., model: _Optional[str] = ..., mode_reason: _Optional[str] = ..., firmware: _Optional[str] = ...) -> None: ...
+    quirks: str
+    def __init__(self, id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., subprotocol: _Optional[str] = ..., south: _Optional[_Union[LinkState, str]] = ..., north: _Optional[_Union[LinkState, str]] = ..., mode: _Optional[_Union[EnforcementMode, str]] = ..., evses: _Optional[_Iterable[_Union[Evse, _Mapping]]] = ..., frames_north: _Optional[int] = ..., frames_south: _Optional[int] = ..., frames_excepted: _Optional[int] = ..., vendor: _Optional[str] = ..., model: _Optional[str] = ..., mode_reason: _Optional[str] = ..., firmware: _Optional[str] = ..., quirks: _Optional[str] = ...) -> None: ...
 
 class Evse(_message.Message):
     __slots__ = ("asset_id", "connector_id", "plug_state", "limit_ma", "proved_ma", "power_w", "transaction_id", "transaction")
