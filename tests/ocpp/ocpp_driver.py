@@ -10,6 +10,7 @@ from typing import Any
 import hypothesis
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
+from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.machine import Now, Tick
 from dgm.ocpp import frame, stamp
 from dgm.ocpp.composite import View, limit_at, next_edge
@@ -156,13 +157,14 @@ class Driver:
         short_cut: bool = False,
         evses: list[StationSettings] | None = None,
         stored: dict[str, bytes] | None = None,
+        models: tuple[EvseModel, ...] = (),
         **changes: Any,
     ) -> None:
         self.short_cut = short_cut
         self.ids = (f"own-{number}" for number in itertools.count(1))
         self.stored: dict[str, bytes] = dict(stored or {})
         self.cpo_limits: list[int | None] = []
-        self.session = Session(evses or [settings(**changes)], lambda: next(self.ids), self.stored)
+        self.session = Session(evses or [settings(**changes)], lambda: next(self.ids), self.stored, models)
         self.station = station
         self.mono_ms = 1_000_000
         self.north: list[bytes] = []

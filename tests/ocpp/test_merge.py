@@ -465,6 +465,25 @@ def test_a_cpo_that_uses_our_place_moves_the_station_to_merge_and_loses_nothing(
     assert limit_ma(driver) == 12_000
 
 
+def test_a_station_that_is_moved_to_merge_keeps_the_kind_that_it_takes() -> None:
+    station = ModelStation()
+    install = station.install
+
+    def picky(payload: dict[str, Any]) -> Any:
+        if payload["csChargingProfiles"]["chargingProfileKind"] != "Relative":
+            return {"status": "Rejected"}
+        return install(payload)
+
+    station.install = picky  # type: ignore[method-assign]
+    driver = Driver(station=station).connect()
+    driver.setpoint(16_000, 1, ttl_ms=LONG)
+    driver.advance(30_000)
+    cpo_sets(driver, profile(2, 11, "ChargePointMaxProfile", level=9), 0)
+    driver.advance(10_000)
+    assert driver.session.desk.manner.mode is Mode.MERGE
+    assert limit_ma(driver) == 11_000
+
+
 @QUICK
 @given(
     st.lists(

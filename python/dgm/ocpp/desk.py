@@ -65,6 +65,7 @@ class Desk:
         self._abilities = Abilities()
         self._silences = 0
         self._refused: list[str] = []
+        self._why_failed = ""
         self.quirks = Quirks() if known is None else find(models, _identity_of(known))
         self.manner = known if known is not None else self._ladder()[0]
         self._must_ask_keys = known is None and not self.quirks.no_key_probe
@@ -123,7 +124,9 @@ class Desk:
             return [], raw
         if head.action == "ClearChargingProfile":
             return self._clear_around(head, raw, payload, now), None
-        merged = replace(self.manner, mode=Mode.MERGE, kind=ProfileKind.ABSOLUTE, key="", is_merge_needed=True)
+        is_dynamic = self.manner.kind is ProfileKind.DYNAMIC
+        kind = ProfileKind.ABSOLUTE if is_dynamic else self.manner.kind
+        merged = replace(self.manner, mode=Mode.MERGE, kind=kind, key="", is_merge_needed=True, is_proved=False)
         effects = self.adopt(merged, f"the CPO used the place of our profiles: {head.action} {head.id}", now)
         return effects + self._answer(head, raw, payload, now), None
 
@@ -218,20 +221,21 @@ class Desk:
         effects = self._keep_profiles() if self.merge.online(now) else []
         effects += self._follow_slots(now)
         self._heed_quirks()
-        if self.quirks.forgets_profiles:
-            for evse in self.evses:
-                effects += evse.enforcer.wiped(now, "this model forgets profiles over a reconnection")
         self._plan_clean_up()
         return effects
 
-    def disconnected(self, now: Now) -> None:
-        """The legs are gone, and with them every CALL that was open."""
+    def disconnected(self, now: Now) -> list[Effect]:
+        """The legs are gone, and with them every CALL that was open; of some models their profiles too."""
         self._followed.clear()
         self._rewritten.clear()
         self._reports.clear()
         self._clean.clear()
         self._report_open = None
         self.merge.offline(now)
+        if not self.quirks.forgets_profiles:
+            return []
+        evidence = f"{self.quirks.name} forgets its profiles with the connection"
+        return [outcome for evse in self.evses for outcome in evse.enforcer.wiped(now, evidence)]
 
     def adopt(self, manner: Manner, reason: str, now: Now) -> list[Effect]:
         """Bring limits into the station in this manner from now on; kept over restarts."""
@@ -249,7 +253,7 @@ class Desk:
         if made_for == self.manner.made_for:
             return []
         self.quirks = find(self._models, identity)
-        self._abilities, self._silences, self._refused = Abilities(), 0, []
+        self._abilities, self._silences, self._refused, self._why_failed = Abilities(), 0, [], ""
         self._must_ask_keys = not self.quirks.no_key_probe
         self._heed_quirks()
         first = replace(self._ladder()[0], made_for=made_for)
@@ -280,6 +284,9 @@ class Desk:
         """The station's answer about its keys; None: none that can be read."""
         self._abilities = abilities_of(payload, self.merge.version)
         first = self._ladder()[0]
+        if self._why_failed and not self.manner.is_proved:
+            why, self._why_failed = self._why_failed, ""
+            return self._advance(why, now)
         is_better = first.mode is Mode.NATIVE and self.manner.mode is Mode.MAX
         if first.shape == self.manner.shape or (self.manner.is_proved and not is_better):
             return []
@@ -317,6 +324,13 @@ class Desk:
         if self.manner.is_proved or self.manner.mode is Mode.NONE:
             return []
         self._silences = 0
+        if self._must_ask_keys:
+            # What it says of itself may spare us wrong tries.
+            self._why_failed = why
+            return []
+        return self._advance(why, now)
+
+    def _advance(self, why: str, now: Now) -> list[Effect]:
         self._refused.append(f"{self.manner.reason.split(':')[0]}: {why}"[:60])
         ladder, here = self._ladder(), self.manner.shape
         shapes = [manner.shape for manner in ladder]

@@ -11,7 +11,7 @@ for that firmware. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dgm.api.ocpp.v1.ocpp_pb2 import EnforcementMode
 from dgm.ocpp.frame import Payload
@@ -152,7 +152,27 @@ def candidates(asked: Question) -> list[Manner]:
                         is_merge_needed=_needs_merge(asked),
                     )
                 )
-    return found
+    return found + _last_resorts(asked, found)
+
+
+def _last_resorts(asked: Question, found: list[Manner]) -> list[Manner]:
+    """With ids of a few digits, on the lowest level (which leaves no floor), with both."""
+    resorts: list[Manner] = []
+    for manner in found:
+        # Small ids may be the CPO's too: only where none of its profiles is in the station.
+        ids = [True] if manner.mode is Mode.MERGE and not manner.small_ids else []
+        low = [0] if manner.live_level != 0 and asked.quirks.max_stack_level is None else []
+        why = f"{manner.reason.split(':')[0]}"
+        resorts += [replace(manner, small_ids=small, reason=f"{why}, small ids") for small in ids]
+        resorts += [
+            replace(manner, live_level=level, has_floor=False, reason=f"{why}, level 0, no floor") for level in low
+        ]
+        resorts += [
+            replace(manner, small_ids=small, live_level=level, has_floor=False, reason=f"{why}, level 0, small ids")
+            for small in ids
+            for level in low
+        ]
+    return [manner for manner in resorts if manner.mode is not Mode.NATIVE]
 
 
 def _needs_merge(asked: Question) -> bool:

@@ -55,8 +55,10 @@ class Quirks:
 
 
 def find(models: Sequence[EvseModel], identity: Identity) -> Quirks:
-    """Of the first model that fits; the most specific patterns come first in the list's order of files."""
-    return next((quirks_of(model) for model in models if _fits(model, identity)), Quirks())
+    """Of the model that fits with the most of its three patterns given."""
+    fitting = [model for model in models if _fits(model, identity)]
+    best = max(fitting, key=lambda model: (bool(model.firmware), bool(model.model)), default=None)
+    return Quirks() if best is None else quirks_of(best)
 
 
 def _fits(model: EvseModel, identity: Identity) -> bool:

@@ -550,7 +550,7 @@ class Session:
                 effects += self._kept(Reason.LEG_LOST, waiting.head, waiting.raw)
             self._pending.clear()
             self._own_call, self._own_wake_ms = None, None
-            self.desk.disconnected(now)
+            effects += self.desk.disconnected(now)
             for evse in self.evses:
                 effects += evse.disconnected(now)
             effects += [Close(leg=other, reason=f"{leg.value} leg lost") for other in self._up]

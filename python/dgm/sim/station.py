@@ -22,6 +22,7 @@ from dgm.sim.car import CURRENT_MIN_MA, Car, CarSpec
 from dgm.sim.connector import PERIODIC, Connector, ConnectorPlan, Session
 from dgm.sim.draw import Draw
 from dgm.sim.profiles import ProfileStore
+from dgm.sim.quirks import Quirk
 from dgm.sim.stamps import format_time
 
 QUEUE_MAX = 256
@@ -41,7 +42,10 @@ CALL, RESULT, ERROR = 2, 3, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationPlan:
-    """What a station is. `dialect` chooses its way of writing JSON; the voltage is phase to neutral, at its meter."""
+    """What a station is. `dialect` chooses its way of writing JSON; the voltage is phase to neutral, at its meter.
+
+    quirks: what it does differently from the standard, names of `quirks.Quirk`.
+    """
 
     id: str
     vendor: str
@@ -50,6 +54,7 @@ class StationPlan:
     dialect: int
     voltage_mv: int
     meter_interval_s: int
+    quirks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +371,9 @@ class Station:
     # Frames
 
     def _lose_connection(self) -> None:
+        if Quirk.FORGETS in self.plan.quirks:
+            self.profiles = ProfileStore()
+            self.refresh_limits()
         self.is_connected = False
         self.is_accepted = False
         self._heartbeat_due_ms = None

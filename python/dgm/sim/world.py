@@ -14,12 +14,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1.ems_pb2 import Setpoint
+from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.der.resource import AssignedProgram, ControlBase, ControlMode, DERControl, EventState, EventStatus, Interval
 from dgm.machine import Now, Tick
 from dgm.ocpp import events as ocpp
@@ -30,6 +31,7 @@ from dgm.sim.draw import Draw
 from dgm.sim.invariants import Invariants
 from dgm.sim.nodes import Csms, EmsNode, Link, Outbox, UtilityNode, apply_grants, image_of
 from dgm.sim.plant import EvLoad, Plant
+from dgm.sim.quirks import Quirk
 from dgm.sim.station import Connected, Disconnected, Hangup, Plug, Received, Send, Station, Unplug
 from dgm.sim.timeline import EvsePlan, Timeline
 
@@ -240,9 +242,16 @@ class World:
         def link() -> Link:
             return Link(delay_ms=round(self._draw.uniform(1, 40)))
 
-        station = Station(plan.station, self._draw)
-        session = Session(settings, fresh_id)
+        quirks = self._quirks()
+        vendor = FORGETFUL if Quirk.FORGETS in quirks else plan.station.vendor
+        station = Station(replace(plan.station, quirks=quirks, vendor=vendor), self._draw)
+        session = Session(settings, fresh_id, models=MODELS)
         return Line(index, plan, station, session, Csms(), link(), link(), link(), link())
+
+    def _quirks(self) -> tuple[str, ...]:
+        """Every third station is different in one way."""
+        kinds = list(Quirk)
+        return (kinds[self._draw.randrange(len(kinds))],) if self._draw.randrange(3) == 0 else ()
 
     def _ev_load(self) -> EvLoad:
         phases = [0.0, 0.0, 0.0]
@@ -475,3 +484,8 @@ def _cpo_profile(connector_id: int, purpose: str, *, level: int, limit_a: float)
         "chargingSchedule": schedule,
     }
     return {"connectorId": connector_id, "csChargingProfiles": profile}
+
+
+FORGETFUL = "Forgetful"
+MODELS = (EvseModel(name=FORGETFUL, vendor=FORGETFUL, forgets_profiles=True),)
+"""What cannot be found out by asking has to be known."""
