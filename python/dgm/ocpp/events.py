@@ -202,7 +202,10 @@ class Excepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """Something worth a counter. name: "bad_frame", "wrong_payload", "old_reading", "pending_full"; detail: why."""
+    """Something worth a counter. name: "bad_frame", "wrong_payload", "schema_breach", "old_reading", "pending_full".
+
+    detail: why.
+    """
 
     name: str
     detail: str = ""

@@ -43,11 +43,11 @@ from dgm.ocpp.events import (
     SetpointIn,
 )
 from dgm.ocpp.evse import Evse
-from dgm.ocpp.frame import Head, Kind, Unreadable
-from dgm.ocpp.observe import Booted, Metered, Observation, Socket, Starting, Status, Stopped, Transacted, Wrong
+from dgm.ocpp.frame import Head, Kind, Payload, Unreadable
+from dgm.ocpp.observe import Booted, Breach, Metered, Observation, Socket, Starting, Status, Stopped, Transacted, Wrong
 from dgm.ocpp.relay import CALL_GRACE_MS, Lane, OwnCall, OwnIds, PendingCalls, Waiting
 from dgm.ocpp.store import StationMemory, StationSettings
-from dgm.ocpp.version import version_of
+from dgm.ocpp.version import Version, version_of
 
 BOOT_WAIT_MS = 5_000
 """A reconnecting station need not boot again: after this without any CALL we go on."""
@@ -73,10 +73,23 @@ MAX_LOCAL_ANSWERS = 16
 """Answers of ours that a CALLRESULTERROR may still come for."""
 
 
-class Session:
-    """The machine of one station. `ids` gives a fresh id for every CALL of ours."""
+IsValid = Callable[[Version, str, Payload], bool]
 
-    def __init__(self, evses: Sequence[StationSettings], ids: Callable[[], str]) -> None:
+
+def _unchecked(_version: Version, _action: str, _payload: Payload) -> bool:
+    return True
+
+
+class Session:
+    """The machine of one station.
+
+    ids: gives a fresh id for every CALL of ours. is_valid: whether a payload keeps to its schema, for a counter.
+    """
+
+    def __init__(
+        self, evses: Sequence[StationSettings], ids: Callable[[], str], is_valid: IsValid = _unchecked
+    ) -> None:
+        self._is_valid = is_valid
         self.settings = evses[0]
         self.memory = StationMemory()
         self.version = self.settings.assumed_version
@@ -308,15 +321,23 @@ class Session:
         if action not in LOOKED_AT:
             return ()
         payload = frame.payload_of(raw)
+        found = self._read(action, payload)
+        if payload is not None and found and not self._is_valid(self.version, action, payload):
+            found.append(Breach(what=action))
+        return found
+
+    def _read(self, action: str, payload: Payload | None) -> list[Observation]:
         if self.version.is_2x:
             return observe_2x.observe_2x(action, payload)
         found = observe_16.observe(action, payload)
-        return () if found is None else (found,)
+        return [] if found is None else [found]
 
     def _seen(self, seen: Observation, message_id: str, now: Now, *, claimed: bool = False) -> list[Effect]:
         match seen:
             case Wrong():
                 return [Counted(name="wrong_payload", detail=seen.what)]
+            case Breach():
+                return [Counted(name="schema_breach", detail=seen.what)]
             case Booted():
                 return self._booted(seen, message_id, now)
             case Starting():

@@ -224,6 +224,8 @@ class Lines:
                 self._metrics.bad_frames.labels(effect.detail).inc()
             case "wrong_payload":
                 self._metrics.wrong_payloads.labels(effect.detail).inc()
+            case "schema_breach":
+                self._metrics.schema_breaches.labels(effect.detail).inc()
             case "old_reading":
                 self._metrics.old_readings.inc()
             case _:

@@ -23,7 +23,7 @@ from dgm.machine import Now
 from dgm.metrics import CountersCollector
 from dgm.ocpp.events import Outcome, Sampled, SetpointIn
 from dgm.ocpp.evse import Evse
-from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
+from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics, Schemas
 from dgm.ocpp.service.facade import EvseFacade
 from dgm.ocpp.service.reports import Reports
 from dgm.ocpp.session import Session
@@ -47,7 +47,8 @@ class OcppRole:
         self._subscriber = f"ocpp:{context.epoch}"
         self._channel = context.channel("ems")
         self._registry = context.registry
-        found = (Session(settings_of(context.config, station), _new_id) for station in context.config.stations)
+        is_valid, stations = Schemas().is_valid, context.config.stations
+        found = (Session(settings_of(context.config, station), _new_id, is_valid) for station in stations)
         self._sessions = {session.settings.station_id: session for session in found}
         self._reports = Reports(self._channel, source=self._subscriber, standing=self._standing)
         self.gateway = Gateway(
