@@ -55,6 +55,7 @@ WHERE = {
     "lane_full": (Stream.CSMS_SENT,),
     "leg_lost": (Stream.CSMS_SENT,),
     "local_error": (Stream.CSMS_GOT,),
+    "own_result_error": (Stream.FLEET_SENT,),
     "unreadable": (Stream.FLEET_SENT, Stream.CSMS_SENT),
 }
 """The closed list: which streams show a frame of each kind."""
