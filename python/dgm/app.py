@@ -86,6 +86,8 @@ def listeners(config: DgmConfig, role: str) -> list[tuple[str, str, int]]:
     found: list[tuple[str, str, int]] = []
     if role == "ocpp":
         found.append(("ocpp.port", config.ocpp.host, config.ocpp.port))
+        if config.ocpp.HasField("tls"):
+            found.append(("ocpp.tls.port", config.ocpp.host, config.ocpp.tls.port))
         if config.ocpp.HasField("facade"):
             found.append(("ocpp.facade.port", config.ocpp.facade.host, config.ocpp.facade.port))
     if role == "der" and config.der.HasField("facade"):
@@ -111,6 +113,10 @@ def preflight(config: DgmConfig, base_dir: Path, roles: Sequence[str]) -> list[P
         from dgm.der.client import check_files
 
         problems += check_files(config, base_dir)
+    if "ocpp" in roles and config.HasField("ocpp"):
+        from dgm.ocpp.gateway.security import security_problems
+
+        problems += security_problems(config, base_dir)
     if "ems" in roles and config.api.host:
         problems += rpc.tls_problems(config.api, base_dir)
     return problems

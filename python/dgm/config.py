@@ -168,7 +168,7 @@ def _unit(name: str) -> str:
     return units.get(name.rsplit("_", 1)[-1], "no unit")
 
 
-def _default(message: Message, **values: int | str) -> None:
+def _default(message: Message, **values: int | str | bool) -> None:
     """Fill fields that are absent (or, without presence, zero): config.proto says which default each has."""
     for name, value in values.items():
         field = message.DESCRIPTOR.fields_by_name[name]
@@ -184,6 +184,7 @@ def _fill_defaults(config: DgmConfig) -> None:
     for asset in config.assets:
         _fill_asset(asset)
     for station in config.stations:
+        _default(station, security_profile=0)
         for evse in station.evses:
             _default(evse, current_min_ma=6000, current_step_ma=1000, fallback_ma=0, weight=1, stratum=1)
     _default(
@@ -208,6 +209,8 @@ def _fill_defaults(config: DgmConfig) -> None:
             max_stack_level=8,
             trigger_interval_s=10,
             call_timeout_s=10,
+            ping_interval_s=20,
+            compression=True,
         )
     for facade in _facades(config):
         _default(facade[1], host="127.0.0.1")
@@ -452,15 +455,36 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
             "max_stack_level": (1, 99),
             "trigger_interval_s": (1, 10),
             "call_timeout_s": (1, 60),
+            "ping_interval_s": (5, 300),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(ocpp, name) <= high:
                 yield f"ocpp.{name}", str(getattr(ocpp, name)), f"{low}..{high}"
+        yield from _ocpp_tls(config)
     if config.HasField("der"):
         yield from _der(config)
     if config.api.host and not (config.api.certificate and config.api.private_key and config.api.client_ca):
         yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
     yield from _ems_ranges(config)
+
+
+def _ocpp_tls(config: DgmConfig) -> Iterator[Finding]:
+    ocpp = config.ocpp
+    if ocpp.HasField("tls"):
+        for name in ("certificate", "private_key"):
+            if not getattr(ocpp.tls, name):
+                yield f"ocpp.tls.{name}", "nothing", "a PEM file"
+    for index, station in enumerate(config.stations):
+        path, profile = f"stations[{index}].security_profile", station.security_profile
+        if not 0 <= profile <= 3:
+            yield path, str(profile), "0..3"
+        elif profile >= 2 and not ocpp.HasField("tls"):
+            yield path, str(profile), "ocpp.tls (port, certificate, private_key): the profile needs TLS"
+        elif profile == 3 and not ocpp.tls.client_ca:
+            yield path, str(profile), "ocpp.tls.client_ca: who signs the certificates of the stations"
+    for index, cpo in enumerate(config.cpos):
+        if bool(cpo.certificate) != bool(cpo.private_key):
+            yield f"cpos[{index}].private_key", "certificate and key not together", "both, or neither"
 
 
 def _der(config: DgmConfig) -> Iterator[Finding]:
@@ -497,6 +521,8 @@ def _ports(config: DgmConfig) -> Iterator[Finding]:
     wanted = [(path, facade.host, facade.port) for path, facade in _facades(config)]
     if config.HasField("ocpp"):
         wanted.append(("ocpp.port", config.ocpp.host, config.ocpp.port))
+        if config.ocpp.HasField("tls"):
+            wanted.append(("ocpp.tls.port", config.ocpp.host, config.ocpp.tls.port))
     if config.api.host:
         wanted.append(("api.port", config.api.host, config.api.port))
     metrics = ("metrics_port_ems", "metrics_port_der", "metrics_port_ocpp")

@@ -9,7 +9,7 @@ hands `Later.event` back at once, without waiting for anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
@@ -46,6 +46,10 @@ class Reason(Enum):
     """Kept: a CSMS CALL that found the lane's queue full."""
     LEG_LOST = "leg_lost"
     """Kept: a CSMS CALL that was still waiting when a leg was lost."""
+    REPOINTING = "repointing"
+    """Kept: a CSMS CALL that would move the station off us."""
+    LOCAL_REFUSAL = "local_refusal"
+    """Sent north: our refusal of such a CALL."""
     LOCAL_ERROR = "local_error"
     """Sent north: our CALLERROR to a CSMS CALL that we did not pass on."""
     UNREADABLE = "unreadable"
@@ -211,4 +215,11 @@ class Counted:
     detail: str = ""
 
 
-Effect = Send | Close | Later | Sampled | Outcome | Excepted | Counted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordTaken:
+    """The station took a new password from its CSMS: from now on it shows this one."""
+
+    password: str = field(repr=False)
+
+
+Effect = PasswordTaken | Send | Close | Later | Sampled | Outcome | Excepted | Counted

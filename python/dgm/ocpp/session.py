@@ -19,7 +19,7 @@ from typing import assert_never
 from dgm.api.ocpp.v1 import ocpp_pb2
 from dgm.api.ocpp.v1.ocpp_pb2 import EnforcementMode, LinkState
 from dgm.machine import Now, Tick
-from dgm.ocpp import frame, observe_2x
+from dgm.ocpp import frame, guarded, observe_2x
 from dgm.ocpp import observe as observe_16
 from dgm.ocpp.events import (
     Close,
@@ -37,6 +37,7 @@ from dgm.ocpp.events import (
     LegUp,
     Outcome,
     Passed,
+    PasswordTaken,
     Reason,
     Sampled,
     Send,
@@ -61,6 +62,7 @@ READ_BY_US = (
     "RemoteStartTransaction",
     "RequestStartTransaction",
     "TriggerMessage",
+    *guarded.ACTIONS,
 )
 LOOKED_AT = frozenset({*observe_16.ACTIONS, *observe_2x.ACTIONS})
 ANSWER_READ = ("BootNotification", "StartTransaction")
@@ -103,6 +105,7 @@ class Session:
         self._turn = 0
         self._local_answers: deque[str] = deque(maxlen=MAX_LOCAL_ANSWERS)
         self._starting: tuple[str, int] = ("", 0)
+        self._new_password: tuple[str, str | None] = ("", None)
         self._up: set[Leg] = set()
         self._start_ms: int | None = None
         self._is_started = False
@@ -238,6 +241,10 @@ class Session:
                 pass
             case _:
                 assert_never(head.kind)
+        if head.action in guarded.ACTIONS:
+            payload = frame.payload_of(raw)
+            if guarded.repoints(head.action, payload):
+                return self._refuse_repointing(head, raw, payload)
         if self._lane.is_free and not self._lane.has_waiting:
             return self._send_csms(Waiting(head=head, raw=raw, since_ms=now.mono_ms), now)
         if self._lane.offer(head, raw, now):
@@ -285,6 +292,14 @@ class Session:
             self._ours(Reason.LOCAL_ERROR, Direction.NORTH, head, answer),
         ]
 
+    def _refuse_repointing(self, head: Head, raw: bytes, payload: Payload | None) -> list[Effect]:
+        answer = frame.result(head.id, guarded.refusal(head.action, payload))
+        return [
+            Send(leg=Leg.NORTH, raw=answer, relayed=False),
+            *self._kept(Reason.REPOINTING, head, raw),
+            self._ours(Reason.LOCAL_REFUSAL, Direction.NORTH, head, answer),
+        ]
+
     def _kept(self, reason: Reason, head: Head | None, raw: bytes, action: str = "") -> list[Effect]:
         message_id, named = (head.id, head.action or action) if head else ("", "")
         self.memory.counters.excepted += 1
@@ -305,7 +320,7 @@ class Session:
         if event.origin is Leg.SOUTH:
             if is_call:
                 return self._station_call(event, now)
-            return self._own_answered(event, now) if event.own else []
+            return self._own_answered(event, now) if event.own else self._station_answered(event)
         return self._csms_call(event, now) if is_call else self._csms_answer(event, now)
 
     def _station_call(self, event: Passed, now: Now) -> list[Effect]:
@@ -387,12 +402,23 @@ class Session:
 
     def _csms_call(self, event: Passed, now: Now) -> list[Effect]:
         payload = frame.payload_of(event.raw) if event.action in READ_BY_US else None
+        if event.action in guarded.ACTIONS:
+            self._new_password = (event.head.id, guarded.new_password(event.action, payload))
         effects: list[Effect] = []
         for evse in self.evses:
             if event.action == "TriggerMessage":
                 evse.readings.csms_triggered(payload, now)
             effects += evse.csms_called(event.action, payload, event.head.id, now)
         return effects
+
+    def _station_answered(self, event: Passed) -> list[Effect]:
+        """The station's answer to a CSMS CALL, of which only a new password is of interest."""
+        message_id, password = self._new_password
+        if message_id != event.head.id or password is None:
+            return []
+        self._new_password = ("", None)
+        is_taken = event.head.kind is Kind.RESULT and guarded.is_taken(event.action, frame.payload_of(event.raw))
+        return [PasswordTaken(password=password)] if is_taken else []
 
     def _csms_answer(self, event: Passed, now: Now) -> list[Effect]:
         if event.action not in ANSWER_READ or event.head.kind is Kind.ERROR:
@@ -526,7 +552,7 @@ class Session:
             for waiting in self._lane.clear():
                 effects += self._kept(Reason.LEG_LOST, waiting.head, waiting.raw)
             self._pending.clear()
-            self._own_call, self._own_wake_ms = None, None
+            self._own_call, self._own_wake_ms, self._new_password = None, None, ("", None)
             for evse in self.evses:
                 effects += evse.disconnected(now)
             effects += [Close(leg=other, reason=f"{leg.value} leg lost") for other in self._up]

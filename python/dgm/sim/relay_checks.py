@@ -54,6 +54,8 @@ WHERE = {
     "call_expired": (Stream.CSMS_SENT,),
     "lane_full": (Stream.CSMS_SENT,),
     "leg_lost": (Stream.CSMS_SENT,),
+    "repointing": (Stream.CSMS_SENT,),
+    "local_refusal": (Stream.CSMS_GOT,),
     "local_error": (Stream.CSMS_GOT,),
     "own_result_error": (Stream.FLEET_SENT,),
     "unreadable": (Stream.FLEET_SENT, Stream.CSMS_SENT),
@@ -164,6 +166,8 @@ def _fault_of(entry: ExceptionRow, found: FrameRow | None, ids: Mapping[str, set
             return "no TriggerMessage of the gateway asked for it"
         case "local_answer" if key not in ids.get("triggered_reading", ()):
             return "answers no reading that the gateway kept"
+        case "local_refusal" if key not in ids.get("repointing", ()):
+            return "answers no CALL that would have moved the station"
         case "local_error" if not any(key in ids.get(kind, ()) for kind in _KEPT_CALLS):
             return "answers no CALL that the gateway kept"
     return None

@@ -33,11 +33,13 @@ from dgm.ocpp.events import (
     Later,
     Leg,
     Outcome,
+    PasswordTaken,
     Sampled,
     Send,
 )
 from dgm.ocpp.gateway.audit import AuditFile
 from dgm.ocpp.gateway.counts import GatewayMetrics
+from dgm.ocpp.gateway.keys import Keys
 from dgm.ocpp.gateway.legs import Connection, CsmsLeg, StationLeg, close, write_north, write_south
 from dgm.ocpp.session import Session
 
@@ -87,8 +89,14 @@ class Lines:
     """See the module. `report` gets what is for the ems role, at once."""
 
     def __init__(
-        self, *, metrics: GatewayMetrics, audit: AuditFile, report: Callable[[Sampled | Outcome], None]
+        self,
+        *,
+        metrics: GatewayMetrics,
+        audit: AuditFile,
+        report: Callable[[Sampled | Outcome], None],
+        keys: Keys | None = None,
     ) -> None:
+        self._keys = keys
         self._metrics = metrics
         self._passage = metrics.passage
         self._audit = audit
@@ -144,6 +152,9 @@ class Lines:
                         self._count(effect)
                     case Close():
                         self._close_soon(line, effect)
+                    case PasswordTaken():
+                        if self._keys is not None:
+                            self._keys.rotate(line.session.settings.station_id, effect.password)
                     case _:
                         assert_never(effect)
         self._set_timer(line)

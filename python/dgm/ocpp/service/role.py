@@ -23,7 +23,7 @@ from dgm.machine import Now
 from dgm.metrics import CountersCollector
 from dgm.ocpp.events import Outcome, Sampled, SetpointIn
 from dgm.ocpp.evse import Evse
-from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics, Schemas
+from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
 from dgm.ocpp.service.facade import EvseFacade
 from dgm.ocpp.service.reports import Reports
 from dgm.ocpp.session import Session
@@ -56,7 +56,11 @@ class OcppRole:
             metrics=GatewayMetrics(context.registry),
             audit=AuditFile(context.state_dir),
             report=self._reports.put,
+            security=Security.of(context.config, context.base_dir, context.state_dir),
+            compression=self._config.compression,
+            ping_interval_s=self._config.ping_interval_s,
         )
+        self._base_dir = context.base_dir
         self._log = logger("ocpp")
 
     def servicers(self) -> Sequence[Servicer]:
@@ -69,6 +73,9 @@ class OcppRole:
         """Listen, follow setpoints and report until cancelled."""
         await self.gateway.start(self._config.host, self._config.port)
         try:
+            if self._config.HasField("tls"):
+                tls = station_tls(self._config.tls, self._base_dir)
+                await self.gateway.start(self._config.host, self._config.tls.port, tls=tls)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())

@@ -21,6 +21,7 @@ class Central2x:
     """What the CPO's backend does with one station; `words` is the library's package of the version."""
 
     words: Any
+    call: Any
     counters: dict[str, int]
 
     @on("BootNotification")  # type: ignore[untyped-decorator]
