@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
@@ -36,7 +37,12 @@ HIGHEST_PORT = 65_535
 
 def load(path: Path) -> DgmConfig:
     """Read and parse site.yaml; ConfigError also for a file that cannot be read."""
-    return site_config.parse(_text(path), source=str(path))
+    return site_config.parse(_text(path), source=str(path), read=partial(_beside, path))
+
+
+def _beside(site_file: Path, name: str) -> str:
+    """Text of a file that site.yaml names."""
+    return (site_file.resolve().parent / name).read_text(encoding="utf-8-sig")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,7 @@ def examine(path: Path, *, only: str | None = None) -> Examined:
 
     ConfigError for a file that cannot be read.
     """
-    config, in_file = site_config.examine(_text(path))
+    config, in_file = site_config.examine(_text(path), read=partial(_beside, path))
     roles = [role for role in roles_of(config) if only in (None, role)]
     told = {problem.path for problem in in_file}
     found = preflight(config, path.resolve().parent, roles)

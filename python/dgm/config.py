@@ -9,7 +9,7 @@ against files, devices and ports is checked by the roles before they start.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import yaml
@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig, FacadeConfig
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.errors import ConfigError, Problem
+from dgm.stations_csv import StationList, read_stations
 
 MAX_TEXT_BYTES = 4_000_000
 """A larger file is refused before it is parsed: 10,000 stations need about 2 MB."""
@@ -33,16 +34,23 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
 THREE_PHASES = (Phase.PHASE_L1, Phase.PHASE_L2, Phase.PHASE_L3)
 
 
-def parse(text: str, *, source: str = "site.yaml") -> DgmConfig:
+Read = Callable[[str], str]
+"""Text of a file that site.yaml names; OSError or UnicodeDecodeError when it cannot be read."""
+
+
+def parse(text: str, *, source: str = "site.yaml", read: Read | None = None) -> DgmConfig:
     """The configuration with every documented default filled in. ConfigError lists all that is wrong."""
-    config, problems = examine(text)
+    config, problems = examine(text, read=read)
     if problems:
         raise ConfigError(problems, source=source)
     return config
 
 
-def examine(text: str) -> tuple[DgmConfig, list[Problem]]:
-    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it."""
+def examine(text: str, *, read: Read | None = None) -> tuple[DgmConfig, list[Problem]]:
+    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it.
+
+    The stations of stations_csv, which only `read` can bring, stand behind those of site.yaml.
+    """
     config = DgmConfig()
     if len(text.encode()) > MAX_TEXT_BYTES:
         return config, [Problem(path="(file)", found="more than 4 MB", expected="a site.yaml below 4 MB")]
@@ -55,8 +63,36 @@ def examine(text: str) -> tuple[DgmConfig, list[Problem]]:
         reader.note("(file)", "nothing", "a mapping with the keys of DgmConfig", None)
     else:
         reader.message(root, config, "")
+    in_yaml = len(config.stations)
+    listed = _listed_stations(config, read)
     _fill_defaults(config)
-    return config, reader.problems + list(_site_problems(config, reader.lines))
+    problems = reader.problems + listed.problems + list(_site_problems(config, reader.lines))
+    return config, [_in_csv(problem, in_yaml, listed) for problem in problems]
+
+
+def _listed_stations(config: DgmConfig, read: Read | None) -> StationList:
+    if not config.stations_csv:
+        return StationList()
+    try:
+        if read is None:
+            raise OSError("no files here")
+        listed = read_stations(read(config.stations_csv))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        unread = Problem(path="stations_csv", found=f"{config.stations_csv}: {reason}", expected="a CSV file in UTF-8")
+        return StationList(problems=[unread])
+    config.stations.extend(listed.stations)
+    return listed
+
+
+def _in_csv(problem: Problem, in_yaml: int, listed: StationList) -> Problem:
+    """A rule's finding in a station of the CSV file, told with its line there."""
+    match = re.match(r"stations\[(\d+)\](?:\.evses\[(\d+)\])?(.*)", problem.path)
+    at = int(match[1]) - in_yaml if match is not None else -1
+    if match is None or not 0 <= at < len(listed.lines):
+        return problem
+    line = listed.lines[at][int(match[2] or 0)]
+    return Problem(path="stations_csv" + match[3], found=problem.found, expected=problem.expected, line=line)
 
 
 def _yaml_problem(error: yaml.YAMLError) -> Problem:
