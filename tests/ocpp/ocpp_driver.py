@@ -115,6 +115,7 @@ class Driver:
         self.session = Session(evses or [settings(**changes)], lambda: next(self.ids))
         self.station = station
         self.mono_ms = 1_000_000
+        self.utc_step_ms = 0
         self.north: list[bytes] = []
         self.south: list[bytes] = []
         self.samples: list[Sampled] = []
@@ -128,7 +129,7 @@ class Driver:
 
     @property
     def now(self) -> Now:
-        return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms)
+        return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms + self.utc_step_ms)
 
     def frame(self, leg: Leg, raw: bytes) -> None:
         """A message as the shell hands it over."""
