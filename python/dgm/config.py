@@ -9,7 +9,7 @@ against files, devices and ports is checked by the roles before they start.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import yaml
@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig, FacadeConfig
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.errors import ConfigError, Problem
+from dgm.stations_csv import StationList, read_stations
 
 MAX_TEXT_BYTES = 4_000_000
 """A larger file is refused before it is parsed: 10,000 stations need about 2 MB."""
@@ -34,16 +35,23 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
 THREE_PHASES = (Phase.PHASE_L1, Phase.PHASE_L2, Phase.PHASE_L3)
 
 
-def parse(text: str, *, source: str = "site.yaml") -> DgmConfig:
+Read = Callable[[str], str]
+"""Text of a file that site.yaml names; OSError or UnicodeDecodeError when it cannot be read."""
+
+
+def parse(text: str, *, source: str = "site.yaml", read: Read | None = None) -> DgmConfig:
     """The configuration with every documented default filled in. ConfigError lists all that is wrong."""
-    config, problems = examine(text)
+    config, problems = examine(text, read=read)
     if problems:
         raise ConfigError(problems, source=source)
     return config
 
 
-def examine(text: str) -> tuple[DgmConfig, list[Problem]]:
-    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it."""
+def examine(text: str, *, read: Read | None = None) -> tuple[DgmConfig, list[Problem]]:
+    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it.
+
+    The stations of stations_csv, which only `read` can bring, stand behind those of site.yaml.
+    """
     config = DgmConfig()
     if len(text.encode()) > MAX_TEXT_BYTES:
         return config, [Problem(path="(file)", found="more than 4 MB", expected="a site.yaml below 4 MB")]
@@ -56,8 +64,36 @@ def examine(text: str) -> tuple[DgmConfig, list[Problem]]:
         reader.note("(file)", "nothing", "a mapping with the keys of DgmConfig", None)
     else:
         reader.message(root, config, "")
+    in_yaml = len(config.stations)
+    listed = _listed_stations(config, read)
     _fill_defaults(config)
-    return config, reader.problems + list(_site_problems(config, reader.lines))
+    problems = reader.problems + listed.problems + list(_site_problems(config, reader.lines))
+    return config, [_in_csv(problem, in_yaml, listed) for problem in problems]
+
+
+def _listed_stations(config: DgmConfig, read: Read | None) -> StationList:
+    if not config.stations_csv:
+        return StationList()
+    try:
+        if read is None:
+            raise OSError("no files here")
+        listed = read_stations(read(config.stations_csv))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        unread = Problem(path="stations_csv", found=f"{config.stations_csv}: {reason}", expected="a CSV file in UTF-8")
+        return StationList(problems=[unread])
+    config.stations.extend(listed.stations)
+    return listed
+
+
+def _in_csv(problem: Problem, in_yaml: int, listed: StationList) -> Problem:
+    """A rule's finding in a station of the CSV file, told with its line there."""
+    match = re.match(r"stations\[(\d+)\](?:\.evses\[(\d+)\])?(.*)", problem.path)
+    at = int(match[1]) - in_yaml if match is not None else -1
+    if match is None or not 0 <= at < len(listed.lines):
+        return problem
+    line = listed.lines[at][int(match[2] or 0)]
+    return Problem(path="stations_csv" + match[3], found=problem.found, expected=problem.expected, line=line)
 
 
 def _yaml_problem(error: yaml.YAMLError) -> Problem:
@@ -169,7 +205,7 @@ def _unit(name: str) -> str:
     return units.get(name.rsplit("_", 1)[-1], "no unit")
 
 
-def _default(message: Message, **values: int | str) -> None:
+def _default(message: Message, **values: int | str | bool) -> None:
     """Fill fields that are absent (or, without presence, zero): config.proto says which default each has."""
     for name, value in values.items():
         field = message.DESCRIPTOR.fields_by_name[name]
@@ -185,6 +221,7 @@ def _fill_defaults(config: DgmConfig) -> None:
     for asset in config.assets:
         _fill_asset(asset)
     for station in config.stations:
+        _default(station, security_profile=0)
         for evse in station.evses:
             _default(evse, current_min_ma=6000, current_step_ma=1000, fallback_ma=0, weight=1, stratum=1)
     _default(
@@ -209,6 +246,8 @@ def _fill_defaults(config: DgmConfig) -> None:
             max_stack_level=8,
             trigger_interval_s=10,
             call_timeout_s=10,
+            ping_interval_s=20,
+            compression=True,
         )
     for facade in _facades(config):
         _default(facade[1], host="127.0.0.1")
@@ -458,15 +497,36 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
             "max_stack_level": (1, 99),
             "trigger_interval_s": (1, 10),
             "call_timeout_s": (1, 60),
+            "ping_interval_s": (5, 300),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(ocpp, name) <= high:
                 yield f"ocpp.{name}", str(getattr(ocpp, name)), f"{low}..{high}"
+        yield from _ocpp_tls(config)
     if config.HasField("der"):
         yield from _der(config)
     if config.api.host and not (config.api.certificate and config.api.private_key and config.api.client_ca):
         yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
     yield from _ems_ranges(config)
+
+
+def _ocpp_tls(config: DgmConfig) -> Iterator[Finding]:
+    ocpp = config.ocpp
+    if ocpp.HasField("tls"):
+        for name in ("certificate", "private_key"):
+            if not getattr(ocpp.tls, name):
+                yield f"ocpp.tls.{name}", "nothing", "a PEM file"
+    for index, station in enumerate(config.stations):
+        path, profile = f"stations[{index}].security_profile", station.security_profile
+        if not 0 <= profile <= 3:
+            yield path, str(profile), "0..3"
+        elif profile >= 2 and not ocpp.HasField("tls"):
+            yield path, str(profile), "ocpp.tls (port, certificate, private_key): the profile needs TLS"
+        elif profile == 3 and not ocpp.tls.client_ca:
+            yield path, str(profile), "ocpp.tls.client_ca: who signs the certificates of the stations"
+    for index, cpo in enumerate(config.cpos):
+        if bool(cpo.certificate) != bool(cpo.private_key):
+            yield f"cpos[{index}].private_key", "certificate and key not together", "both, or neither"
 
 
 def _der(config: DgmConfig) -> Iterator[Finding]:
@@ -503,6 +563,8 @@ def _ports(config: DgmConfig) -> Iterator[Finding]:
     wanted = [(path, facade.host, facade.port) for path, facade in _facades(config)]
     if config.HasField("ocpp"):
         wanted.append(("ocpp.port", config.ocpp.host, config.ocpp.port))
+        if config.ocpp.HasField("tls"):
+            wanted.append(("ocpp.tls.port", config.ocpp.host, config.ocpp.tls.port))
     if config.api.host:
         wanted.append(("api.port", config.api.host, config.api.port))
     metrics = ("metrics_port_ems", "metrics_port_der", "metrics_port_ocpp")

@@ -164,9 +164,12 @@ class Driver:
         self.ids = (f"own-{number}" for number in itertools.count(1))
         self.stored: dict[str, bytes] = dict(stored or {})
         self.cpo_limits: list[int | None] = []
-        self.session = Session(evses or [settings(**changes)], lambda: next(self.ids), self.stored, models)
+        self.session = Session(
+            evses or [settings(**changes)], lambda: next(self.ids), stored=self.stored, models=models
+        )
         self.station = station
         self.mono_ms = 1_000_000
+        self.utc_step_ms = 0
         self.north: list[bytes] = []
         self.south: list[bytes] = []
         self.samples: list[Sampled] = []
@@ -180,7 +183,7 @@ class Driver:
 
     @property
     def now(self) -> Now:
-        return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms)
+        return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms + self.utc_step_ms)
 
     def frame(self, leg: Leg, raw: bytes) -> None:
         """A message as the shell hands it over."""

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from ocpp_driver import QUICK, Driver, ModelStation
+from ocpp_driver import settings as driver_settings
 
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.ocpp.events import Direction, FrameIn, Later, Leg, LegUp, Reason, Send
 from dgm.ocpp.relay import CALL_GRACE_MS, CALL_WAIT_MS, MAX_PENDING, MAX_WAITING_CALLS
+from dgm.ocpp.version import Version
 
 ODD_FRAMES = [
     b'[2,"1","Heartbeat",{}]',
@@ -355,7 +357,7 @@ def test_the_description_shows_links_counts_and_limits() -> None:
     assert (station.vendor, station.model) == ("V", "M")
 
 
-KEPT_CALLS = (Reason.CALL_EXPIRED, Reason.LANE_FULL, Reason.PROFILE_CALL)
+KEPT_CALLS = (Reason.CALL_EXPIRED, Reason.LANE_FULL, Reason.LEG_LOST, Reason.REPOINTING, Reason.PROFILE_CALL)
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -364,6 +366,8 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.driver = Driver(call_timeout_ms=5_000)
+        self.subprotocol = ""
+        self.sends: dict[Leg, list[bytes]] = {Leg.SOUTH: [], Leg.NORTH: []}
         self.station_sent: list[bytes] = []
         self.csms_calls: list[bytes] = []
         self.csms_answers: list[bytes] = []
@@ -373,28 +377,60 @@ class Interleavings(RuleBasedStateMachine):
         self.sequence = 0
         self.number = 0
 
-    @initialize()
-    def connect(self) -> None:
+    @initialize(version=st.sampled_from(Version), evses=st.integers(1, 3), short_cut=st.booleans())
+    def connect(self, version: Version, evses: int, short_cut: bool) -> None:
+        found = [
+            driver_settings(asset_id=f"evse-{number}", connector_id=number, call_timeout_ms=5_000)
+            for number in range(1, evses + 1)
+        ]
+        self.driver = Driver(evses=found, short_cut=short_cut)
+        self.subprotocol = version.value
+        self.legs_up()
+
+    def legs_up(self) -> None:
         self.driver.put(LegUp(leg=Leg.NORTH))
-        self.driver.put(LegUp(leg=Leg.SOUTH, subprotocol="ocpp1.6"))
+        self.driver.put(LegUp(leg=Leg.SOUTH, subprotocol=self.subprotocol))
+
+    @rule()
+    def the_connection_is_lost_and_comes_back(self) -> None:
+        self.driver.disconnect()
+        self.driver.call_times.clear()
+        self.answered_after.clear()
+        self.unanswered_north.clear()
+        self.legs_up()
+
+    @rule(step_s=st.sampled_from([-90_000, -30, 30, 90_000]))
+    def the_clock_is_set(self, step_s: int) -> None:
+        self.driver.utc_step_ms += step_s * 1000
+
+    @rule(leg=st.sampled_from(Leg))
+    def a_send_comes(self, leg: Leg) -> None:
+        raw = self.raw(6, f"{self.number}", "NotifyPeriodicEventStream", {})
+        self.sends[leg].append(raw)
+        self.driver.frame(leg, raw)
 
     def raw(self, *frame: Any) -> bytes:
         self.number += 1
         return json.dumps(frame, indent=self.number % 3 or None).encode()
 
-    @rule(action=st.sampled_from(["Heartbeat", "BootNotification", "StatusNotification", "MeterValues", "Odd"]))
+    @rule(
+        action=st.sampled_from(
+            ["Heartbeat", "BootNotification", "StatusNotification", "MeterValues", "TransactionEvent"]
+        )
+    )
     def station_calls(self, action: str) -> None:
         # Stations use small counters as ids: the same number may be in use on the other leg.
         raw = self.raw(2, f"{self.number}", action, {"connectorId": 1, "status": "Charging", "errorCode": "NoError"})
         self.unanswered_north.append(json.loads(raw)[1])
         self.station_sent.append(raw)
-        self.driver.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+        self.driver.frame(Leg.SOUTH, raw)
 
-    @rule(action=st.sampled_from(["Reset", "ClearChargingProfile", "DataTransfer", "TriggerMessage"]))
+    @rule(action=st.sampled_from(["Reset", "ClearChargingProfile", "TriggerMessage", "ChangeConfiguration"]))
     def csms_calls_station(self, action: str) -> None:
-        raw = self.raw(2, f"{self.number}", action, {})
+        payload = {"key": "CentralSystemURL"} if action == "ChangeConfiguration" and self.number % 2 else {}
+        raw = self.raw(2, f"{self.number}", action, payload)
         self.csms_calls.append(raw)
-        self.driver.put(FrameIn(leg=Leg.NORTH, raw=raw))
+        self.driver.frame(Leg.NORTH, raw)
 
     @rule(data=st.data())
     def csms_answers_station(self, data: st.DataObject) -> None:
@@ -402,7 +438,7 @@ class Interleavings(RuleBasedStateMachine):
             message_id = self.unanswered_north.pop(data.draw(st.integers(0, len(self.unanswered_north) - 1)))
             raw = self.raw(3, message_id, {"status": "Accepted"})
             self.csms_answers.append(raw)
-            self.driver.put(FrameIn(leg=Leg.NORTH, raw=raw))
+            self.driver.frame(Leg.NORTH, raw)
 
     @rule(data=st.data(), status=st.sampled_from(["Accepted", "Rejected", 7]))
     def station_answers(self, data: st.DataObject, status: Any) -> None:
@@ -413,7 +449,7 @@ class Interleavings(RuleBasedStateMachine):
             self.answered_after[message_id] = len(self.driver.call_times)
             if not message_id.startswith("own-"):
                 self.answers_to_csms.append(raw)
-            self.driver.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+            self.driver.frame(Leg.SOUTH, raw)
 
     @rule(current_ma=st.integers(0, 40_000), safety=st.booleans())
     def setpoint(self, current_ma: int, safety: bool) -> None:
@@ -433,16 +469,17 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def frames_of_the_station_arrive_equal_and_in_order(self) -> None:
-        arrived_calls = [raw for raw in self.driver.north if json.loads(raw)[0] == 2]
-        assert arrived_calls == self.station_sent
-        ours = {found.raw for found in self.driver.excepted if found.reason is Reason.PROFILE_ANSWER}
-        answers = [raw for raw in self.driver.north if json.loads(raw)[0] == 3 and raw not in ours]
-        assert answers == self.answers_to_csms
+        ours = {found.raw for found in self.driver.excepted if found.direction is Direction.NORTH}
+        arrived = [raw for raw in self.driver.north if raw not in ours]
+        assert [raw for raw in arrived if json.loads(raw)[0] == 2] == self.station_sent
+        assert [raw for raw in arrived if json.loads(raw)[0] == 3] == self.answers_to_csms
+        assert [raw for raw in arrived if json.loads(raw)[0] == 6] == self.sends[Leg.SOUTH]
 
     @invariant()
     def frames_of_the_csms_arrive_equal_and_in_order_or_are_refused_or_wait(self) -> None:
         south = [raw for raw in self.driver.south if json.loads(raw)[0] == 3]
         assert south == self.csms_answers
+        assert [raw for raw in self.driver.south if json.loads(raw)[0] == 6] == self.sends[Leg.NORTH]
         passed = [raw for raw in self.driver.south if json.loads(raw)[0] == 2 and raw in set(self.csms_calls)]
         kept = {raw.raw for raw in self.driver.excepted if raw.reason in KEPT_CALLS}
         waiting = [found.raw for found in self.driver.session._lane._waiting]
@@ -459,7 +496,7 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def every_frame_of_ours_is_in_the_manifest(self) -> None:
         listed = [found.raw for found in self.driver.excepted if found.direction is Direction.SOUTH]
-        relayed = {*self.csms_calls, *self.csms_answers}
+        relayed = {*self.csms_calls, *self.csms_answers, *self.sends[Leg.NORTH]}
         assert [raw for raw in self.driver.south if raw not in relayed] == listed
 
 

@@ -9,7 +9,7 @@ hands `Later.event` back at once, without waiting for anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
@@ -46,6 +46,10 @@ class Reason(Enum):
     """Kept: a CSMS CALL that found the lane's queue full."""
     LEG_LOST = "leg_lost"
     """Kept: a CSMS CALL that was still waiting when a leg was lost."""
+    REPOINTING = "repointing"
+    """Kept: a CSMS CALL that would move the station off us."""
+    LOCAL_REFUSAL = "local_refusal"
+    """Sent north: our refusal of such a CALL."""
     LOCAL_ERROR = "local_error"
     """Sent north: our CALLERROR to a CSMS CALL that we did not pass on."""
     PROFILE_CALL = "profile_call"
@@ -212,7 +216,10 @@ class Excepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """Something worth a counter. name: "bad_frame", "wrong_payload", "old_reading", "pending_full"; detail: why."""
+    """Something worth a counter. name: "bad_frame", "wrong_payload", "schema_breach", "old_reading", "pending_full".
+
+    detail: why.
+    """
 
     name: str
     detail: str = ""
@@ -234,4 +241,11 @@ class CpoLimit:
     current_ma: int | None
 
 
-Effect = Send | Close | Later | Sampled | Outcome | Excepted | Counted | Keep | CpoLimit
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordTaken:
+    """The station took a new password from its CSMS: from now on it shows this one."""
+
+    password: str = field(repr=False)
+
+
+Effect = PasswordTaken | Send | Close | Later | Sampled | Outcome | Excepted | Counted | Keep | CpoLimit

@@ -101,7 +101,14 @@ class Wrong:
     what: str
 
 
-Observation = Metered | Status | Starting | Stopped | Booted | Wrong | Socket | Transacted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A payload that breaks the published schema of its action, and was read as far as it makes sense."""
+
+    what: str
+
+
+Observation = Breach | Metered | Status | Starting | Stopped | Booted | Wrong | Socket | Transacted
 
 
 def observe(action: str, payload: Payload | None) -> Observation | None:

@@ -19,7 +19,7 @@ from dgm.api.ocpp.v1 import ocpp_pb2
 from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.api.ocpp.v1.ocpp_pb2 import LinkState
 from dgm.machine import Now, Tick
-from dgm.ocpp import frame, observe_2x
+from dgm.ocpp import frame, guarded, observe_2x
 from dgm.ocpp import observe as observe_16
 from dgm.ocpp.desk import Desk
 from dgm.ocpp.events import (
@@ -37,6 +37,7 @@ from dgm.ocpp.events import (
     LegUp,
     Outcome,
     Passed,
+    PasswordTaken,
     Reason,
     Sampled,
     Send,
@@ -44,12 +45,12 @@ from dgm.ocpp.events import (
 )
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.excepted import kept, ours
-from dgm.ocpp.frame import Head, Kind, Unreadable
-from dgm.ocpp.observe import Booted, Metered, Observation, Socket, Starting, Status, Stopped, Transacted, Wrong
+from dgm.ocpp.frame import Head, Kind, Payload, Unreadable
+from dgm.ocpp.observe import Booted, Breach, Metered, Observation, Socket, Starting, Status, Stopped, Transacted, Wrong
 from dgm.ocpp.quirks import Identity
 from dgm.ocpp.relay import CALL_GRACE_MS, Lane, OwnCall, OwnIds, PendingCalls, Step, Waiting
 from dgm.ocpp.store import StationMemory, StationSettings
-from dgm.ocpp.version import version_of
+from dgm.ocpp.version import Version, version_of
 
 BOOT_WAIT_MS = 5_000
 """A reconnecting station need not boot again: after this without any CALL we go on."""
@@ -64,6 +65,7 @@ READ_BY_US = (
     "RemoteStartTransaction",
     "RequestStartTransaction",
     "TriggerMessage",
+    *guarded.ACTIONS,
 )
 LOOKED_AT = frozenset({*observe_16.ACTIONS, *observe_2x.ACTIONS})
 ANSWER_READ = ("BootNotification", "StartTransaction")
@@ -78,9 +80,17 @@ MAX_LOCAL_ANSWERS = 16
 """Answers of ours that a CALLRESULTERROR may still come for."""
 
 
-class Session:
-    """The machine of one station. `ids` gives a fresh id for every CALL of ours.
+IsValid = Callable[[Version, str, Payload], bool]
 
+
+def _unchecked(_version: Version, _action: str, _payload: Payload) -> bool:
+    return True
+
+
+class Session:
+    """The machine of one station.
+
+    ids: gives a fresh id for every CALL of ours. is_valid: whether a payload keeps to its schema, for a counter.
     stored: bodies of `Keep` of an earlier life, by name. models: what is known of models of stations.
     """
 
@@ -88,9 +98,12 @@ class Session:
         self,
         evses: Sequence[StationSettings],
         ids: Callable[[], str],
+        is_valid: IsValid = _unchecked,
+        *,
         stored: Mapping[str, bytes] | None = None,
         models: Sequence[EvseModel] = (),
     ) -> None:
+        self._is_valid = is_valid
         self.settings = evses[0]
         self.memory = StationMemory()
         self.version = self.settings.assumed_version
@@ -105,6 +118,7 @@ class Session:
         self._turn = 0
         self._local_answers: deque[str] = deque(maxlen=MAX_LOCAL_ANSWERS)
         self._starting: tuple[str, int] = ("", 0)
+        self._new_password: tuple[str, str | None] = ("", None)
         self._up: set[Leg] = set()
         self._start_ms: int | None = None
         self._is_started = False
@@ -242,6 +256,10 @@ class Session:
                 pass
             case _:
                 assert_never(head.kind)
+        if head.action in guarded.ACTIONS:
+            payload = frame.payload_of(raw)
+            if guarded.repoints(head.action, payload):
+                return self._refuse_repointing(head, raw, payload)
         effects: list[Effect] = []
         if self.desk.is_concerned(head.action):
             effects, relayed = self.desk.take(head, raw, now)
@@ -300,6 +318,14 @@ class Session:
             self._ours(Reason.LOCAL_ERROR, Direction.NORTH, head, answer),
         ]
 
+    def _refuse_repointing(self, head: Head, raw: bytes, payload: Payload | None) -> list[Effect]:
+        answer = frame.result(head.id, guarded.refusal(head.action, payload))
+        return [
+            Send(leg=Leg.NORTH, raw=answer, relayed=False),
+            *self._kept(Reason.REPOINTING, head, raw),
+            self._ours(Reason.LOCAL_REFUSAL, Direction.NORTH, head, answer),
+        ]
+
     def _kept(self, reason: Reason, head: Head | None, raw: bytes, action: str = "") -> list[Effect]:
         return [kept(self.memory, reason, head, raw, action)]
 
@@ -317,7 +343,9 @@ class Session:
         if event.origin is Leg.SOUTH:
             if is_call:
                 return self._station_call(event, now)
-            return self._own_answered(event, now) if event.own else self.desk.station_answered(event, now)
+            if event.own:
+                return self._own_answered(event, now)
+            return [*self._station_answered(event), *self.desk.station_answered(event, now)]
         return self._csms_call(event, now) if is_call else self._csms_answer(event, now)
 
     def _station_call(self, event: Passed, now: Now) -> list[Effect]:
@@ -334,15 +362,23 @@ class Session:
         if action not in LOOKED_AT:
             return ()
         payload = frame.payload_of(raw)
+        found = self._read(action, payload)
+        if payload is not None and found and not self._is_valid(self.version, action, payload):
+            found.append(Breach(what=action))
+        return found
+
+    def _read(self, action: str, payload: Payload | None) -> list[Observation]:
         if self.version.is_2x:
             return observe_2x.observe_2x(action, payload)
         found = observe_16.observe(action, payload)
-        return () if found is None else (found,)
+        return [] if found is None else [found]
 
     def _seen(self, seen: Observation, message_id: str, now: Now, *, claimed: bool = False) -> list[Effect]:
         match seen:
             case Wrong():
                 return [Counted(name="wrong_payload", detail=seen.what)]
+            case Breach():
+                return [Counted(name="schema_breach", detail=seen.what)]
             case Booted():
                 return self._booted(seen, message_id, now)
             case Starting():
@@ -395,12 +431,23 @@ class Session:
     def _csms_call(self, event: Passed, now: Now) -> list[Effect]:
         payload = frame.payload_of(event.raw) if event.action in READ_BY_US else None
         self.desk.relayed(event.action, event.head.id, payload)
+        if event.action in guarded.ACTIONS:
+            self._new_password = (event.head.id, guarded.new_password(event.action, payload))
         effects: list[Effect] = []
         for evse in self.evses:
             if event.action == "TriggerMessage":
                 evse.readings.csms_triggered(payload, now)
             effects += evse.csms_called(event.action, payload, event.head.id, now)
         return effects
+
+    def _station_answered(self, event: Passed) -> list[Effect]:
+        """The station's answer to a CSMS CALL, of which only a new password is of interest."""
+        message_id, password = self._new_password
+        if message_id != event.head.id or password is None:
+            return []
+        self._new_password = ("", None)
+        is_taken = event.head.kind is Kind.RESULT and guarded.is_taken(event.action, frame.payload_of(event.raw))
+        return [PasswordTaken(password=password)] if is_taken else []
 
     def _csms_answer(self, event: Passed, now: Now) -> list[Effect]:
         if event.action not in ANSWER_READ or event.head.kind is Kind.ERROR:
@@ -549,7 +596,7 @@ class Session:
             for waiting in self._lane.clear():
                 effects += self._kept(Reason.LEG_LOST, waiting.head, waiting.raw)
             self._pending.clear()
-            self._own_call, self._own_wake_ms = None, None
+            self._own_call, self._own_wake_ms, self._new_password = None, None, ("", None)
             effects += self.desk.disconnected(now)
             for evse in self.evses:
                 effects += evse.disconnected(now)

@@ -57,12 +57,15 @@ WHERE = {
     "call_expired": (Stream.CSMS_SENT,),
     "lane_full": (Stream.CSMS_SENT,),
     "leg_lost": (Stream.CSMS_SENT,),
+    "repointing": (Stream.CSMS_SENT,),
+    "local_refusal": (Stream.CSMS_GOT,),
     "local_error": (Stream.CSMS_GOT,),
     "profile_call": (Stream.CSMS_SENT,),
     "profile_answer": (Stream.CSMS_GOT,),
     "profile_report": (Stream.CSMS_GOT,),
     "start_profile": (Stream.CSMS_SENT,),
     "start_rewritten": (Stream.FLEET_GOT,),
+    "own_result_error": (Stream.FLEET_SENT,),
     "unreadable": (Stream.FLEET_SENT, Stream.CSMS_SENT),
 }
 """The closed list: which streams show a frame of each kind."""
@@ -191,6 +194,8 @@ def _fault_of(entry: ExceptionRow, found: FrameRow | None, ids: Mapping[str, set
             return "answers no CALL about profiles that the gateway kept"
         case "start_rewritten" if key not in ids.get("start_profile", ()):
             return "rewrites no start that the gateway kept"
+        case "local_refusal" if key not in ids.get("repointing", ()):
+            return "answers no CALL that would have moved the station"
         case "local_error" if not any(key in ids.get(kind, ()) for kind in _KEPT_CALLS):
             return "answers no CALL that the gateway kept"
     return None

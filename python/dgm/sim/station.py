@@ -44,7 +44,8 @@ CALL, RESULT, ERROR = 2, 3, 4
 class StationPlan:
     """What a station is. `dialect` chooses its way of writing JSON; the voltage is phase to neutral, at its meter.
 
-    quirks: what it does differently from the standard, names of `quirks.Quirk`.
+    quirks: what it does differently from the standard, names of `quirks.Quirk`. subprotocol: what it speaks on a real
+    socket (see `station_2x`); the virtual world has 1.6 only.
     """
 
     id: str
@@ -55,6 +56,7 @@ class StationPlan:
     voltage_mv: int
     meter_interval_s: int
     quirks: tuple[str, ...] = ()
+    subprotocol: str = "ocpp1.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,7 +408,7 @@ class Station:
         message_id = f"{self._next_id}"
         self._next_id += 1
         self._open = _Open(call=call, message_id=message_id, since_ms=now.mono_ms)
-        text = self._write([CALL, message_id, call.action, call.payload])
+        text = self.write([CALL, message_id, call.action, call.payload])
         return Send(text=text, message_type=CALL, message_id=message_id, action=call.action, cause=call.cause)
 
     def _receive(self, text: str, now: Now) -> list[Effect]:
@@ -428,9 +430,9 @@ class Station:
     def _answer(self, message_id: str, action: str, payload: dict[str, Any], now: Now) -> Send:
         answer = station_calls.answer(self, message_id, action, payload, now)
         if isinstance(answer, station_calls.Refusal):
-            text = self._write([ERROR, message_id, answer.code, answer.text, {}])
+            text = self.write([ERROR, message_id, answer.code, answer.text, {}])
             return Send(text=text, message_type=ERROR, message_id=message_id, action=action)
-        text = self._write([RESULT, message_id, answer])
+        text = self.write([RESULT, message_id, answer])
         return Send(text=text, message_type=RESULT, message_id=message_id, action=action)
 
     def _take_error(self, message_id: str) -> None:
@@ -484,7 +486,7 @@ class Station:
         connector.meter_due_ms = now.mono_ms + round(self._draw.uniform(0.1, 1.0) * interval_ms)
         self.enqueue("DataTransfer", self._signed_reading(connector, now))
 
-    def _write(self, frame: list[Any]) -> str:
+    def write(self, frame: list[Any]) -> str:
         """The frame as this make of station writes JSON."""
         match self.plan.dialect % 4:
             case 0:

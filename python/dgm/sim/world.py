@@ -350,6 +350,8 @@ class World:
                 case ocpp.Excepted():
                     self.count(f"excepted {effect.reason.value}")
                     self.invariants.excepted(line, effect)
+                case ocpp.PasswordTaken():
+                    self.count("password taken")
                 case ocpp.Counted():
                     self.count(f"counted {effect.name}")
 

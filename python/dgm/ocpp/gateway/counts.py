@@ -65,6 +65,9 @@ class GatewayMetrics:
         self.audit_lost = counter("dgm_ocpp_audit_lost_total", "Lines that the audit file could not take")
         self.bad_frames = counter("dgm_ocpp_bad_frames_total", "What is not OCPP-J on a station's sockets", "reason")
         self.wrong_payloads = counter("dgm_ocpp_wrong_payloads_total", "Payloads we could not read", "action")
+        self.schema_breaches = counter(
+            "dgm_ocpp_schema_breaches_total", "Payloads that break their schema and were read all the same", "action"
+        )
         self.old_readings = counter("dgm_ocpp_old_readings_total", "Readings of the past, not used")
         self.pending_full = counter("dgm_ocpp_pending_full_total", "CALLs forgotten before their answer")
         self.refused = counter("dgm_ocpp_refused_total", "Connections refused", "reason")

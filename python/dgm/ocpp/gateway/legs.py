@@ -190,12 +190,16 @@ class Wire:
 
 
 class StationLeg(ServerConnection):
-    """A station's socket. north: the socket to its CSMS, dialled before this one is accepted."""
+    """A station's socket. north: the socket to its CSMS, dialled before this one is accepted.
+
+    aborts: it is dropped and never closed: some stations do not come back after a close.
+    """
 
     def __init__(self, *args: Any, on_garbage: OnGarbage, **options: Any) -> None:
         super().__init__(*args, **options)
         self.north: CsmsLeg | None = None
         self.station_id = ""
+        self.aborts = False
         self.wire = Wire(self, library=super().data_received, on_garbage=on_garbage, is_server=True)
         self._on_garbage = on_garbage
 
@@ -286,7 +290,10 @@ def write_north(leg: CsmsLeg, raw: bytes) -> bool:
 async def close(leg: Connection, code: CloseCode, reason: str) -> None:
     """Close within the library's close timeout; an already closed connection is no error."""
     leg.wire.detach()
-    await leg.close(code, reason)
+    if isinstance(leg, StationLeg) and leg.aborts:
+        leg.transport.abort()
+    else:
+        await leg.close(code, reason)
 
 
 def _drop(_message: bytes) -> None:

@@ -35,11 +35,13 @@ from dgm.ocpp.events import (
     Later,
     Leg,
     Outcome,
+    PasswordTaken,
     Sampled,
     Send,
 )
 from dgm.ocpp.gateway.audit import AuditFile
 from dgm.ocpp.gateway.counts import GatewayMetrics
+from dgm.ocpp.gateway.keys import Keys
 from dgm.ocpp.gateway.legs import Connection, CsmsLeg, StationLeg, close, write_north, write_south
 from dgm.ocpp.session import Session
 
@@ -99,7 +101,9 @@ class Lines:
         audit: AuditFile,
         report: Callable[[Sampled | Outcome | CpoLimit], None],
         keep: Callable[[str, Keep], None],
+        keys: Keys | None = None,
     ) -> None:
+        self._keys = keys
         self._metrics = metrics
         self._passage = metrics.passage
         self._audit = audit
@@ -158,6 +162,9 @@ class Lines:
                         self._count(effect)
                     case Close():
                         self._close_soon(line, effect)
+                    case PasswordTaken():
+                        if self._keys is not None:
+                            self._keys.rotate(line.session.settings.station_id, effect.password)
                     case _:
                         assert_never(effect)
         self._set_timer(line)
@@ -238,6 +245,8 @@ class Lines:
                 self._metrics.bad_frames.labels(effect.detail).inc()
             case "wrong_payload":
                 self._metrics.wrong_payloads.labels(effect.detail).inc()
+            case "schema_breach":
+                self._metrics.schema_breaches.labels(effect.detail).inc()
             case "old_reading":
                 self._metrics.old_readings.inc()
             case _:

@@ -3,9 +3,8 @@
     request /any/path/ID ──> known? (404) ──> dial CSMS/ID with the station's subprotocol, Authorization (502, 401)
                          ──> accept with the CSMS's choice ──> Link of two legs ──> Lines ──> Session
 
-The last path segment, percent-decoded, is the identity. The newest connection of a station wins. What happens to frames
-is in `lines`. Compression is off on both legs (OCPP 1.6 does not ask for it). Absent: TLS towards stations, redirects
-of a station.
+The last path segment, percent-decoded, is the identity. The newest connection of a station wins. Who may come in is
+decided by `security`; what happens to frames is in `lines`. A CSMS that redirects is not followed.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from ssl import SSLContext
 from typing import Any, Final, cast
 from urllib.parse import quote, unquote
 
@@ -40,6 +40,7 @@ from dgm.ocpp.gateway.legs import (
     quiet_logger,
 )
 from dgm.ocpp.gateway.lines import Line, Lines, Link
+from dgm.ocpp.gateway.security import Security
 from dgm.ocpp.session import Session
 from dgm.ocpp.version import SUBPROTOCOLS
 
@@ -48,9 +49,7 @@ MAX_STRANGERS = 1000
 """Unknown identities that are logged once each; further ones are only counted."""
 
 LEG_OPTIONS: Final[dict[str, Any]] = {
-    "compression": None,
     "max_size": MAX_FRAME_BYTES,
-    "ping_interval": PING_INTERVAL_S,
     "ping_timeout": PING_TIMEOUT_S,
     "close_timeout": CLOSE_TIMEOUT_S,
     "logger": quiet_logger(),
@@ -61,7 +60,8 @@ class Gateway:
     """All stations of one site.
 
     `report` gets what is for the ems role, at once: samples, outcomes, limits of CPOs. `keep` stores what a session
-    wants stored under a station's id, and returns when it is durable.
+    wants stored under a station's id, and returns when it is durable. compression: RFC 7692 where a station offers it,
+    and then towards its CSMS too; each leg has its own.
     """
 
     def __init__(
@@ -72,27 +72,38 @@ class Gateway:
         audit: AuditFile,
         report: Callable[[Sampled | Outcome | CpoLimit], None],
         keep: Callable[[str, Keep], None],
+        security: Security | None = None,
+        compression: bool = True,
+        ping_interval_s: int = PING_INTERVAL_S,
     ) -> None:
+        self._security = security or Security()
+        self._compression = compression
+        self._options = {**LEG_OPTIONS, "ping_interval": ping_interval_s}
         self._stations = {station_id: Line(session) for station_id, session in sessions.items()}
         lines = self._stations.values()
         self._by_asset = {evse.settings.asset_id: line for line in lines for evse in line.session.evses}
-        self._lines = Lines(metrics=metrics, audit=audit, report=report, keep=keep)
+        self._lines = Lines(metrics=metrics, audit=audit, report=report, keep=keep, keys=self._security.keys)
         self._metrics = metrics
         self._audit = audit
         self._strangers: set[str] = set()
-        self._server: Server | None = None
+        self._doubtful: set[str] = set()
+        self._servers: list[Server] = []
         self._log = logger("ocpp")
 
     @property
-    def port(self) -> int:
-        """Where we listen (the system's choice when 0 was asked for)."""
-        assert self._server is not None, "started"
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+    def ports(self) -> list[int]:
+        """Where we listen, in the order of `start` (the system's choice when 0 was asked for)."""
+        return [int(next(iter(server.sockets)).getsockname()[1]) for server in self._servers]
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen. TransportError when the address cannot be had."""
+    @property
+    def port(self) -> int:
+        """Where we listened first."""
+        return self.ports[0]
+
+    async def start(self, host: str, port: int, *, tls: SSLContext | None = None) -> None:
+        """Listen, with TLS or without; may be called for both. TransportError when the address cannot be had."""
         try:
-            self._server = await serve(
+            server = await serve(
                 self._serve_station,
                 host,
                 port,
@@ -101,19 +112,23 @@ class Gateway:
                 create_connection=cast("type[ServerConnection]", partial(StationLeg, on_garbage=self._count_garbage)),
                 open_timeout=2 * OPEN_TIMEOUT_S,
                 server_header=None,
-                **LEG_OPTIONS,
+                compression="deflate" if self._compression else None,
+                ssl=tls,
+                **self._options,
             )
         except OSError as error:
             raise TransportError(f"ocpp {host}:{port}: {error.strerror}; expected a free address") from error
+        self._servers.append(server)
 
     async def stop(self) -> None:
         """Close the listener and every connection."""
         for line in self._stations.values():
             if line.timer is not None:
                 line.timer.cancel()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        for server in self._servers:
+            server.close()
+        for server in self._servers:
+            await server.wait_closed()
         self._audit.close()
 
     def deliver(self, setpoint: SetpointIn) -> None:
@@ -133,7 +148,10 @@ class Gateway:
             return south.respond(404, "unknown station\n")
         if not any("websocket" in value.lower() for value in request.headers.get_all("Upgrade")):
             return None  # the library answers what is no WebSocket request; the CSMS need not hear of it
-        south.station_id = identity
+        refusal = self._refusal(south, identity, request)
+        if refusal is not None:
+            return refusal
+        south.station_id, south.aborts = identity, self._security.door(identity).abort_on_close
         found = await self._dial(line, south, request)
         if isinstance(found, CsmsLeg):
             south.north = found
@@ -145,6 +163,26 @@ class Gateway:
             self._log.warning("station refused, its CSMS cannot be reached", station=identity, status=status, why=why)
         return south.respond(status, "no connection to the CSMS\n")
 
+    def _refusal(self, south: StationLeg, identity: str, request: Request) -> Response | None:
+        """For a station that does not show what it must."""
+        found = self._security.refusal(
+            identity,
+            authorization=next(iter(request.headers.get_all("Authorization")), None),
+            peer_certificate=south.transport.get_extra_info("peercert"),
+            is_tls=south.transport.get_extra_info("ssl_object") is not None,
+        )
+        if found is None:
+            return None
+        status, why = found
+        self._metrics.refused.labels("credentials").inc()
+        if identity not in self._doubtful:
+            self._doubtful.add(identity)
+            self._log.warning("station refused", station=identity, status=status, why=why)
+        response = south.respond(status, "not authorized\n")
+        if status == 401:
+            response.headers["WWW-Authenticate"] = 'Basic realm="ocpp"'
+        return response
+
     async def _dial(self, line: Line, south: StationLeg, request: Request) -> CsmsLeg | tuple[int, str]:
         """The socket to the CSMS, or the HTTP status for the station and the reason for people."""
         settings = line.session.settings
@@ -153,17 +191,22 @@ class Gateway:
         spoken = [name for name in offered if name in SUBPROTOCOLS]
         if offered and not spoken:
             return 502, f"the station offers {', '.join(offered)[:100]}; expected one of {', '.join(SUBPROTOCOLS)}"
-        headers = [("Authorization", value) for value in request.headers.get_all("Authorization")]
+        shown = next(iter(request.headers.get_all("Authorization")), None)
+        authorization = self._security.north_authorization(settings.station_id, shown)
+        extensions = " ".join(request.headers.get_all("Sec-WebSocket-Extensions"))
+        compress = self._compression and "permessage-deflate" in extensions
         try:
             north = await connect(
                 f"{settings.csms_url.rstrip('/')}/{quote(settings.station_id, safe='')}",
                 subprotocols=[Subprotocol(name) for name in spoken] or None,
-                additional_headers=headers,
+                additional_headers=[] if authorization is None else [("Authorization", authorization)],
+                compression="deflate" if compress else None,
+                ssl=self._security.north_tls(settings.station_id, settings.csms_url),
                 user_agent_header=next(iter(request.headers.get_all("User-Agent")), None),
                 create_connection=cast("type[ClientConnection]", partial(CsmsLeg, on_garbage=self._count_garbage)),
                 proxy=None,
                 open_timeout=OPEN_TIMEOUT_S,
-                **LEG_OPTIONS,
+                **self._options,
             )
         except InvalidStatus as error:
             status = error.response.status_code

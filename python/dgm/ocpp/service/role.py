@@ -25,7 +25,7 @@ from dgm.machine import Now
 from dgm.metrics import CountersCollector
 from dgm.ocpp.events import CpoLimit, Keep, Outcome, Sampled, SetpointIn
 from dgm.ocpp.evse import Evse
-from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
+from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
 from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade
 from dgm.ocpp.service.reports import Reports
@@ -64,9 +64,15 @@ class OcppRole:
         self._channel = context.channel("ems")
         self._registry = context.registry
         self._journal = context.journal
-        stored = _stored(context.journal)
+        is_valid, stored = Schemas().is_valid, _stored(context.journal)
         found = (
-            Session(settings_of(context.config, station), _new_id, stored.get(station.id), load_all())
+            Session(
+                settings_of(context.config, station),
+                _new_id,
+                is_valid,
+                stored=stored.get(station.id),
+                models=load_all(),
+            )
             for station in context.config.stations
         )
         self._sessions = {session.settings.station_id: session for session in found}
@@ -79,7 +85,11 @@ class OcppRole:
             audit=AuditFile(context.state_dir),
             report=self._report,
             keep=self._keep,
+            security=Security.of(context.config, context.base_dir, context.state_dir),
+            compression=self._config.compression,
+            ping_interval_s=self._config.ping_interval_s,
         )
+        self._base_dir = context.base_dir
         self._log = logger("ocpp")
 
     def servicers(self) -> Sequence[Servicer]:
@@ -92,6 +102,9 @@ class OcppRole:
         """Listen, follow setpoints and report until cancelled."""
         await self.gateway.start(self._config.host, self._config.port)
         try:
+            if self._config.HasField("tls"):
+                tls = station_tls(self._config.tls, self._base_dir)
+                await self.gateway.start(self._config.host, self._config.tls.port, tls=tls)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())
