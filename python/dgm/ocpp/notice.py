@@ -3,8 +3,8 @@
     sum of the site's limits, nameplate ──Limited──> Notices ──> NotifyChargingLimit, ClearedChargingLimit
 
 For the stations of one CPO together, never per station. A change is told when it exceeds LimitChangeSignificance
-(K14.FR.02) and not more often than NOTICE_INTERVAL_MS; an end is told at once. One CALL at a time; one that fails is not
-repeated as it was: what holds when it is this one's turn again is told. Pure. Absent: the connection to a CSMS on the
+(K14.FR.02) and not more often than NOTICE_INTERVAL_MS; an end is told at once. One CALL at a time; one that fails is
+not repeated as it was: what holds when its turn comes again is told. Pure. Absent: the connection to a CSMS on the
 gateway's own identity; without one nothing is sent (safety rules, section 6).
 """
 
