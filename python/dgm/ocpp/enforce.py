@@ -14,11 +14,10 @@ after it: what was installed in the slot before still stands, and is remembered.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.machine import Now
-from dgm.ocpp.composite import View, limit_at
 from dgm.ocpp.events import Outcome, SetpointIn
 from dgm.ocpp.frame import Payload
 from dgm.ocpp.merge import Ceiling
@@ -35,7 +34,8 @@ from dgm.ocpp.own_profile import (
     update_request,
 )
 from dgm.ocpp.pace import RAISE_INTERVAL_MS, SAFETY_RETRY_MS, WRITES_PER_DAY, Backoff, WriteBudget
-from dgm.ocpp.profile import Profile, ProfileKind, Purpose, Transaction
+from dgm.ocpp.pair import Lease, Parked, Proof
+from dgm.ocpp.profile import Profile, ProfileKind, Purpose
 from dgm.ocpp.relay import OwnCall, Step
 from dgm.ocpp.store import StationSettings
 
@@ -47,38 +47,6 @@ READ_BEYOND_S = 60
 
 SETTLE_MS = 2_000
 """A reading earlier than this after a write may still show the car before it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """The newest setpoint."""
-
-    current_ma: int
-    ends_ms: int
-    safety: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What is proved installed in a slot. profiles: the live limit, and the floor where it is proved too."""
-
-    slot: Slot
-    profiles: tuple[Profile, ...]
-    limit_ma: int
-    state: OutcomeState
-    at_ms: int
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parked:
-    """What stands in the TX_DEFAULT slot while a transaction has a TX slot."""
-
-    slot: Slot
-    floor: Profile | None
-    live: Profile | None
-    live_ms: int
-    is_floor_proved: bool
 
 
 class Enforcer:
@@ -154,17 +122,7 @@ class Enforcer:
 
     def proved_ma(self, now: Now) -> int | None:
         """What the station is proved to keep to now: the live limit, or the floor after its end."""
-        if self._proof is None:
-            return None
-        slot = self._proof.slot
-        transaction = {slot.evse_id: Transaction(id=slot.transaction_id, start_utc_ms=0)}
-        view = View(
-            evse_id=slot.evse_id,
-            nominal_voltage_mv=slot.nominal_voltage_mv,
-            transactions=transaction if slot.purpose is Purpose.TX else {},
-        )
-        limit = limit_at(self._proof.profiles, view, now.utc_ms)
-        return None if limit is None else limit.current_ma(slot.nominal_voltage_mv)
+        return None if self._proof is None else self._proof.holds_ma(now)
 
     def setpoint(self, event: SetpointIn, now: Now) -> list[Outcome]:
         """Take a setpoint; an older one is refused. A value that is proved already is reported at once."""
