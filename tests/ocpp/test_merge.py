@@ -14,8 +14,9 @@ from test_session_2x import connected, event, socket
 
 from dgm.ocpp import manner, stamp
 from dgm.ocpp.desk import KEEP_MANNER
-from dgm.ocpp.events import FrameIn, Keep, Leg, Reason, Send
+from dgm.ocpp.events import FrameIn, Keep, Leg, LegUp, Reason, Send
 from dgm.ocpp.manner import Manner, Mode
+from dgm.ocpp.merge import PROFILE_CALLS
 from dgm.ocpp.profile import Purpose, Transaction
 from dgm.ocpp.version import Version
 
@@ -663,3 +664,39 @@ def test_a_request_to_start_in_2x_goes_on_without_its_profile(version: Version) 
     assert driver.south_calls("RequestStartTransaction")[0][3] == {"remoteStartId": 1, "idToken": token, "evseId": 1}
     driver.advance(3_000)
     assert limit_ma(driver) == 8_000
+
+
+# Hostile payloads.
+
+FIELDS = st.sampled_from(
+    [
+        *("connectorId", "csChargingProfiles", "id", "chargingProfilePurpose", "stackLevel", "duration", "requestId"),
+        *("evseId", "chargingProfile", "chargingProfileId", "chargingProfileCriteria", "scheduleUpdate", "limit"),
+        *("chargingRateUnit", "transactionId", "activate", "chargingSchedule", "chargingSchedulePeriod", "validTo"),
+    ]
+)
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=5),
+    max_leaves=8,
+)
+ABOUT_PROFILES = sorted({*PROFILE_CALLS[Version.V21], "RemoteStartTransaction", "RequestStartTransaction"})
+
+
+@QUICK
+@given(
+    st.sampled_from(list(Version)),
+    st.booleans(),
+    st.lists(st.tuples(st.sampled_from(ABOUT_PROFILES), st.dictionaries(FIELDS, JUNK, max_size=6)), max_size=4),
+)
+def test_no_call_about_profiles_makes_the_session_raise(
+    version: Version, is_merge: bool, calls: list[tuple[str, dict[str, Any]]]
+) -> None:
+    driver = Driver(stored=MERGE if is_merge else None)
+    driver.put(LegUp(leg=Leg.NORTH))
+    driver.put(LegUp(leg=Leg.SOUTH, subprotocol=version.value))
+    for action, payload in calls:
+        driver.csms_call(action, payload)
+        for message_id in list(driver.open_south):
+            driver.station_answer(message_id, {"status": "Accepted"})
+    driver.advance(30_000)

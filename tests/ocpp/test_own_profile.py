@@ -174,6 +174,8 @@ def set_by_cpo(purpose: str, level: Any, profile_id: Any = 5) -> dict[str, Any]:
         ("ClearChargingProfile", {}, True),
         ("ClearChargingProfile", None, True),
         ("ClearChargingProfile", {"id": 5}, False),
+        ("ClearChargingProfile", {"id": []}, False),
+        ("SetChargingProfile", {"csChargingProfiles": {"chargingProfileId": []}}, False),
         ("ClearChargingProfile", {"id": LIVE_ID}, True),
         ("ClearChargingProfile", {"connectorId": 1}, False),
         ("ClearChargingProfile", {"connectorId": 0}, True),

@@ -296,18 +296,22 @@ def can_remove_ours(action: str, payload: Payload | None, slot: Slot) -> bool:
     same_purpose = body.get("chargingProfilePurpose") == purpose_name(slot.purpose, slot.version)
     overrules = slot.purpose is Purpose.TX_DEFAULT and body.get("chargingProfilePurpose") == "TxProfile"
     is_at_ours = not isinstance(level, int) or level >= min(slot.levels)
-    return body.get("id", body.get("chargingProfileId")) in slot.own_ids or overrules or (same_purpose and is_at_ours)
+    return _is_own(body.get("id", body.get("chargingProfileId")), slot) or overrules or (same_purpose and is_at_ours)
 
 
 def _first(payload: Payload | None, *names: str) -> object:
     return next((payload[name] for name in names if name in payload), None) if payload else None
 
 
+def _is_own(profile_id: object, slot: Slot) -> bool:
+    return isinstance(profile_id, int) and profile_id in slot.own_ids
+
+
 def _clears_ours(payload: Payload, slot: Slot) -> bool:
     # With an id the other filters are not looked at (1.6 6.13, K10.FR.03); without one, every filter given must match.
     profile_id = payload.get("id", payload.get("chargingProfileId"))
     if profile_id is not None:
-        return profile_id in slot.own_ids
+        return _is_own(profile_id, slot)
     criteria = payload.get("chargingProfileCriteria", payload)
     if not isinstance(criteria, dict):
         return True

@@ -44,7 +44,7 @@ class Passage(Collector):
         text = "From a frame's arrival to its write on the other leg"
         yield HistogramMetricFamily("dgm_ocpp_forward_seconds", text, buckets=buckets, sum_value=self._forward_s)
         yield CounterMetricFamily("dgm_ocpp_copies", "Copies of passed frames decoded in their turn", value=self.copies)
-        text = "CPU time of decoding copies and of what follows from them"
+        text = "CPU time of decoding copies and of what follows from them (sampled)"
         yield CounterMetricFamily("dgm_ocpp_copies_cpu_seconds", text, value=self.copies_cpu_s)
         text = "Copies not decoded yet; the bound is MAX_COPIES"
         yield GaugeMetricFamily("dgm_ocpp_copies_waiting", text, value=self.copies_waiting)

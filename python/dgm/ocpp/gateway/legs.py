@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -37,6 +37,8 @@ MAX_EARLY_BYTES = 16_384
 MAX_EARLY_MESSAGES = 16
 """From a CSMS before its station is accepted."""
 
+MASK_BLOCK_BYTES = 4096
+
 PING_INTERVAL_S = 20
 PING_TIMEOUT_S = 20
 CLOSE_TIMEOUT_S = 2
@@ -48,6 +50,17 @@ OnGarbage = Callable[[str], None]
 _HEAD_END = b"\r\n\r\n"
 _HEADS = [bytes((TEXT, size)) for size in range(126)]
 _MASKED_HEADS = [bytes((TEXT, 0x80 | size)) for size in range(126)]
+
+
+def _fresh_masks() -> Iterator[bytes]:
+    """Four random bytes after four, from the system's generator by the block."""
+    while True:
+        block = os.urandom(MASK_BLOCK_BYTES)
+        for at in range(0, MASK_BLOCK_BYTES, 4):
+            yield block[at : at + 4]
+
+
+_MASKS = _fresh_masks()
 
 
 def quiet_logger() -> logging.Logger:
@@ -277,7 +290,7 @@ def write_north(leg: CsmsLeg, raw: bytes) -> bool:
     if protocol.extensions:
         broadcast([leg], raw, text=True)
         return True
-    mask = os.urandom(4)
+    mask = next(_MASKS)
     if size < 126:
         transport.write(_MASKED_HEADS[size] + mask + apply_mask(raw, mask))
     elif size < 65_536:
