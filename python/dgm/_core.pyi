@@ -189,7 +189,7 @@ class Poller:
         registers or bits of the answer). state: done, refused, timed_out, lost (the connection; it may have been
         carried out), malformed, expired (never sent)."""
     def lines(self) -> memoryview:
-        """A copy of the counters of each line, at most 100 ms old: rows in LINE_COLUMNS order."""
+        """A copy of the counters of each line, at most 500 ms old: rows in LINE_COLUMNS order."""
     def counters(self) -> dict[str, int]:
         """Sums over lines() by name (the longest of late_us_max), `recording` and `running`: 0 or 1."""
 

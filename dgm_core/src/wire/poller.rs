@@ -7,7 +7,6 @@ use crate::error::CoreError;
 use crate::fleet::FleetLine;
 use crate::modbus::endpoint::Endpoint;
 use crate::modbus::pdu::{Request, Span, Table};
-use crate::modbus::planning::schedule::JOBS_MAX;
 use crate::modbus::polled::{ReadConfig, UnitConfig};
 use crate::modbus::rtu::{Format, Parity};
 use crate::modbus::session::{SessionConfig, Transport};
@@ -18,6 +17,8 @@ use crate::units::{count, Micros};
 const LINES_MAX: usize = 16_384;
 /// Most reads of one poller.
 const READS_MAX: usize = 262_144;
+/// Most reads of one line: it looks at all of them to find whose turn it is.
+const LINE_READS_MAX: i64 = 4_096;
 const WINDOW_MAX: i64 = 64;
 const GAP_US_MAX: i64 = 10_000_000;
 const TIMEOUT_MS: i64 = 500;
@@ -47,8 +48,7 @@ fn line(place: &str, wire: &PollerLine) -> Result<FleetLine, CoreError> {
     let unit = |(at, wire)| unit(&format!("{place}.devices[{at}]"), wire, units_max);
     let units = wire.devices.iter().enumerate().map(unit).collect::<Result<Vec<_>, _>>()?;
     let reads = units.iter().map(|unit| unit.reads.len()).sum::<usize>();
-    // One job of the line is for what is asked once.
-    within(&format!("{place}: reads of all devices"), count(reads), 0, count(JOBS_MAX - 1))?;
+    within(&format!("{place}: reads of all devices"), count(reads), 0, LINE_READS_MAX)?;
     let session = SessionConfig { transport, gap: Micros::new(wire.gap_us) };
     Ok(FleetLine { endpoint, session, timeout: Micros::from_millis(or(wire.timeout_ms, TIMEOUT_MS)), units })
 }
