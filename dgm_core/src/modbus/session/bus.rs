@@ -171,7 +171,7 @@ impl Bus {
     fn hold(&mut self, pending: &Pending, now: Micros, counters: &mut SessionCounters) {
         self.decoder.discard();
         counters.stray_bytes += self.decoder.take_strays();
-        let until = now + (pending.deadline - pending.sent_at);
+        let until = now.max(pending.deadline) + (pending.deadline - pending.sent_at);
         self.held.push((pending.unit, until));
     }
 }

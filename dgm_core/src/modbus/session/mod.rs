@@ -12,6 +12,8 @@ mod bus;
 #[cfg(test)]
 mod bus_tests;
 mod link;
+#[cfg(test)]
+mod model_tests;
 mod outcome;
 mod pipeline;
 #[cfg(test)]
