@@ -45,7 +45,7 @@ demo: build
 	$(BIN)/dgm demo $(ARGS)
 
 bench: build
-	$(BIN)/python -m pytest bench --benchmark-only -q && $(BIN)/python bench/fleet.py $(ARGS)
+	$(BIN)/python -m pytest bench --benchmark-only -q && $(BIN)/python bench/modbus.py && $(BIN)/python bench/fleet.py $(ARGS)
 
 sim: build
 	$(BIN)/dgm sim $(ARGS)
@@ -57,4 +57,4 @@ wheel: $(VENV)/.deps
 	$(BIN)/maturin build --release --locked --out wheels
 
 clean:
-	rm -rf $(VENV) dgm_core/target wheels python/dgm/_core*.so .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dgm_core/target bench/modbus_peers/target .benchmarks wheels python/dgm/_core*.so .pytest_cache .mypy_cache .ruff_cache

@@ -48,6 +48,16 @@ pub enum CoreError {
         /// The number in force.
         held: i64,
     },
+    /// A file that is needed cannot be used.
+    Files {
+        /// Which, what was found, what was expected.
+        reason: String,
+    },
+    /// All that is wrong with a table.
+    Several {
+        /// One problem a line.
+        text: String,
+    },
     /// A buffer does not hold whole rows.
     Shape {
         /// What the buffer is.
@@ -65,6 +75,12 @@ impl CoreError {
         Self::Site { place: place.into(), found: found.to_string(), expected: expected.into() }
     }
 
+    /// Several refusals as one, a line each.
+    pub fn all(problems: &[Self]) -> Self {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Self::Several { text: lines.join("\n") }
+    }
+
     /// A refused number.
     pub fn value(place: impl Into<String>, found: i64, expected: impl Into<String>) -> Self {
         Self::Value { place: place.into(), found, expected: expected.into() }
@@ -77,6 +93,8 @@ impl fmt::Display for CoreError {
             Self::Site { place, found, expected } => write!(f, "{place}: found {found}; expected {expected}"),
             Self::Decode { message, reason } => write!(f, "{message}: not decodable: {reason}"),
             Self::Value { place, found, expected } => write!(f, "{place}: found {found}; expected {expected}"),
+            Self::Files { reason } => f.write_str(reason),
+            Self::Several { text } => f.write_str(text),
             Self::Index { what, found, expected } => write!(f, "{what} index: found {found}; expected {expected}"),
             Self::Old { what, found, held } => {
                 write!(f, "{what}: found {found}; expected {held} or newer (the one in force)")

@@ -13,15 +13,19 @@ use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, EvseSample, GrantValue, LimitSet, Outcome, Target};
 use crate::error::CoreError;
-use crate::modbus::control::Fallback;
+use crate::modbus::actuator::Fallback;
+use crate::modbus::control::Setpoint;
 use crate::modbus::device::{DeviceConfig, Role};
 use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::{Line, LineCounters};
 use crate::modbus::plan::Slots;
-use crate::modbus::session::Jitter;
+use crate::modbus::session::{Jitter, Transport};
 use crate::modbus::standing::{Hold, Standing};
-use crate::site::{AssetKind, AssetSpec, PhaseMap, Reading, Revert, Site};
-use crate::units::{AssetIndex, Micros, Millis};
+use crate::site::{AssetKind, AssetSpec, Modbus, PhaseMap, Reading, Revert, Site};
+use crate::units::{AssetIndex, Micros, Millis, Watts};
+
+/// Ticks for which a setpoint holds: a tick that comes late does not end it, a loop that stands still does.
+const SETPOINT_TICKS: i64 = 10;
 
 /// What Python hands in.
 #[derive(Clone, Debug)]
@@ -71,6 +75,9 @@ pub struct Field {
     slots: Slots,
     /// Readings are asked at the slots and used half a tick later, when the answers are in.
     lag: Micros,
+    epoch: i64,
+    /// How long a setpoint of PV or a battery is written without a newer tick.
+    setpoint_ttl: Micros,
     /// Counted since start.
     pub counters: FieldCounters,
 }
@@ -78,17 +85,18 @@ pub struct Field {
 impl Field {
     /// Nothing connected, nothing known, nothing controlled. `seed` spreads the reconnects of the lines.
     pub fn new(site: &Arc<Site>, epoch: i64, seed: u64, now: Micros) -> Self {
-        let mut by_endpoint: BTreeMap<Endpoint, (Vec<DeviceConfig>, Vec<AssetIndex>)> = BTreeMap::new();
+        let mut by_line: BTreeMap<(Endpoint, Transport), (Vec<DeviceConfig>, Vec<AssetIndex>)> = BTreeMap::new();
         for (position, asset) in site.assets().iter().enumerate() {
-            if let Some((endpoint, config)) = device(&asset.spec) {
-                let (configs, assets) = by_endpoint.entry(endpoint).or_default();
+            if let Some((modbus, config)) = device(&asset.spec) {
+                let line = (modbus.endpoint.clone(), modbus.transport);
+                let (configs, assets) = by_line.entry(line).or_default();
                 configs.push(config);
                 assets.push(AssetIndex(position));
             }
         }
         let (mut lines, mut assets) = (Vec::new(), Vec::new());
-        for (salt, (endpoint, (configs, behind))) in (seed..).zip(by_endpoint) {
-            lines.push((endpoint, Line::new(&configs, Jitter::new(salt), now)));
+        for (salt, ((endpoint, transport), (configs, behind))) in (seed..).zip(by_line) {
+            lines.push((endpoint, Line::new(&configs, transport, Jitter::new(salt), now)));
             assets.push(behind);
         }
         let tick = site.timing().tick;
@@ -104,6 +112,8 @@ impl Field {
             assets,
             slots: Slots::new(Micros::from(tick), now - lag),
             lag,
+            epoch,
+            setpoint_ttl: Micros::new(Micros::from(tick).get() * SETPOINT_TICKS),
             counters: FieldCounters::default(),
         };
         for asset in field.controllable.clone() {
@@ -198,8 +208,9 @@ impl Field {
 
     fn command(&mut self, now: Micros) {
         for (asset, served) in &self.commanded {
+            let expires_at = now + self.setpoint_ttl;
             let want = match self.arbiter.grants().get(asset.0).map(|grant| grant.value) {
-                Some(GrantValue::Power(power)) => Some(power),
+                Some(GrantValue::Power(power)) => Some(Setpoint { power, epoch: self.epoch, expires_at }),
                 Some(GrantValue::Nothing | GrantValue::Current(_)) | None => None,
             };
             if let Some((_, line)) = self.lines.get_mut(served.line) {
@@ -222,23 +233,26 @@ fn is_controllable(site: &Site, index: AssetIndex) -> bool {
     site.asset(index).is_some_and(|asset| matches!(asset.spec.kind, AssetKind::Pv(_) | AssetKind::Battery(_)))
 }
 
-fn device(asset: &AssetSpec) -> Option<(Endpoint, DeviceConfig)> {
+fn device(asset: &AssetSpec) -> Option<(&Modbus, DeviceConfig)> {
     let modbus = asset.modbus.as_ref()?;
-    let fallback = |revert: Revert| Fallback { output: revert.power, after: revert.after.into() };
+    let fallback =
+        |revert: Revert, rating: Watts| Fallback { output: revert.power, after: revert.after.into(), rating };
     let role = match &asset.kind {
         AssetKind::Meter | AssetKind::Load => Role::Meter,
-        AssetKind::Pv(pv) => Role::Pv(fallback(pv.revert)),
-        AssetKind::Battery(battery) => Role::Battery(fallback(battery.revert)),
+        AssetKind::Pv(pv) => Role::Pv(fallback(pv.revert, pv.power_max)),
+        AssetKind::Battery(battery) => {
+            Role::Battery(fallback(battery.revert, battery.power_max.max(battery.charge_max)))
+        }
         AssetKind::Evse(_) => return None,
     };
-    let endpoint = Endpoint::Tcp { host: modbus.host.clone(), port: modbus.port };
     let config = DeviceConfig {
         unit: modbus.unit_id,
         role,
         period: modbus.poll_interval.into(),
         timeout: modbus.timeout.into(),
+        table: modbus.table.clone(),
     };
-    Some((endpoint, config))
+    Some((modbus, config))
 }
 
 /// Moves values from the device's own L1, L2, L3 to the conductors it is wired to.

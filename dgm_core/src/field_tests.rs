@@ -12,7 +12,9 @@ fn us(millis: i64) -> Micros {
 }
 
 fn modbus(host: &str, unit_id: u8) -> Option<Modbus> {
-    Some(Modbus { host: host.to_owned(), port: 502, unit_id, poll_interval: ms(100), timeout: ms(500) })
+    let endpoint = Endpoint::Tcp { host: host.to_owned(), port: 502 };
+    let transport = Transport::Tcp { window_max: 1 };
+    Some(Modbus { endpoint, transport, unit_id, poll_interval: ms(100), timeout: ms(500), table: None })
 }
 
 fn asset(id: &str, kind: AssetKind, modbus: Option<Modbus>) -> AssetSpec {

@@ -5,6 +5,7 @@
 mod admission;
 mod arbiter;
 mod columns;
+mod devices;
 mod facade;
 mod field;
 mod poller;
@@ -12,6 +13,8 @@ mod poller;
 use pyo3::prelude::*;
 
 use crate::error::CoreError as Refusal;
+use crate::modbus::endpoint::Endpoint;
+use crate::reactor::dialers;
 
 pyo3::create_exception!(
     dgm._core,
@@ -26,12 +29,24 @@ impl From<Refusal> for PyErr {
     }
 }
 
+/// Refuses files of Modbus/TCP Security that cannot be used, before anything is started.
+fn check_credentials<'a>(mut endpoints: impl Iterator<Item = &'a Endpoint>) -> PyResult<()> {
+    endpoints.try_for_each(|endpoint| match endpoint {
+        Endpoint::Secure { credentials, .. } => {
+            let refuse = |error| CoreError::new_err(format!("{endpoint}: {error}"));
+            dialers::load(credentials).map(drop).map_err(refuse)
+        }
+        Endpoint::Tcp { .. } | Endpoint::Serial { .. } => Ok(()),
+    })
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<CoreError>())?;
     columns::register(module)?;
     admission::register(module)?;
     arbiter::register(module)?;
+    devices::register(module)?;
     field::register(module)?;
     facade::register(module)?;
     poller::register(module)?;

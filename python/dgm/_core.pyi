@@ -27,7 +27,9 @@ __all__ = [
     "Poller",
     "admission",
     "allocate",
+    "check_device_table",
     "replay",
+    "sunspec_decode",
 ]
 
 ABSENT32: int  # -2**31
@@ -69,6 +71,17 @@ def allocate(problem: bytes) -> bytes:
     `problem`: int64 buffer bytes, see dgm_core/src/arbiter/fill.rs `Problem::from_words`; answer: int64 mA per EVSE.
     Raises CoreError for a malformed problem.
     """
+
+def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
+    """Every point of a SunSpec model whose registers, header included, are given big-endian.
+
+    A number is (raw, power of ten; None: its scale factor is not implemented), a float itself, text or an address
+    str, "not implemented" None; a group is a dict, one that repeats a list of them. CoreError: unknown model, half a
+    register.
+    """
+
+def check_device_table(table: bytes) -> list[tuple[str, str, str]]:
+    """All that is wrong with core.v1.DeviceTable bytes: (path of the field, found, expected)."""
 
 def admission(question: bytes) -> bytes:
     """Whether every Modbus line can keep every deadline: core.v1.AdmissionQuestion to core.v1.AdmissionAnswer.
@@ -158,8 +171,9 @@ class Poller:
     def start(self) -> None: ...
     def stop(self) -> None:
         """Ends the thread after writing nothing more; the copy stays as it is."""
-    def record(self, path: str | PathLike[str], bytes_max: int = 1073741824) -> None:
-        """Before start(): write everything that happens to the lines, and digests of all they say, into a new file.
+    def record(self, path: str | PathLike[str], bytes_max: int = ...) -> None:
+        """Before start(): write everything that happens to the lines, and digests of all they say, into a new file of
+        at most `bytes_max` (1 GiB).
         Neither a full file nor a slow disk stops the poller: the recording ends (counters()["recording"] is 0)."""
     def fileno(self) -> int:
         """eventfd: readable when something is new since the last refresh(), which clears it."""
@@ -195,23 +209,39 @@ class Poller:
 
 @final
 class Facade:
-    """A Modbus TCP server: Python publishes its image and collects its writes; it answers on its own thread."""
+    """A Modbus TCP server: Python publishes its image and collects its writes. All facades of a process answer on one
+    thread, which never waits for Python. A register that was never declared does not exist."""
 
-    def __new__(cls, host: str, port: int, units: int) -> Facade:
-        """Binds at once (OSError when the address is in use). Unit ids 1..units exist; others get exception 0x0B."""
+    def __new__(cls, host: str, port: int, units: int, config: bytes | None = None) -> Facade:
+        """Binds at once (OSError when the address is in use). Unit ids 1..units exist; others get exception 0x0B.
+        config: FacadeConfig; its tls makes this Modbus/TCP Security and nothing else (CoreError when a file cannot be
+        used), its write_roles may write, nobody else (exception 1)."""
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def port(self) -> int: ...
+    def declare(self, unit: int, map: bytes) -> None:
+        """Declare all points of a RegisterMap, or none: CoreError names points and addresses. New registers hold what
+        means "not known" (the first of absent) or 0; fallbacks stand until a client writes. Exceptions to clients:
+        1 role without the right, 2 not writable, 3 half a value or group, out of range, lease too long, sequence not
+        newer, 6 too soon."""
     def define(self, unit: int, address: int, count: int) -> None:
-        """Declare readable holding registers (also answered as input registers). Outside: exception 2."""
+        """Declare readable holding registers. Function 4 shows them too, until a map declares input registers."""
     def allow_write(self, unit: int, address: int, count: int, low: int, high: int, watchdog_s: int) -> None:
         """Declare one writable value of 1 or 2 registers with its inclusive range; only whole values are written
         (exception 3 otherwise). watchdog_s > 0: if not rewritten for that long the value returns to its fallback."""
-    def set_fallback(self, unit: int, address: int, value: int) -> None: ...
-    def publish(self, unit: int, address: int, registers: bytes) -> None:
-        """Replace registers at once (big-endian words); a reader never sees half of it."""
-    def take_writes(self) -> list[tuple[int, int, int, int]]:
-        """(unit, address, value, age_ms) of accepted writes and watchdog fallbacks since the last call, in order."""
+    def set_fallback(self, unit: int, address: int, value: int, table: int = 1) -> None:
+        """What a value returns to; acts at once where no client holds it. table: a RegisterTable, HOLDING or COIL."""
+    def publish(self, unit: int, address: int, registers: bytes, table: int = 1) -> None:
+        """Replace registers at once (big-endian words; a byte of 0 or 1 for each bit of a table of bits); a reader
+        never sees half of it. table: a RegisterTable."""
+    def take_writes(self) -> list[tuple[int, int, int, int, int, str | None, str | None]]:
+        """(unit, address, value, age_ms, table, peer, role) of accepted writes and ended leases since the last call, in
+        order. peer: "address:port" of the writer, None where a lease ended; role: of its certificate, if it has one."""
+    def clients(self) -> list[tuple[str, str | None, int, int, int, int]]:
+        """(peer, role, connected_ms, silent_ms, requests, exceptions) of every client that is connected."""
+    def refresh_tls(self) -> bool:
+        """Reads certificate, key and CA again if a file has changed; whether it did. Open connections stay open.
+        CoreError when a file cannot be used: the old certificates stay in use."""
     def fileno(self) -> int:
         """eventfd: readable when take_writes() has something."""
     def counters(self) -> dict[str, int]: ...

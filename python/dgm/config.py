@@ -1,171 +1,92 @@
 """site.yaml to DgmConfig: strict, complete, all problems at once.
 
-    text ──yaml nodes──> message (keys, types, enums) ──> defaults ──> rules of the site ──> DgmConfig
+    text ──document──> message ──> defaults, device tables ──> rules of the site ──> DgmConfig
 
-No I/O: the caller reads the file. What a value means is said in proto/dgm/api/config/v1/config.proto; what is checked
-against files, devices and ports is checked by the roles before they start.
+The caller reads the file; device tables that come with DGM are read by `devices`, how devices are reached is in
+`links`. What a value means is said in proto/dgm/api/config/v1/config.proto; what is checked against files, devices and
+ports is checked by the roles before they start.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import cast
+from collections.abc import Callable, Iterator
 
-import yaml
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from dgm import document, links
 from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig, FacadeConfig
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
+from dgm.devices import tables
 from dgm.errors import ConfigError, Problem
-
-MAX_TEXT_BYTES = 4_000_000
-"""A larger file is refused before it is parsed: 10,000 stations need about 2 MB."""
+from dgm.stations_csv import StationList, read_stations
 
 LOWEST_PORT = 1024
+MAX_EVSES_PER_STATION = 16
+MAX_CONNECTOR_ID = 99
+ENFORCEMENTS = ("max", "merge", "native")
+SUBPROTOCOLS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
 """What an OCPP identity may be (OCPP-J part 4, 3.1.1), for every id: no blanks and no ':' or '/'."""
 
 THREE_PHASES = (Phase.PHASE_L1, Phase.PHASE_L2, Phase.PHASE_L3)
 
 
-def parse(text: str, *, source: str = "site.yaml") -> DgmConfig:
+Read = Callable[[str], str]
+"""Text of a file that site.yaml names; OSError or UnicodeDecodeError when it cannot be read."""
+
+
+def parse(text: str, *, source: str = "site.yaml", read: Read | None = None) -> DgmConfig:
     """The configuration with every documented default filled in. ConfigError lists all that is wrong."""
-    config, problems = examine(text)
+    config, problems = examine(text, read=read)
     if problems:
         raise ConfigError(problems, source=source)
     return config
 
 
-def examine(text: str) -> tuple[DgmConfig, list[Problem]]:
-    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it."""
+def examine(text: str, *, read: Read | None = None) -> tuple[DgmConfig, list[Problem]]:
+    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it.
+
+    The stations of stations_csv, which only `read` can bring, stand behind those of site.yaml.
+    """
     config = DgmConfig()
-    if len(text.encode()) > MAX_TEXT_BYTES:
-        return config, [Problem(path="(file)", found="more than 4 MB", expected="a site.yaml below 4 MB")]
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        return config, [_yaml_problem(error)]
-    reader = _Reader()
-    if root is None:
-        reader.note("(file)", "nothing", "a mapping with the keys of DgmConfig", None)
-    else:
-        reader.message(root, config, "")
+    problems, lines = document.read(text, config)
+    in_yaml = len(config.stations)
+    listed = _listed_stations(config, read)
     _fill_defaults(config)
-    return config, reader.problems + list(_site_problems(config, reader.lines))
+    if not lines:
+        return config, problems
+    problems += tables.fill(config, lines) + listed.problems + list(_site_problems(config, lines))
+    return config, [_in_csv(problem, in_yaml, listed) for problem in problems]
 
 
-def _yaml_problem(error: yaml.YAMLError) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    found = str(getattr(error, "problem", None) or error)
-    return Problem(
-        path="(file)", found=found, expected="well-formed YAML", line=None if mark is None else mark.line + 1
-    )
+def _listed_stations(config: DgmConfig, read: Read | None) -> StationList:
+    if not config.stations_csv:
+        return StationList()
+    try:
+        if read is None:
+            raise OSError("no files here")
+        listed = read_stations(read(config.stations_csv))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        unread = Problem(path="stations_csv", found=f"{config.stations_csv}: {reason}", expected="a CSV file in UTF-8")
+        return StationList(problems=[unread])
+    config.stations.extend(listed.stations)
+    return listed
 
 
-class _Reader:
-    """Walks YAML nodes along the message descriptor and collects problems instead of stopping at the first."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.lines: dict[str, int] = {}
-
-    def note(self, path: str, found: str, expected: str, node: yaml.Node | None) -> None:
-        line = None if node is None else node.start_mark.line + 1
-        self.problems.append(Problem(path=path or "(file)", found=found, expected=expected, line=line))
-
-    def message(self, node: yaml.Node, target: Message, path: str) -> None:
-        if not isinstance(node, yaml.MappingNode):
-            self.note(path, _show(node), f"a mapping with keys of {target.DESCRIPTOR.name}", node)
-            return
-        self.lines[path] = node.start_mark.line + 1
-        fields = cast(Mapping[str, FieldDescriptor], target.DESCRIPTOR.fields_by_name)
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            here = f"{path}.{key}" if path else key
-            if key in seen:
-                self.note(here, f"the key {key!r} a second time", "each key once", key_node)
-            elif key not in fields:
-                self.note(here, f"unknown key {key!r}", "one of " + ", ".join(sorted(fields)), key_node)
-            else:
-                self.field(value_node, target, fields[key], here)
-            seen.add(key)
-
-    def field(self, node: yaml.Node, target: Message, field: FieldDescriptor, path: str) -> None:
-        self.lines[path] = node.start_mark.line + 1
-        if field.is_repeated:
-            self.repeated(node, target, field, path)
-        elif field.message_type is not None:
-            child = getattr(target, field.name)
-            child.SetInParent()
-            self.message(node, child, path)
-        else:
-            value = self.scalar(node, field, path)
-            if value is not None:
-                setattr(target, field.name, value)
-
-    def repeated(self, node: yaml.Node, target: Message, field: FieldDescriptor, path: str) -> None:
-        if not isinstance(node, yaml.SequenceNode):
-            self.note(path, _show(node), "a list", node)
-            return
-        items = getattr(target, field.name)
-        for index, item in enumerate(node.value):
-            here = f"{path}[{index}]"
-            self.lines[here] = item.start_mark.line + 1
-            if field.message_type is not None:
-                self.message(item, items.add(), here)
-            else:
-                value = self.scalar(item, field, here)
-                if value is not None:
-                    items.append(value)
-
-    def scalar(self, node: yaml.Node, field: FieldDescriptor, path: str) -> int | str | bool | None:
-        if not isinstance(node, yaml.ScalarNode):
-            self.note(path, _show(node), "one value", node)
-            return None
-        if field.enum_type is not None:
-            return self.enum(node, field.enum_type, path)
-        kind = node.tag.rsplit(":", 1)[-1]
-        if field.type == FieldDescriptor.TYPE_BOOL:
-            return self.expect(node, path, kind == "bool", "true or false", node.value.lower() in ("true", "yes", "on"))
-        if field.type == FieldDescriptor.TYPE_INT64:
-            good = kind == "int" and re.fullmatch(r"[+-]?[0-9][0-9_]*", node.value) is not None
-            number = int(node.value.replace("_", "")) if good else 0
-            good = good and -(2**53) < number < 2**53
-            return self.expect(node, path, good, f"a whole number ({_unit(field.name)})", number)
-        return self.expect(node, path, kind in ("str", "int", "float"), "text", node.value)
-
-    def expect(
-        self, node: yaml.ScalarNode, path: str, good: bool, expected: str, value: int | str | bool
-    ) -> int | str | bool | None:
-        if good:
-            return value
-        self.note(path, _show(node), expected, node)
-        return None
-
-    def enum(self, node: yaml.ScalarNode, enum: EnumDescriptor, path: str) -> int | None:
-        prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.name).upper() + "_"
-        names = {value.name.removeprefix(prefix): value.number for value in enum.values if value.number != 0}
-        number = names.get(node.value.upper())
-        if number is None:
-            self.note(path, _show(node), "one of " + ", ".join(names), node)
-        return number
+def _in_csv(problem: Problem, in_yaml: int, listed: StationList) -> Problem:
+    """A rule's finding in a station of the CSV file, told with its line there."""
+    match = re.match(r"stations\[(\d+)\](?:\.evses\[(\d+)\])?(.*)", problem.path)
+    at = int(match[1]) - in_yaml if match is not None else -1
+    if match is None or not 0 <= at < len(listed.lines):
+        return problem
+    line = listed.lines[at][int(match[2] or 0)]
+    return Problem(path="stations_csv" + match[3], found=problem.found, expected=problem.expected, line=line)
 
 
-def _show(node: yaml.Node) -> str:
-    if isinstance(node, yaml.ScalarNode):
-        return repr(node.value[:60])
-    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
-
-
-def _unit(name: str) -> str:
-    units = {"w": "W", "wh": "Wh", "ma": "mA", "mv": "mV", "ms": "ms", "s": "s", "permille": "per mille"}
-    return units.get(name.rsplit("_", 1)[-1], "no unit")
-
-
-def _default(message: Message, **values: int | str) -> None:
+def _default(message: Message, **values: int | str | bool) -> None:
     """Fill fields that are absent (or, without presence, zero): config.proto says which default each has."""
     for name, value in values.items():
         field = message.DESCRIPTOR.fields_by_name[name]
@@ -181,6 +102,7 @@ def _fill_defaults(config: DgmConfig) -> None:
     for asset in config.assets:
         _fill_asset(asset)
     for station in config.stations:
+        _default(station, security_profile=0)
         for evse in station.evses:
             _default(evse, current_min_ma=6000, current_step_ma=1000, fallback_ma=0, weight=1, stratum=1)
     _default(
@@ -205,6 +127,8 @@ def _fill_defaults(config: DgmConfig) -> None:
             max_stack_level=8,
             trigger_interval_s=10,
             call_timeout_s=10,
+            ping_interval_s=20,
+            compression=True,
         )
     for facade in _facades(config):
         _default(facade[1], host="127.0.0.1")
@@ -223,6 +147,8 @@ def _fill_asset(asset: AssetConfig) -> None:
     if asset.HasField("modbus"):
         fast = asset.type == AssetType.ASSET_TYPE_METER
         _default(asset.modbus, unit_id=1, poll_interval_ms=100 if fast else 200, timeout_ms=500)
+        if asset.modbus.ct_primary_a:
+            _default(asset.modbus, ct_secondary_a=5)
 
 
 def _facades(config: DgmConfig) -> list[tuple[str, FacadeConfig]]:
@@ -239,15 +165,7 @@ def _site_problems(config: DgmConfig, lines: dict[str, int]) -> Iterator[Problem
     rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _ports)
     for rule in rules:
         for path, found, expected in rule(config):
-            yield Problem(path=path, found=found, expected=expected, line=_line(path, lines))
-
-
-def _line(path: str, lines: dict[str, int]) -> int | None:
-    while path:
-        if path in lines:
-            return lines[path]
-        path = re.sub(r"(\.[^.\[]+|\[\d+\])$", "", path) if re.search(r"[.\[]", path) else ""
-    return None
+            yield Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
 
 
 Finding = tuple[str, str, str]
@@ -334,7 +252,7 @@ def _connection_point(circuit: CircuitConfig, path: str) -> Iterator[Finding]:
 def _not_negative(message: Message, path: str) -> Iterator[Finding]:
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_INT64 and not field.is_repeated and value < 0:
-            yield f"{path}.{field.name}", str(value), f"0 or more ({_unit(field.name)})"
+            yield f"{path}.{field.name}", str(value), f"0 or more ({document.unit(field.name)})"
 
 
 def _assets(config: DgmConfig) -> Iterator[Finding]:
@@ -355,7 +273,8 @@ def _assets(config: DgmConfig) -> Iterator[Finding]:
         yield from _phases(asset.phases, path)
         yield from _not_negative(asset, path)
         yield from _asset_needs(asset, path)
-        yield from _modbus(asset, path)
+        yield from links.findings(asset, path)
+    yield from links.bus_findings(config)
 
 
 def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
@@ -365,27 +284,12 @@ def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
     }
     for name in needs.get(asset.type, []):
         if not asset.HasField(name):
-            yield f"{path}.{name}", "nothing", f"a number ({_unit(name)})"
+            yield f"{path}.{name}", "nothing", f"a number ({document.unit(name)})"
     if asset.type == AssetType.ASSET_TYPE_BATTERY and not asset.soc_min_permille < asset.soc_max_permille <= 1000:
         found = f"{asset.soc_min_permille}..{asset.soc_max_permille}"
         yield f"{path}.soc_max_permille", found, "soc_min_permille < soc_max_permille <= 1000"
     if asset.HasField("revert_s") and not 5 <= asset.revert_s <= 3600:
         yield f"{path}.revert_s", str(asset.revert_s), "5..3600 s"
-
-
-def _modbus(asset: AssetConfig, path: str) -> Iterator[Finding]:
-    if not asset.HasField("modbus"):
-        if asset.type != AssetType.ASSET_TYPE_LOAD:
-            yield f"{path}.modbus", "nothing", "host, port and unit_id of the device"
-        return
-    modbus = asset.modbus
-    if not modbus.host:
-        yield f"{path}.modbus.host", "nothing", "an address or host name"
-    ranges = {"port": (1, 65535), "unit_id": (1, 247), "poll_interval_ms": (20, 60_000), "timeout_ms": (50, 10_000)}
-    for name, (low, high) in ranges.items():
-        value = getattr(modbus, name)
-        if not low <= value <= high:
-            yield f"{path}.modbus.{name}", str(value), f"{low}..{high}"
 
 
 def _phases(phases: object, path: str) -> Iterator[Finding]:
@@ -405,9 +309,19 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
             yield f"{path}.cpo", repr(station.cpo), "the id of a cpo in this file"
         if station.csms_url:
             yield from _websocket_url(station.csms_url, f"{path}.csms_url")
-        if len(station.evses) != 1:
-            expected = "exactly one (a limit per EVSE of a larger station needs mode merge, which is not built yet)"
-            yield f"{path}.evses", f"{len(station.evses)} EVSEs", expected
+        if station.subprotocol not in ("", *SUBPROTOCOLS):
+            yield f"{path}.subprotocol", repr(station.subprotocol), "one of " + ", ".join(SUBPROTOCOLS)
+        if station.enforcement not in ("", *ENFORCEMENTS):
+            yield f"{path}.enforcement", repr(station.enforcement), "max, merge or native, or no such key"
+        if station.enforcement in ("max", "native") and len(station.evses) > 1:
+            found = f"{station.enforcement} for {len(station.evses)} EVSEs"
+            yield f"{path}.enforcement", found, "merge: a station-wide limit cannot limit each of them"
+        if not 1 <= len(station.evses) <= MAX_EVSES_PER_STATION:
+            yield f"{path}.evses", f"{len(station.evses)} EVSEs", f"1..{MAX_EVSES_PER_STATION}"
+        numbers = [evse.connector_id for evse in station.evses]
+        for at, number in enumerate(numbers):
+            if number in numbers[:at]:
+                yield f"{path}.evses[{at}].connector_id", f"{number} a second time", "each number once in a station"
         for at, evse in enumerate(station.evses):
             yield from _evse(evse, f"{path}.evses[{at}]", circuits)
 
@@ -420,8 +334,8 @@ def _websocket_url(url: str, path: str) -> Iterator[Finding]:
 def _evse(evse: EvseConfig, path: str, circuits: set[str]) -> Iterator[Finding]:
     if evse.circuit not in circuits:
         yield f"{path}.circuit", repr(evse.circuit), "the id of a circuit in this file"
-    if evse.connector_id != 1:
-        yield f"{path}.connector_id", str(evse.connector_id), "1"
+    if not 1 <= evse.connector_id <= MAX_CONNECTOR_ID:
+        yield f"{path}.connector_id", str(evse.connector_id), f"1..{MAX_CONNECTOR_ID}"
     yield from _phases(evse.phases, path)
     low, high, step = evse.current_min_ma, evse.current_max_ma, evse.current_step_ma
     if not 0 < low <= high <= 1_000_000:
@@ -444,15 +358,51 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
             "max_stack_level": (1, 99),
             "trigger_interval_s": (1, 10),
             "call_timeout_s": (1, 60),
+            "ping_interval_s": (5, 300),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(ocpp, name) <= high:
                 yield f"ocpp.{name}", str(getattr(ocpp, name)), f"{low}..{high}"
+        yield from _ocpp_tls(config)
     if config.HasField("der"):
         yield from _der(config)
+    for path, facade in _facades(config):
+        yield from _facade_security(path, facade)
     if config.api.host and not (config.api.certificate and config.api.private_key and config.api.client_ca):
         yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
     yield from _ems_ranges(config)
+
+
+def _facade_security(path: str, facade: FacadeConfig) -> Iterator[Finding]:
+    if facade.HasField("tls"):
+        for name in ("certificate", "private_key", "ca"):
+            if not getattr(facade.tls, name):
+                yield f"{path}.tls.{name}", "nothing", "a PEM file"
+        if facade.tls.server_name:
+            yield f"{path}.tls.server_name", repr(facade.tls.server_name), "nothing: a facade is the server"
+    elif facade.write_roles:
+        yield f"{path}.write_roles", ", ".join(facade.write_roles), "tls: without certificates nobody has a role"
+    if not all(facade.write_roles):
+        yield f"{path}.write_roles", "an empty name", "names of roles"
+
+
+def _ocpp_tls(config: DgmConfig) -> Iterator[Finding]:
+    ocpp = config.ocpp
+    if ocpp.HasField("tls"):
+        for name in ("certificate", "private_key"):
+            if not getattr(ocpp.tls, name):
+                yield f"ocpp.tls.{name}", "nothing", "a PEM file"
+    for index, station in enumerate(config.stations):
+        path, profile = f"stations[{index}].security_profile", station.security_profile
+        if not 0 <= profile <= 3:
+            yield path, str(profile), "0..3"
+        elif profile >= 2 and not ocpp.HasField("tls"):
+            yield path, str(profile), "ocpp.tls (port, certificate, private_key): the profile needs TLS"
+        elif profile == 3 and not ocpp.tls.client_ca:
+            yield path, str(profile), "ocpp.tls.client_ca: who signs the certificates of the stations"
+    for index, cpo in enumerate(config.cpos):
+        if bool(cpo.certificate) != bool(cpo.private_key):
+            yield f"cpos[{index}].private_key", "certificate and key not together", "both, or neither"
 
 
 def _der(config: DgmConfig) -> Iterator[Finding]:
@@ -489,6 +439,8 @@ def _ports(config: DgmConfig) -> Iterator[Finding]:
     wanted = [(path, facade.host, facade.port) for path, facade in _facades(config)]
     if config.HasField("ocpp"):
         wanted.append(("ocpp.port", config.ocpp.host, config.ocpp.port))
+        if config.ocpp.HasField("tls"):
+            wanted.append(("ocpp.tls.port", config.ocpp.host, config.ocpp.tls.port))
     if config.api.host:
         wanted.append(("api.port", config.api.host, config.api.port))
     metrics = ("metrics_port_ems", "metrics_port_der", "metrics_port_ocpp")

@@ -108,3 +108,19 @@ def test_no_damaged_file_escapes_as_anything_but_a_config_error(data: st.DataObj
     except ConfigError as error:
         listed = len(error.problems)
     assert listed > 0
+
+
+def test_a_facade_is_secured_whole_or_not_at_all() -> None:
+    ocpp = yaml.safe_load(EXAMPLE)["ocpp"]
+    files = {"certificate": "a.pem", "private_key": "a.key", "ca": "ca.pem"}
+    ocpp["facade"] |= {"tls": files, "write_roles": ["SiteEms"]}
+    assert config.parse(changed(ocpp=ocpp)).ocpp.facade.tls.ca == "ca.pem"
+    for facade, text in (
+        ({"write_roles": ["SiteEms"]}, "ocpp.facade.write_roles"),
+        ({"tls": files | {"ca": ""}}, "ocpp.facade.tls.ca"),
+        ({"tls": files | {"server_name": "x"}}, "ocpp.facade.tls.server_name"),
+        ({"tls": files, "write_roles": [""]}, "ocpp.facade.write_roles"),
+    ):
+        ocpp["facade"] = {"host": "127.0.0.1", "port": 1502} | facade
+        [problem] = problems_of(changed(ocpp=ocpp))
+        assert problem.startswith(text)

@@ -42,7 +42,10 @@ async def client(facade: _core.Facade) -> AsyncIterator[AsyncModbusTcpClient]:
     client.close()
 
 
-async def written(facade: _core.Facade) -> list[tuple[int, int, int, int]]:
+Write = tuple[int, int, int, int, int, str | None, str | None]
+
+
+async def written(facade: _core.Facade) -> list[Write]:
     """Wait on the eventfd for changes and take them."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
@@ -80,7 +83,7 @@ async def test_undeclared_registers_and_functions_are_refused(client: AsyncModbu
     assert (await client.read_holding_registers(9, count=2, device_id=1)).exception_code == 2
     assert (await client.read_coils(0, count=1, device_id=1)).exception_code == 1
     assert (await client.write_register(0, 1, device_id=1)).exception_code == 2
-    assert (await client.mask_write_register(address=0, device_id=1)).exception_code == 1
+    assert (await client.mask_write_register(address=0, device_id=1)).exception_code == 2
 
 
 async def test_a_write_in_range_is_seen_by_the_next_read_and_told_to_the_owner(

@@ -60,9 +60,12 @@ impl Credits {
         let (layout, below) = (scene.layout, &scene.layout.below[circuit.0]);
         let pv = below.pvs.iter().map(|unit| (&layout.pvs[*unit].phases, self.pv[*unit]));
         let storage = below.storages.iter().map(|unit| (&layout.storages[*unit].phases, self.storage[*unit]));
-        let on_phase = |(phases, power): (&PhaseMap, Watts)| match phases.has(phase) {
-            true => phase_current(power, phases, scene.voltage),
-            false => 0,
+        let on_phase = |(phases, power): (&PhaseMap, Watts)| {
+            if phases.has(phase) {
+                phase_current(power, phases, scene.voltage)
+            } else {
+                0
+            }
         };
         [pv.map(on_phase).sum(), storage.map(on_phase).sum()]
     }
@@ -108,7 +111,7 @@ fn storage(scene: &Scene<'_>, unit: usize) -> Watts {
     let battery = &unit.battery;
     let above_reserve = scene.soc(unit).map_or(Permille::ZERO, |soc| (soc - battery.soc_min).max(Permille::ZERO));
     let by_energy = Watts::new(above_reserve.of(battery.energy.get()).saturating_mul(QUARTERS_PER_HOUR));
-    (battery.power_max - battery.bridge_reserve).min(by_energy).max(Watts::ZERO)
+    (scene.discharge_max(unit) - battery.bridge_reserve).min(by_energy).max(Watts::ZERO)
 }
 
 fn overload_w(site: &Site, circuit: CircuitIndex) -> i64 {

@@ -73,9 +73,10 @@ fn allowed(scene: &Scene<'_>, balances: &Balances, row: &Bound, storage: &Storag
 
 /// A battery that is not relied on may be doing the most that it can.
 fn discharge_of(scene: &Scene<'_>, storage: &StoragePlan, unit: usize) -> Watts {
-    match scene.is_storage_relied_on(&scene.layout.storages[unit]) {
-        true => (-storage.setpoints[unit]).max(Watts::ZERO),
-        false => scene.storages[unit].reach_discharge,
+    if scene.is_storage_relied_on(&scene.layout.storages[unit]) {
+        (-storage.setpoints[unit]).max(Watts::ZERO)
+    } else {
+        scene.storages[unit].reach_discharge
     }
 }
 

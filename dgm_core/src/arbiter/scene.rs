@@ -80,6 +80,18 @@ impl<'a> Scene<'a> {
         reading.soc.filter(|_| self.storage_power(unit).is_some())
     }
 
+    /// Most that a battery gives: its rating, or less by its own word.
+    pub fn discharge_max(&self, unit: &StorageUnit) -> Watts {
+        let said = self.image.reading(unit.asset).discharge_max;
+        said.map_or(unit.battery.power_max, |own| own.min(unit.battery.power_max))
+    }
+
+    /// Most that a battery takes: its rating, or less by its own word.
+    pub fn charge_max(&self, unit: &StorageUnit) -> Watts {
+        let said = self.image.reading(unit.asset).charge_max;
+        said.map_or(unit.battery.charge_max, |own| own.min(unit.battery.charge_max))
+    }
+
     /// Whether a circuit has a meter that cannot be relied on now.
     pub fn is_meter_lost(&self, circuit: usize) -> bool {
         let meter = self.site.circuits()[circuit].meter;

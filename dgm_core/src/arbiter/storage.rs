@@ -70,7 +70,7 @@ impl StorageInputs<'_> {
         let found = &self.scene.layout.storages[unit];
         let has_energy = self.scene.soc(found).is_some_and(|soc| soc > found.battery.soc_min);
         if has_energy && self.is_usable(unit) {
-            found.battery.power_max
+            self.scene.discharge_max(found)
         } else {
             Watts::ZERO
         }
@@ -137,9 +137,12 @@ impl StorageInputs<'_> {
     /// What rows need, or what the target wants and export bounds leave.
     fn discharge(&self, needed: &[Watts], charge: &[Watts]) -> Vec<Watts> {
         let able = self.able_to_discharge();
-        let wish = |unit: usize| match charge[unit] > Watts::ZERO {
-            true => Watts::ZERO,
-            false => (-Watts::new(self.wants[unit].unwrap_or(0))).max(Watts::ZERO).min(able[unit]),
+        let wish = |unit: usize| {
+            if charge[unit] > Watts::ZERO {
+                Watts::ZERO
+            } else {
+                (-Watts::new(self.wants[unit].unwrap_or(0))).max(Watts::ZERO).min(able[unit])
+            }
         };
         let mut wanted: Vec<Watts> = (0..able.len()).map(wish).collect();
         for (_, row) in self.deepest_first().filter(|(_, row)| row.kind == RowKind::NetExport) {
@@ -174,7 +177,7 @@ impl StorageInputs<'_> {
             let found = &self.scene.layout.storages[unit];
             let has_room = self.scene.soc(found).is_some_and(|soc| soc < found.battery.soc_max);
             if has_room && self.is_usable(unit) {
-                found.battery.charge_max
+                self.scene.charge_max(found)
             } else {
                 Watts::ZERO
             }

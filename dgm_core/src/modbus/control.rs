@@ -1,62 +1,42 @@
-//! The setpoint of a DER as one primitive: SunSpec model 704 written with its revert, and read back.
+//! The setpoint of a device as one primitive: written with its revert, read back, watched, audited.
 //!
 //! ```text
-//! start ─> Inspect ─> Idle ── new value ───────────────────────> Write.. ─> Confirm ─> Idle
-//!             ^        └──── a third of the revert timer passed ─> Inspect ─> (Rating) ─> Write.. ─> Confirm
-//!             │              (values that change all the time are looked at as often)
-//!             └── refused, silent or reconnected: again after a pause
+//! start ─> Look ─> Idle ── new value ──────────────────> Write.. ─> Confirm ─> Idle
+//!           ^       ├── two seconds passed ─> Look ── all stands ─> Idle
+//!           │       └── a third of the revert timer passed ─> Look ─> (Rating) ─> Write.. ─> Confirm
+//!           └── refused, silent or reconnected: again after a pause
 //! ```
 //!
-//! The revert value, timer and enable go with every value, so a device that hears nothing more falls back by itself.
-//! The newest value wins; one that was overtaken is never written. A read-back that differs means that somebody else
-//! commands the device: it counts as uncontrolled until a whole renewal has passed undisturbed. It decides nothing.
-use super::models::{self, CAPACITY};
-use super::pdu::{Reply, Request, Table};
+//! The newest value wins; one that was overtaken is never written. A setpoint carries the epoch of the Arbiter that
+//! granted it and the time at which it ends: an older epoch is refused, an ended one is not renewed. A read-back that
+//! differs means that somebody else commands the device: it counts as uncontrolled until a third of the revert timer has
+//! passed undisturbed. It decides nothing.
+use super::actuator::{Actuator, Write};
+pub use super::actuator::{Fallback, Kind};
+use super::audit::{Audit, Entry, Verdict};
+use super::life::Life;
+use super::obedience::Obedience;
+use super::pdu::{ReplyView, Request, Span, Table};
 use super::plan::{Class, Offer};
-use super::point::{Block, Rounding, Scale};
+use super::point::Block;
 use super::session::Failure;
 use super::standing::Standing;
-use super::sunspec::{Model, ModelMap};
 use crate::units::{Micros, Watts};
 
 /// Pause before a device that refused or changed a setpoint is written again.
 pub const RETRY: Micros = Micros::from_millis(1_000);
+/// Longest time for which nobody looks at the command registers.
+pub const LOOK: Micros = Micros::from_millis(2_000);
 
-/// Model 704 from WMaxLimPctEna to WSet_SF: everything written here, and both scale factors, in one read.
-const CONTROLS: (u16, u16) = (14, 55);
-const CONTROLS_MODEL: u16 = 704;
-const CAPACITY_MODEL: u16 = 702;
-const WMAX_LIM_PCT_ENA: u16 = 14;
-const WSET_ENA: u16 = 22;
-const WSET_ENA_RVRT: u16 = 30;
-const WMAX_LIM_PCT_SF: u16 = 54;
-const WSET_SF: u16 = 55;
-const ENABLED: u16 = 1;
-const MODE_WATTS: u16 = 1;
-
-/// What is commanded.
+/// What a device is to do, and for how long that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A cap on generation, as a percentage of the device's own maximum.
-    Cap,
-    /// An active power in both directions.
-    Power,
-}
-
-/// What the device does when it is not written any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fallback {
-    /// Output, positive out of the device.
-    pub output: Watts,
-    /// Length of its revert timer, at least a second.
-    pub after: Micros,
-}
-
-/// Words for consecutive registers of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Block704 {
-    offset: u16,
-    words: Vec<u16>,
+pub struct Setpoint {
+    /// Positive into the device.
+    pub power: Watts,
+    /// Of the Arbiter that granted it.
+    pub epoch: i64,
+    /// It is not written from then on.
+    pub expires_at: Micros,
 }
 
 /// What a control transaction has shown.
@@ -72,110 +52,146 @@ pub enum Outcome {
     Refused,
 }
 
+/// What is done now; the numbers are positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Idle,
-    Inspect,
-    Rating,
+    Look(usize),
+    Rating(usize),
     Write(usize),
-    Confirm,
+    Confirm(usize),
+    Beat,
 }
 
-/// The value on the device as far as we know.
+/// The setpoint on the device as far as we know.
 #[derive(Clone, Debug)]
 struct Written {
-    value: Watts,
+    setpoint: Setpoint,
     at: Micros,
-    blocks: Vec<Block704>,
+    writes: Vec<Write>,
 }
 
 /// State of one device's setpoint.
 #[derive(Debug)]
 pub struct Control {
-    kind: Kind,
+    actuator: Actuator,
     fallback: Fallback,
-    controls: Model,
-    capacity: Option<Model>,
-    want: Option<Watts>,
+    want: Option<Setpoint>,
+    epoch: i64,
     step: Step,
     retry_at: Micros,
-    scale: Option<Scale>,
-    power_max: Option<Watts>,
-    writing: Vec<Block704>,
-    writing_value: Watts,
+    /// What is being written, and for which setpoint.
+    writing: Option<(Setpoint, Vec<Write>)>,
     written: Option<Written>,
+    /// The holding registers that the looks of this round have shown.
+    shown: Vec<Write>,
+    scale_changed: bool,
     /// When the registers were last read before a write.
-    inspected_at: Micros,
-    undisturbed: bool,
+    looked_at: Micros,
+    /// Since when nobody has been found to command it, where somebody had been.
+    disturbed_at: Option<Micros>,
     refused: bool,
     confirmed: bool,
+    obedience: Obedience,
+    beats: u32,
+    beat_at: Micros,
+    life: Life,
+    audit: Audit,
 }
 
 impl Control {
-    /// For a device with the models needed: 704, and 702 for a cap. Begins with a read-back.
-    pub fn new(kind: Kind, fallback: Fallback, map: &ModelMap) -> Option<Self> {
-        let controls = map.find(|id| id == CONTROLS_MODEL)?;
-        controls.span(CONTROLS.0, CONTROLS.1)?;
-        let capacity = match kind {
-            Kind::Power => None,
-            Kind::Cap => {
-                let model = map.find(|id| id == CAPACITY_MODEL)?;
-                model.span(CAPACITY.0, CAPACITY.1)?;
-                Some(model)
-            }
-        };
-        Some(Self {
-            kind,
+    /// Begins with a look at what stands on the device.
+    pub fn new(actuator: Actuator, fallback: Fallback) -> Self {
+        Self {
+            obedience: Obedience::new(actuator.kind(), fallback.rating),
+            actuator,
             fallback,
-            controls,
-            capacity,
             want: None,
-            step: Step::Inspect,
+            epoch: i64::MIN,
+            step: Step::Look(0),
             retry_at: Micros::new(i64::MIN),
-            scale: None,
-            power_max: None,
-            writing: Vec::new(),
-            writing_value: Watts::ZERO,
+            writing: None,
             written: None,
-            inspected_at: Micros::new(i64::MIN),
-            undisturbed: true,
+            shown: Vec::new(),
+            scale_changed: false,
+            looked_at: Micros::new(i64::MIN),
+            disturbed_at: None,
             refused: false,
             confirmed: false,
-        })
+            beats: 0,
+            beat_at: Micros::new(i64::MIN),
+            life: Life::default(),
+            audit: Audit::default(),
+        }
     }
 
-    /// The newest setpoint, positive into the device; `None` lets the device fall back.
-    pub fn set(&mut self, want: Option<Watts>) {
+    /// The newest setpoint; `None` lets the device fall back. False: its epoch is older than one before, nothing changes.
+    pub fn set(&mut self, want: Option<Setpoint>) -> bool {
+        if let Some(setpoint) = want {
+            if setpoint.epoch < self.epoch {
+                self.note(setpoint, Vec::new(), Verdict::Stale, setpoint.expires_at);
+                return false;
+            }
+            self.epoch = setpoint.epoch;
+        }
         self.want = want;
+        true
     }
 
-    /// Whether the last setpoint was read back and nobody else has been found to command the device.
+    /// Whether the last setpoint was read back, with a revert that is proved, and the device follows nobody but us.
     pub fn is_controlled(&self) -> bool {
-        self.confirmed && self.undisturbed
+        self.standing() == Standing::Proved
     }
 
     /// What is known of the control over it.
     pub fn standing(&self) -> Standing {
-        match (self.undisturbed && !self.refused, self.confirmed) {
-            (false, _) => Standing::Lost,
-            (true, true) => Standing::Proved,
-            (true, false) => Standing::Unproved,
+        let is_away = self.refused || self.life.has_stopped() || self.actuator.is_local();
+        if is_away || self.is_disturbed() || !self.obedience.follows() {
+            Standing::Lost
+        } else if self.confirmed && self.actuator.proves(&self.fallback) {
+            Standing::Proved
+        } else {
+            Standing::Unproved
         }
     }
 
-    /// Whether somebody else has been found to command it since a renewal last passed undisturbed.
+    /// Whether somebody else has been found to command it, and no renewal's time has passed undisturbed since.
     pub fn is_disturbed(&self) -> bool {
-        !self.undisturbed
+        self.disturbed_at.is_some()
     }
 
-    /// Somebody else was found to command it before it was lost: a renewal must pass undisturbed.
-    pub fn distrust(&mut self) {
-        self.undisturbed = false;
+    /// What must be remembered of it when the device is lost: it does not become obedient by being silent.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            disturbed: self.is_disturbed(),
+            epoch: self.epoch,
+            obedience: self.obedience,
+            audit: self.audit.clone(),
+        }
+    }
+
+    /// The device is found again.
+    pub fn remember(&mut self, memory: Memory, now: Micros) {
+        self.disturbed_at = memory.disturbed.then_some(now);
+        (self.epoch, self.obedience, self.audit) = (memory.epoch, memory.obedience, memory.audit);
+        self.obedience.forget();
+    }
+
+    /// The newest commands and what came of them.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The value last written and not known to be gone, positive into the device.
     pub fn written(&self) -> Option<Watts> {
-        self.written.as_ref().map(|written| written.value)
+        self.written.as_ref().map(|written| written.setpoint.power)
+    }
+
+    /// A power was measured, positive into the device.
+    pub fn measured(&mut self, power: Watts, now: Micros) {
+        if self.confirmed {
+            self.obedience.measured(power, now);
+        }
     }
 
     /// The transaction wanted now.
@@ -188,55 +204,84 @@ impl Control {
     pub fn due(&self) -> Option<Micros> {
         match (self.step, &self.written, self.want) {
             (Step::Idle, _, None) => None,
-            (Step::Idle, Some(written), Some(want)) if written.value == want => {
-                Some(self.renewal_of(written.at).max(self.retry_at))
+            (Step::Idle, Some(written), Some(want)) if written.setpoint.power == want.power => {
+                let next = self.renewal_of(written.at).min(self.next_look()).min(self.next_beat());
+                Some(next.max(self.retry_at))
             }
             _ => Some(self.retry_at),
         }
     }
 
-    /// A third of the revert timer later.
+    /// A third of the time for which a write holds.
+    fn renewal(&self) -> Micros {
+        Micros::new(self.actuator.holds_for(&self.fallback).get() / 3)
+    }
+
     fn renewal_of(&self, last: Micros) -> Micros {
-        last + Micros::new(self.fallback.after.get() / 3)
+        last + self.renewal()
+    }
+
+    fn next_look(&self) -> Micros {
+        self.looked_at + self.renewal().min(LOOK)
+    }
+
+    fn next_beat(&self) -> Micros {
+        self.actuator.heartbeat().map_or(Micros::new(i64::MAX), |beat| self.beat_at + beat.period)
     }
 
     /// The request of the transaction offered.
     pub fn take(&mut self, now: Micros) -> Option<Request> {
+        if self.want.is_some_and(|want| want.expires_at <= now) && matches!(self.step, Step::Idle | Step::Write(0)) {
+            (self.want, self.step) = (None, Step::Idle);
+        }
         if self.step == Step::Idle {
             self.begin(now);
         }
-        let read = |model: &Model, (first, last): (u16, u16)| {
-            Some(Request::Read { table: Table::Holding, span: model.span(first, last)? })
+        let read = |reads: &[(Table, Span)], at: usize| {
+            reads.get(at).map(|(table, span)| Request::Read { table: *table, span: *span })
         };
         match self.step {
             Step::Idle => None,
-            Step::Inspect | Step::Confirm => read(&self.controls, CONTROLS),
-            Step::Rating => read(self.capacity.as_ref()?, CAPACITY),
-            Step::Write(index) => {
-                let block = self.writing.get(index)?;
-                let start = self.controls.address.checked_add(block.offset)?;
-                Some(Request::WriteMany { start, values: block.words.clone() })
+            Step::Look(at) | Step::Confirm(at) => read(self.actuator.looks(), at),
+            Step::Rating(at) => read(self.actuator.rating_reads(), at),
+            Step::Write(at) => {
+                let (_, writes) = self.writing.as_ref()?;
+                writes.get(at).map(|write| self.actuator.request(write))
+            }
+            Step::Beat => {
+                self.beat_at = now;
+                self.beats = self.beats.wrapping_add(1);
+                let write = self.actuator.heartbeat()?.write(self.beats)?;
+                Some(self.actuator.request(&write))
             }
         }
     }
 
-    /// A renewal looks first whether the last value still stands; a new value is written at once, unless nobody has looked
-    /// for as long as a renewal takes: else values that change all the time would hide another master.
+    /// A new value is written at once, unless nobody has looked for too long: else values that change all the time would
+    /// hide another master. A renewal looks first.
     fn begin(&mut self, now: Micros) {
-        let is_due = |written: &Written| self.renewal_of(written.at.min(self.inspected_at)) <= now;
-        if self.written.as_ref().is_none_or(is_due) {
-            self.step = Step::Inspect;
+        let Some(want) = self.want else { return };
+        let is_held = self.written.as_ref().is_some_and(|written| written.setpoint.power == want.power);
+        if self.next_beat() <= now && is_held {
+            self.step = Step::Beat;
+        } else if self.written.is_none() || self.next_look() <= now || is_held {
+            self.begin_look(Step::Look(0));
         } else {
             self.begin_write(now);
         }
     }
 
+    fn begin_look(&mut self, step: Step) {
+        self.step = step;
+        (self.scale_changed, self.shown) = (false, Vec::new());
+    }
+
     fn begin_write(&mut self, now: Micros) -> Outcome {
         self.step = Step::Idle;
-        let Some(value) = self.want else { return Outcome::Underway };
-        match self.encode(value) {
-            Some(blocks) => {
-                (self.writing, self.writing_value) = (blocks, value);
+        let Some(want) = self.want else { return Outcome::Underway };
+        match self.actuator.encode(want.power, &self.fallback) {
+            Some(writes) => {
+                self.writing = Some((want, writes));
                 self.step = Step::Write(0);
                 Outcome::Underway
             }
@@ -245,46 +290,118 @@ impl Control {
     }
 
     /// Takes what became of the transaction.
-    pub fn complete(&mut self, result: &Result<Reply, Failure>, now: Micros) -> Outcome {
+    pub fn complete(&mut self, result: &Result<ReplyView<'_>, Failure>, now: Micros) -> Outcome {
         match (self.step, result) {
-            (Step::Inspect, Ok(Reply::Registers(words))) => self.inspected(words, now),
-            (Step::Rating, Ok(Reply::Registers(words))) => {
-                self.power_max = models::read_power_max(words);
-                self.begin_write(now)
-            }
-            (Step::Write(index), Ok(Reply::Written)) => self.wrote(index, now),
-            (Step::Confirm, Ok(Reply::Registers(words))) => self.read_back(words, now),
             (Step::Idle, _) => Outcome::Underway,
+            (Step::Beat, _) => {
+                // Not proved by itself: a device that misses it shows that in its mode or its revert.
+                self.step = Step::Idle;
+                Outcome::Underway
+            }
+            (Step::Write(at), Ok(ReplyView::Written)) => self.wrote(at, now),
+            (Step::Look(at), Ok(reply)) => {
+                self.with_block(self.actuator.looks().get(at).copied(), *reply, now, Self::looked)
+            }
+            (Step::Confirm(at), Ok(reply)) => {
+                self.with_block(self.actuator.looks().get(at).copied(), *reply, now, Self::looked)
+            }
+            (Step::Rating(at), Ok(reply)) => {
+                self.with_block(self.actuator.rating_reads().get(at).copied(), *reply, now, Self::rated)
+            }
             (_, Ok(_) | Err(Failure::Refused(_) | Failure::Malformed)) => self.refuse(now),
-            (_, Err(Failure::TimedOut | Failure::Disconnected)) => {
+            (_, Err(_)) => {
+                self.note_want(Verdict::Silent, now);
                 self.pause(now);
                 Outcome::Underway
             }
         }
     }
 
+    fn with_block(
+        &mut self,
+        read: Option<(Table, Span)>,
+        reply: ReplyView<'_>,
+        now: Micros,
+        take: fn(&mut Self, &Block<'_>, Micros) -> Outcome,
+    ) -> Outcome {
+        match (read, reply) {
+            (Some((table, span)), ReplyView::Registers(words)) => {
+                take(self, &Block::new(table, span.start, words), now)
+            }
+            (Some((table, span)), ReplyView::Bits(bits)) => take(self, &Block::of_bits(table, span.start, bits), now),
+            _ => self.refuse(now),
+        }
+    }
+
     /// The device does not do what it is told: local mode, or a value that it cannot take.
     fn refuse(&mut self, now: Micros) -> Outcome {
         self.refused = true;
+        self.note_want(Verdict::Refused, now);
         self.pause(now + RETRY);
         Outcome::Refused
     }
 
     /// Gives up until `retry_at`; what stands on the device is not known any more.
     fn pause(&mut self, retry_at: Micros) {
-        self.step = Step::Inspect;
+        self.begin_look(Step::Look(0));
         self.written = None;
         self.confirmed = false;
+        self.obedience.forget();
         self.retry_at = retry_at;
     }
 
-    fn inspected(&mut self, words: &[u16], now: Micros) -> Outcome {
-        let stands = self.written.as_ref().map(|written| holds(words, &written.blocks));
-        self.inspected_at = now;
-        self.undisturbed = stands.unwrap_or(self.undisturbed);
-        self.read_scale(words);
-        self.step = Step::Rating;
-        let next = if self.capacity.is_some() { Outcome::Underway } else { self.begin_write(now) };
+    fn looked(&mut self, block: &Block<'_>, now: Micros) -> Outcome {
+        self.scale_changed |= self.actuator.take_look(block);
+        if let Some((Table::Holding, start, words)) = block.registers() {
+            self.shown.push(Write { start, words: words.to_vec() });
+        }
+        let last = self.actuator.looks().len().saturating_sub(1);
+        match self.step {
+            Step::Look(at) if at < last => self.step = Step::Look(at + 1),
+            Step::Confirm(at) if at < last => self.step = Step::Confirm(at + 1),
+            Step::Look(_) => return self.inspected(now),
+            _ => return self.read_back(now),
+        }
+        Outcome::Underway
+    }
+
+    /// Whether all that was written stands; `None` where nothing was.
+    fn stands(&self) -> Option<bool> {
+        let written = &self.written.as_ref()?.writes;
+        Some(written.iter().all(|write| self.shown_at(write).as_ref() == Some(write)))
+    }
+
+    /// What the looks have shown at the registers of a write; `None` where one of them was not looked at.
+    fn shown_at(&self, write: &Write) -> Option<Write> {
+        let addresses = (write.start..=u16::MAX).take(write.words.len());
+        let word = |address: u16| self.shown.iter().find_map(|look| look.word(address));
+        Some(Write { start: write.start, words: addresses.map(word).collect::<Option<_>>()? })
+    }
+
+    fn inspected(&mut self, now: Micros) -> Outcome {
+        let stands = self.stands();
+        self.looked_at = now;
+        self.life.feel(self.actuator.life(), now);
+        match stands {
+            Some(false) => {
+                self.disturbed_at = Some(now);
+                self.note_written(Verdict::Overwritten, now);
+            }
+            // Only what stood for a renewal's time has not been fought over.
+            Some(true) if self.disturbed_at.is_some_and(|at| now - at >= self.renewal()) => self.disturbed_at = None,
+            _ => {}
+        }
+        let is_new = match (&self.written, self.want) {
+            (Some(written), Some(want)) => written.setpoint.power != want.power || self.renewal_of(written.at) <= now,
+            _ => true,
+        };
+        if stands == Some(true) && !is_new && !self.scale_changed {
+            self.step = Step::Idle;
+            return Outcome::Underway;
+        }
+        self.actuator.forget_ratings();
+        self.step = Step::Rating(0);
+        let next = if self.actuator.rating_reads().is_empty() { self.begin_write(now) } else { Outcome::Underway };
         if stands == Some(false) {
             Outcome::Mismatch
         } else {
@@ -292,93 +409,78 @@ impl Control {
         }
     }
 
-    fn wrote(&mut self, index: usize, now: Micros) -> Outcome {
-        self.step = Step::Write(index + 1);
-        if index + 1 == self.writing.len() {
-            let blocks = std::mem::take(&mut self.writing);
-            self.written = Some(Written { value: self.writing_value, at: now, blocks });
-            self.step = Step::Confirm;
+    fn rated(&mut self, block: &Block<'_>, now: Micros) -> Outcome {
+        self.actuator.take_ratings(block);
+        match self.step {
+            Step::Rating(at) if at + 1 < self.actuator.rating_reads().len() => {
+                self.step = Step::Rating(at + 1);
+                Outcome::Underway
+            }
+            _ => self.begin_write(now),
         }
+    }
+
+    fn wrote(&mut self, at: usize, now: Micros) -> Outcome {
+        self.step = Step::Write(at + 1);
+        let count = self.writing.as_ref().map_or(0, |(_, writes)| writes.len());
+        if at + 1 < count {
+            return Outcome::Underway;
+        }
+        if let Some((setpoint, writes)) = self.writing.take() {
+            self.written = Some(Written { setpoint, at: now, writes });
+        }
+        self.begin_look(Step::Confirm(0));
         Outcome::Underway
     }
 
-    fn read_back(&mut self, words: &[u16], now: Micros) -> Outcome {
-        let scale = self.scale;
-        self.read_scale(words);
-        let stands = self.written.as_ref().is_some_and(|written| holds(words, &written.blocks));
-        if !stands || self.scale != scale {
-            self.undisturbed &= stands;
+    fn read_back(&mut self, now: Micros) -> Outcome {
+        let stands = self.stands() == Some(true);
+        if !stands || self.scale_changed {
+            if !stands {
+                self.disturbed_at = Some(now);
+            }
+            self.note_written(Verdict::Mismatch, now);
             self.pause(now + RETRY);
             return Outcome::Mismatch;
         }
         (self.confirmed, self.refused) = (true, false);
+        self.note_written(Verdict::Confirmed, now);
+        if let Some(power) = self.written() {
+            self.obedience.confirmed(power, now);
+        }
         self.step = Step::Idle;
         Outcome::Confirmed
     }
 
-    fn read_scale(&mut self, words: &[u16]) {
-        let offset = match self.kind {
-            Kind::Cap => WMAX_LIM_PCT_SF,
-            Kind::Power => WSET_SF,
-        };
-        self.scale = Block::new(CONTROLS.0, words).scale(offset);
-    }
-
-    fn encode(&self, value: Watts) -> Option<Vec<Block704>> {
-        let [timer_high, timer_low] = timer(self.fallback.after)?;
-        match self.kind {
-            Kind::Cap => {
-                let (cap, revert) = (self.percent(-value)?, self.percent(self.fallback.output)?);
-                let words = vec![ENABLED, cap, revert, ENABLED, timer_high, timer_low];
-                Some(vec![Block704 { offset: WMAX_LIM_PCT_ENA, words }])
-            }
-            Kind::Power => {
-                let ([high, low], [revert_high, revert_low]) = (self.power(-value)?, self.power(self.fallback.output)?);
-                let timers = vec![ENABLED, timer_high, timer_low];
-                let words = vec![ENABLED, MODE_WATTS, high, low, revert_high, revert_low];
-                // The timer first, so that the value starts it with the right length.
-                Some(vec![Block704 { offset: WSET_ENA_RVRT, words: timers }, Block704 { offset: WSET_ENA, words }])
-            }
+    fn note_written(&mut self, verdict: Verdict, now: Micros) {
+        if let Some(written) = &self.written {
+            self.note(written.setpoint, written.writes.clone(), verdict, now);
         }
     }
 
-    /// A cap as the device's percentage of its maximum, rounded down, 0..=100 %.
-    fn percent(&self, output: Watts) -> Option<u16> {
-        let (scale, power_max) = (self.scale?, self.power_max?);
-        let share = output.get().clamp(0, power_max.get());
-        // Millionths of the maximum, so that no scale factor loses what it could show.
-        let millionths = i128::from(share) * 1_000_000 / i128::from(power_max.get());
-        let raw = scale.invert(i64::try_from(millionths).ok()?, 4, Rounding::Down)?;
-        u16::try_from(raw).ok().filter(|raw| *raw != u16::MAX)
+    fn note_want(&mut self, verdict: Verdict, now: Micros) {
+        let (setpoint, writes) = self.writing.take().unzip();
+        if let Some(setpoint) = setpoint.or(self.want) {
+            self.note(setpoint, writes.unwrap_or_default(), verdict, now);
+        }
     }
 
-    /// An output in W as the device's int32, its magnitude rounded down.
-    fn power(&self, output: Watts) -> Option<[u16; 2]> {
-        let magnitude = self.scale?.invert(output.abs().get(), 0, Rounding::Down)?;
-        let raw = i32::try_from(if output < Watts::ZERO { -magnitude } else { magnitude }).ok()?;
-        Some(split(raw.to_be_bytes()))
+    fn note(&mut self, setpoint: Setpoint, written: Vec<Write>, verdict: Verdict, at: Micros) {
+        let (epoch, power) = (setpoint.epoch, setpoint.power);
+        let read_back = written.iter().filter_map(|write| self.shown_at(write)).collect();
+        self.audit.note(Entry { at, epoch, power, written, read_back, verdict, times: 1 });
     }
 }
 
-/// The registers that a read-back of `CONTROLS` must show.
-fn holds(words: &[u16], blocks: &[Block704]) -> bool {
-    blocks.iter().all(|block| {
-        let at = usize::from(block.offset - CONTROLS.0);
-        words.get(at..at + block.words.len()) == Some(block.words.as_slice())
-    })
-}
-
-fn timer(after: Micros) -> Option<[u16; 2]> {
-    u32::try_from(after.get() / 1_000_000)
-        .ok()
-        .filter(|seconds| *seconds > 0)
-        .map(|seconds| split(seconds.to_be_bytes()))
-}
-
-fn split([a, b, c, d]: [u8; 4]) -> [u16; 2] {
-    [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]
+/// What outlives the loss of a device.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    disturbed: bool,
+    epoch: i64,
+    obedience: Obedience,
+    audit: Audit,
 }
 
 #[cfg(test)]
 #[path = "control_tests.rs"]
-mod tests;
+pub(in crate::modbus) mod tests;

@@ -1,21 +1,28 @@
-//! One SunSpec device on a line: found, polled in its slots, commanded if it is a DER.
+//! One device on a line: found, polled in its slots, commanded if it is a DER.
 //!
 //! ```text
-//! Searching ── chain walked, models there ──> Serving ── silent three times, or line lost ──> Searching
-//!                                               ├── poll: one read of the values, one of the state of charge
-//!                                               └── control: see `control`
+//! Searching ── SunSpec models, or registers of its table, there ──> Serving ── silent three times, or line lost ──> Searching
+//!                                                                     ├── poll: the reads of its sources, one by one
+//!                                                                     └── control: see `control`
 //! ```
 //!
 //! It says which transaction it wants and takes the answer; whose turn it is, the line decides.
-use super::control::{Control, Fallback, Kind, Outcome};
-use super::models::{self, DER, METER, STORAGE};
-use super::pdu::{Reply, Request, Span, Table};
+use std::sync::Arc;
+
+use super::actuator::{Fallback, Kind};
+use super::audit::Audit;
+use super::channels::{self, Sources};
+use super::control::{Control, Memory, Outcome, Setpoint};
+use super::pdu::{Exception, ReplyView, Request, Table};
 use super::plan::{Class, Offer, Slots};
-use super::session::{Failure, OwnedCompletion};
+use super::point::Block;
+use super::session::{Completion, Failure};
 use super::standing::Standing;
 use super::sunspec::{ModelMap, Progress, Scan};
+use super::table::DeviceTable;
+use super::{der, models};
 use crate::site::image::{Quality, Reading};
-use crate::units::{Micros, Millis, Watts};
+use crate::units::{Micros, Millis};
 
 /// Silent or failed transactions in a row after which a device is searched anew, or its reading has failed.
 pub const FAILURES_MAX: u32 = 3;
@@ -27,16 +34,26 @@ pub const LOOK_AGAIN: Micros = Micros::from_millis(30_000);
 /// What a device is read and written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Models 201 to 204; meters and metered loads.
+    /// Meters and metered loads.
     Meter,
-    /// Models 701, 702 and 704.
+    /// Generation that can be capped.
     Pv(Fallback),
-    /// Models 701, 704 and 713.
+    /// Power in both directions, and a state of charge.
     Battery(Fallback),
 }
 
+impl Role {
+    fn command(&self) -> Option<(Kind, Fallback)> {
+        match self {
+            Self::Meter => None,
+            Self::Pv(fallback) => Some((Kind::Cap, *fallback)),
+            Self::Battery(fallback) => Some((Kind::Power, *fallback)),
+        }
+    }
+}
+
 /// How a device is reached and how often it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceConfig {
     /// Unit id, 1..=247.
     pub unit: u8,
@@ -46,6 +63,8 @@ pub struct DeviceConfig {
     pub period: Micros,
     /// Longest wait for an answer.
     pub timeout: Micros,
+    /// Its registers, if it does not describe itself by SunSpec models.
+    pub table: Option<Arc<DeviceTable>>,
 }
 
 /// What a transaction has brought.
@@ -59,17 +78,18 @@ pub enum Event {
     Control(Outcome),
 }
 
-/// Where the values of a device stand.
-#[derive(Clone, Copy, Debug)]
-struct Sources {
-    values: Span,
-    storage: Option<Span>,
+/// How a device is found.
+#[derive(Debug)]
+enum Search {
+    SunSpec(Scan),
+    /// By the answer to the first read of its table, which is planned anew where the device refuses it.
+    Table(Box<Sources>),
 }
 
 #[derive(Debug)]
 enum Stage {
-    Searching { scan: Scan, from: Micros },
-    Serving { sources: Sources, control: Option<Box<Control>> },
+    Searching { search: Search, from: Micros },
+    Serving { sources: Box<Sources>, control: Option<Box<Control>> },
 }
 
 /// State of one device.
@@ -78,13 +98,15 @@ pub struct Device {
     config: DeviceConfig,
     stage: Stage,
     slots: Slots,
-    /// The values of a poll whose second read is still to come.
-    half_read: Option<Reading>,
-    want: Option<Watts>,
+    /// The poll that has begun: its reading so far, and which read comes next.
+    half_read: Option<(Box<Reading>, usize)>,
+    want: Option<Setpoint>,
     failures: u32,
     unusable: bool,
-    /// Somebody else commanded it when it was lost.
-    disturbed: bool,
+    /// It was silent to the search: long reads may be the reason.
+    was_silent: bool,
+    /// What was known of the control over it when it was lost.
+    memory: Option<Box<Memory>>,
     /// Slots in which it was not read.
     pub polls_missed: u64,
 }
@@ -93,14 +115,15 @@ impl Device {
     /// A device that has not been looked for yet.
     pub fn new(config: DeviceConfig, now: Micros) -> Self {
         Self {
-            config,
-            stage: Stage::Searching { scan: Scan::default(), from: now },
+            stage: Stage::Searching { search: first_search(&config, false), from: now },
             slots: Slots::new(config.period, now),
+            config,
             half_read: None,
             want: None,
             failures: 0,
             unusable: false,
-            disturbed: false,
+            was_silent: false,
+            memory: None,
             polls_missed: 0,
         }
     }
@@ -115,14 +138,14 @@ impl Device {
         matches!(self.stage, Stage::Serving { .. })
     }
 
-    /// Whether it answers, but not with the models needed.
+    /// Whether it answers, but not with the registers needed.
     pub fn is_unusable(&self) -> bool {
         self.unusable
     }
 
     /// Whether its setpoint is proved and nobody else commands it.
     pub fn is_controlled(&self) -> bool {
-        matches!(&self.stage, Stage::Serving { control: Some(control), .. } if control.is_controlled())
+        self.standing() == Standing::Proved
     }
 
     /// What is known of the control over it.
@@ -134,20 +157,45 @@ impl Device {
         }
     }
 
-    /// The newest setpoint, positive into the device; `None` lets it fall back.
-    pub fn set(&mut self, want: Option<Watts>) {
-        self.want = want;
-        if let Stage::Serving { control: Some(control), .. } = &mut self.stage {
-            control.set(want);
+    /// The newest commands and what came of them; `None` where it is not commanded now.
+    pub fn audit(&self) -> Option<&Audit> {
+        self.control().map(Control::audit)
+    }
+
+    fn control(&self) -> Option<&Control> {
+        match &self.stage {
+            Stage::Serving { control, .. } => control.as_deref(),
+            Stage::Searching { .. } => None,
+        }
+    }
+
+    /// The newest setpoint; `None` lets the device fall back.
+    pub fn set(&mut self, want: Option<Setpoint>) {
+        match &mut self.stage {
+            Stage::Serving { control: Some(control), .. } => {
+                if control.set(want) {
+                    self.want = want;
+                }
+            }
+            _ => self.want = want,
         }
     }
 
     /// The line is gone: what stands on the device, and which device it is, must be found out again.
     pub fn lose(&mut self, from: Micros) {
-        if let Stage::Serving { control: Some(control), .. } = &self.stage {
-            self.disturbed = control.is_disturbed();
+        if let Some(control) = self.control() {
+            self.memory = Some(Box::new(control.memory()));
         }
-        self.stage = Stage::Searching { scan: Scan::default(), from };
+        let search = first_search(&self.config, self.was_silent);
+        let stage = std::mem::replace(&mut self.stage, Stage::Searching { search, from });
+        let learnt = match stage {
+            Stage::Serving { sources, .. } | Stage::Searching { search: Search::Table(sources), .. } => Some(sources),
+            Stage::Searching { search: Search::SunSpec(_), .. } => None,
+        };
+        // What it has refused to be read is not asked again.
+        if let (Stage::Searching { search: Search::Table(sources), .. }, Some(learnt)) = (&mut self.stage, learnt) {
+            *sources = learnt;
+        }
         self.half_read = None;
         self.failures = 0;
     }
@@ -178,35 +226,41 @@ impl Device {
 
     /// A poll that is half done is due at once.
     fn poll_due(&self) -> Micros {
-        self.half_read.as_ref().map_or(self.slots.due(), |half| Micros::from(half.measured_at))
+        self.half_read.as_ref().map_or(self.slots.due(), |(reading, _)| Micros::from(reading.measured_at))
     }
 
     /// The request of the transaction offered.
     pub fn take(&mut self, class: Class, now: Micros) -> Option<Request> {
-        let span = match (&mut self.stage, class) {
+        let (table, span) = match (&mut self.stage, class) {
             (Stage::Serving { control, .. }, Class::Control) => return control.as_mut()?.take(now),
             (Stage::Searching { .. }, Class::Control) => return None,
-            (Stage::Searching { scan, .. }, Class::Poll) => scan.next_span(),
-            (Stage::Serving { sources, .. }, Class::Poll) => match (&self.half_read, sources.storage) {
-                (Some(_), Some(storage)) => storage,
-                _ => {
-                    self.polls_missed += self.slots.advance(now);
-                    sources.values
-                }
-            },
+            (Stage::Searching { search: Search::SunSpec(scan), .. }, Class::Poll) => (Table::Holding, scan.next_span()),
+            (Stage::Searching { search: Search::Table(sources), .. }, Class::Poll) => {
+                sources.reads().first().copied()?
+            }
+            (Stage::Serving { sources, .. }, Class::Poll) => {
+                let at = match &self.half_read {
+                    Some((_, at)) => *at,
+                    None => {
+                        self.polls_missed += self.slots.advance(now);
+                        0
+                    }
+                };
+                sources.reads().get(at).copied()?
+            }
         };
-        Some(Request::Read { table: Table::Holding, span })
+        Some(Request::Read { table, span })
     }
 
     /// Takes what became of the transaction.
-    pub fn complete(&mut self, class: Class, completion: &OwnedCompletion, now: Micros) -> Event {
-        self.count_failures(&completion.result);
+    pub fn complete(&mut self, class: Class, completion: &Completion<'_>, now: Micros) -> Event {
+        self.failures = if completion.result.is_ok() { 0 } else { self.failures.saturating_add(1) };
         let event = match (&mut self.stage, class) {
             (Stage::Searching { .. }, _) => self.search(completion, now),
             (Stage::Serving { control: Some(control), .. }, Class::Control) => {
                 Event::Control(control.complete(&completion.result, now))
             }
-            (Stage::Serving { .. }, _) => self.read(completion),
+            (Stage::Serving { .. }, _) => self.read(completion, now),
         };
         let silent = completion.result == Err(Failure::TimedOut) && self.failures >= FAILURES_MAX;
         if silent && self.is_serving() {
@@ -215,30 +269,53 @@ impl Device {
         event
     }
 
-    fn count_failures(&mut self, result: &Result<Reply, Failure>) {
-        self.failures = if result.is_ok() { 0 } else { self.failures.saturating_add(1) };
-    }
-
-    fn search(&mut self, completion: &OwnedCompletion, now: Micros) -> Event {
-        let Stage::Searching { scan, from } = &mut self.stage else { return Event::Nothing };
-        let answer = match &completion.result {
-            Ok(Reply::Registers(words)) => Ok(words.as_slice()),
-            Ok(_) => Err(Failure::Malformed),
-            Err(failure) => Err(*failure),
-        };
-        match scan.advance(answer) {
-            Progress::More => *from = now,
-            Progress::Lost => self.lose(now + SEARCH_AGAIN),
-            Progress::NoMap => return self.refuse(completion.sent_at.to_millis(), now),
-            Progress::Found(map) => match self.serve(&map) {
-                Some(stage) => {
-                    (self.stage, self.unusable) = (stage, false);
-                    self.slots = Slots::new(self.config.period, now);
+    fn search(&mut self, completion: &Completion<'_>, now: Micros) -> Event {
+        let Stage::Searching { search, from } = &mut self.stage else { return Event::Nothing };
+        let found = match search {
+            Search::Table(sources) => match &completion.result {
+                Ok(_) => {
+                    let sources = sources.clone();
+                    self.serve_table(sources, now)
                 }
-                None => return self.refuse(completion.sent_at.to_millis(), now),
+                Err(Failure::Refused(Exception::IllegalAddress)) if sources.refused(0).is_some() => {
+                    *from = now;
+                    return Event::Nothing;
+                }
+                Err(Failure::Refused(_) | Failure::Malformed) => None,
+                Err(_) => {
+                    self.lose(now + SEARCH_AGAIN);
+                    return Event::Nothing;
+                }
             },
+            Search::SunSpec(scan) => {
+                let answer = match completion.result {
+                    Ok(ReplyView::Registers(words)) => Ok(words),
+                    Ok(_) => Err(Failure::Malformed),
+                    Err(failure) => Err(failure),
+                };
+                match scan.advance(answer) {
+                    Progress::More => {
+                        *from = now;
+                        return Event::Nothing;
+                    }
+                    Progress::Lost => {
+                        self.was_silent = completion.result == Err(Failure::TimedOut) && !self.was_silent;
+                        self.lose(now + SEARCH_AGAIN);
+                        return Event::Nothing;
+                    }
+                    Progress::NoMap => None,
+                    Progress::Found(map) => self.serve(&map, now),
+                }
+            }
+        };
+        match found {
+            Some(stage) => {
+                (self.stage, self.unusable) = (stage, false);
+                self.slots = Slots::new(self.config.period, now);
+                Event::Nothing
+            }
+            None => self.refuse(completion.sent_at.to_millis(), now),
         }
-        Event::Nothing
     }
 
     /// The device answers and is not what the configuration says.
@@ -248,53 +325,73 @@ impl Device {
         failed(measured_at)
     }
 
-    fn serve(&self, map: &ModelMap) -> Option<Stage> {
-        let der = || map.find(|id| id == 701)?.span(DER.0, DER.1);
-        let (sources, control) = match self.config.role {
-            Role::Meter => {
-                let values = map.find(models::is_meter)?.span(METER.0, METER.1)?;
-                (Sources { values, storage: None }, None)
-            }
-            Role::Pv(fallback) => {
-                let control = Control::new(Kind::Cap, fallback, map)?;
-                (Sources { values: der()?, storage: None }, Some(control))
-            }
-            Role::Battery(fallback) => {
-                let storage = Some(map.find(|id| id == 713)?.span(STORAGE.0, STORAGE.1)?);
-                let control = Control::new(Kind::Power, fallback, map)?;
-                (Sources { values: der()?, storage }, Some(control))
-            }
+    fn serve(&mut self, map: &ModelMap, now: Micros) -> Option<Stage> {
+        let sources = match self.config.role {
+            Role::Meter => models::meter(map)?,
+            Role::Pv(_) => models::pv(map)?,
+            Role::Battery(_) => models::battery(map)?,
         };
-        let control = control.map(|mut control| {
-            control.set(self.want);
-            if self.disturbed {
-                control.distrust();
-            }
-            Box::new(control)
-        });
-        Some(Stage::Serving { sources, control })
+        let command = self.config.role.command();
+        let control = command.and_then(|(kind, fallback)| Some(Control::new(der::actuator(map, kind)?, fallback)));
+        Some(self.serving(Box::new(sources), control, now))
     }
 
-    fn read(&mut self, completion: &OwnedCompletion) -> Event {
-        let Ok(Reply::Registers(words)) = &completion.result else {
-            self.half_read = None;
+    fn serve_table(&mut self, sources: Box<Sources>, now: Micros) -> Option<Stage> {
+        let table = self.config.table.as_ref()?;
+        let command = self.config.role.command();
+        let control =
+            command.and_then(|(kind, fallback)| Some(Control::new(table.actuator(kind, fallback.rating)?, fallback)));
+        Some(self.serving(sources, control, now))
+    }
+
+    /// A device that was fought over, or did not follow, is not trusted because it was away.
+    fn serving(&mut self, sources: Box<Sources>, control: Option<Control>, now: Micros) -> Stage {
+        let control = control.map(|mut control| {
+            if let Some(memory) = self.memory.take() {
+                control.remember(*memory, now);
+            }
+            control.set(self.want);
+            Box::new(control)
+        });
+        Stage::Serving { sources, control }
+    }
+
+    fn read(&mut self, completion: &Completion<'_>, now: Micros) -> Event {
+        let Stage::Serving { sources, control } = &mut self.stage else { return Event::Nothing };
+        let half_read = self.half_read.take();
+        let at = half_read.as_ref().map_or(0, |(_, at)| *at);
+        let block = match (&completion.result, sources.reads().get(at)) {
+            (Ok(ReplyView::Registers(words)), Some((table, span))) => Some(Block::new(*table, span.start, *words)),
+            (Ok(ReplyView::Bits(bits)), Some((table, span))) => Some(Block::of_bits(*table, span.start, *bits)),
+            _ => None,
+        };
+        let Some(block) = block else {
+            if completion.result == Err(Failure::Refused(Exception::IllegalAddress)) && sources.refused(at).is_some() {
+                return Event::Nothing;
+            }
             // One lost answer leaves the reading before it in force until it is too old.
             let failed_now = self.failures >= FAILURES_MAX && completion.result != Err(Failure::TimedOut);
             return if failed_now { failed(completion.sent_at.to_millis()) } else { Event::Nothing };
         };
-        if let Some(mut reading) = self.half_read.take() {
-            reading.soc = models::read_soc(words);
-            return Event::Reading(Box::new(reading));
-        }
-        let reading = match self.config.role {
-            Role::Meter => models::read_meter(words, completion.sent_at.to_millis()),
-            Role::Pv(_) | Role::Battery(_) => models::read_der(words, completion.sent_at.to_millis()),
-        };
-        if matches!(self.config.role, Role::Battery(_)) {
-            self.half_read = Some(reading);
+        let measured_at = completion.sent_at.to_millis();
+        let mut reading = half_read.map_or_else(|| Box::new(channels::start(measured_at)), |(reading, _)| reading);
+        sources.fill(&block, &mut reading);
+        if at + 1 < sources.reads().len() {
+            self.half_read = Some((reading, at + 1));
             return Event::Nothing;
         }
-        Event::Reading(Box::new(reading))
+        if let (Some(control), Some(power)) = (control, reading.power) {
+            control.measured(power, now);
+        }
+        Event::Reading(reading)
+    }
+}
+
+fn first_search(config: &DeviceConfig, was_silent: bool) -> Search {
+    match (&config.table, was_silent) {
+        (Some(table), _) => Search::Table(Box::new(table.sources().clone())),
+        (None, false) => Search::SunSpec(Scan::default()),
+        (None, true) => Search::SunSpec(Scan::short()),
     }
 }
 

@@ -5,14 +5,14 @@
 //! ```
 //!
 //! One transaction at a time, whatever the line could carry: a device's next one depends on what the last one brought.
-use super::control::Outcome;
+use super::control::{Outcome, Setpoint};
 use super::device::{Device, DeviceConfig, Event};
 use super::line::{Ask, Line, LineCounters, Roster};
 use super::plan::{self, Class};
 use super::session::{Completion, Session, Token};
 use super::standing::Standing;
 use crate::site::image::Reading;
-use crate::units::{Micros, Watts};
+use crate::units::Micros;
 
 #[derive(Debug)]
 struct InFlight {
@@ -35,7 +35,7 @@ impl Devices {
     /// Devices that have not been looked for yet.
     pub fn new(devices: &[DeviceConfig], now: Micros) -> Self {
         Self {
-            devices: devices.iter().map(|config| Device::new(*config, now)).collect(),
+            devices: devices.iter().map(|config| Device::new(config.clone(), now)).collect(),
             in_flight: None,
             last: Class::Poll,
             readings: Vec::new(),
@@ -46,7 +46,7 @@ impl Devices {
     fn deliver(&mut self, in_flight: &InFlight, completion: &Completion<'_>, now: Micros) {
         let Some(device) = self.devices.get_mut(in_flight.device) else { return };
         self.counters.writes += u64::from(in_flight.is_write && completion.result.is_ok());
-        match device.complete(in_flight.class, &completion.to_owned(), now) {
+        match device.complete(in_flight.class, completion, now) {
             Event::Nothing | Event::Control(Outcome::Underway) => {}
             Event::Reading(reading) => {
                 self.counters.readings += 1;
@@ -106,8 +106,8 @@ impl Roster for Devices {
 }
 
 impl Line<Devices> {
-    /// The newest setpoint of a device, positive into it; `None` lets it fall back.
-    pub fn set_power(&mut self, device: usize, want: Option<Watts>, now: Micros) {
+    /// The newest setpoint of a device; `None` lets it fall back.
+    pub fn set_power(&mut self, device: usize, want: Option<Setpoint>, now: Micros) {
         self.update(now, |roster| {
             if let Some(device) = roster.devices.get_mut(device) {
                 device.set(want);

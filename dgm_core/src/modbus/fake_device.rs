@@ -1,8 +1,32 @@
 //! A SunSpec device for tests: registers with a chain of models that answers requests as the protocol says.
-use super::pdu::{Exception, Reply, Request, Span};
-use super::registers::Registers;
+use super::pdu::{Exception, RegisterBytes, Reply, Request, Span};
+use super::point::wire;
 use super::session::Failure;
 use super::sunspec::{ModelMap, Progress, Scan};
+
+/// One run of words.
+#[derive(Default)]
+struct Registers {
+    start: u16,
+    words: Vec<u16>,
+}
+
+impl Registers {
+    fn define(&mut self, span: Span) {
+        (self.start, self.words) = (span.start, vec![0; usize::from(span.count)]);
+    }
+
+    fn read(&self, span: Span) -> Option<&[u16]> {
+        let at = usize::from(span.start.checked_sub(self.start)?);
+        self.words.get(at..at + usize::from(span.count))
+    }
+
+    fn replace(&mut self, start: u16, words: &[u16]) -> Option<()> {
+        let at = usize::from(start.checked_sub(self.start)?);
+        self.words.get_mut(at..at + words.len())?.copy_from_slice(words);
+        Some(())
+    }
+}
 
 /// Registers at 40000 with the given models, every point "not implemented" (0x8000) until set.
 pub struct FakeDevice {
@@ -51,6 +75,22 @@ impl FakeDevice {
         device
     }
 
+    /// A hybrid inverter of the old models: 50 kW PV by 123, 20 kW battery by 124, revert timers there.
+    pub fn old() -> Self {
+        let mut device = Self::new(&[(1, 66), (103, 50), (120, 26), (121, 30), (122, 44), (123, 24), (124, 24)]);
+        device.set(103, 14, &[3_000, 0]);
+        device.set(120, 25, &[150, 2]);
+        device.set(121, 2, &[500]);
+        device.set(121, 22, &[2]);
+        device.set(123, 5, &[1_000, 0, 0, 0xffff, 0]);
+        device.set(123, 23, &[0xffff]);
+        device.set(124, 2, &[200]);
+        device.set(124, 12, &[0, 0, 9, 0, 0xffff]);
+        device.set(124, 18, &[2]);
+        device.set(124, 25, &[0xffff]);
+        device
+    }
+
     /// A meter that shows 1234 W of import.
     pub fn meter() -> Self {
         let mut device = Self::new(&[(1, 66), (203, 105)]);
@@ -77,9 +117,19 @@ impl FakeDevice {
         self.registers.replace(start, words).unwrap();
     }
 
+    /// Sets words at an address.
+    pub fn set_at(&mut self, address: u16, words: &[u16]) {
+        self.registers.replace(address, words).unwrap();
+    }
+
     /// Words at an offset of a model.
     pub fn get(&self, id: u16, offset: u16, count: u16) -> Vec<u16> {
         self.registers.read(Span { start: self.address(id) + offset, count }).unwrap().to_vec()
+    }
+
+    /// Words of a span.
+    pub fn words(&self, span: Span) -> Vec<u16> {
+        self.registers.read(span).unwrap().to_vec()
     }
 
     /// Carries a request out.
@@ -97,18 +147,22 @@ impl FakeDevice {
                 self.writes.push((*start, values.clone()));
                 Ok(Reply::Written)
             }
+            Request::WriteOne { address, value } => {
+                self.registers.replace(*address, &[*value]).ok_or(missing)?;
+                self.writes.push((*address, vec![*value]));
+                Ok(Reply::Written)
+            }
             other => panic!("a master does not send {other:?}"),
         }
     }
 
     /// What a scan finds.
-    pub fn map(&mut self) -> ModelMap {
+    pub fn map(&self) -> ModelMap {
         let mut scan = Scan::default();
         loop {
-            let span = scan.next_span();
-            let words = self.registers.read(span).map(<[u16]>::to_vec);
-            let answer = words.as_deref().ok_or(Failure::Refused(Exception::IllegalAddress));
-            match scan.advance(answer) {
+            let bytes = self.registers.read(scan.next_span()).map(wire);
+            let words = bytes.as_deref().map(|bytes| RegisterBytes::new(bytes).unwrap());
+            match scan.advance(words.ok_or(Failure::Refused(Exception::IllegalAddress))) {
                 Progress::More => {}
                 Progress::Found(map) => return map,
                 other => panic!("{other:?}"),

@@ -10,7 +10,7 @@
 use super::device::DeviceConfig;
 use super::devices::Devices;
 use super::pdu::Request;
-use super::session::{Completion, Failure, Jitter, LinkCommand, SendError, Session, SessionConfig, Token};
+use super::session::{Completion, Failure, Jitter, LinkCommand, SendError, Session, SessionConfig, Token, Transport};
 pub use super::tally::LineCounters;
 use crate::units::Micros;
 
@@ -73,8 +73,9 @@ pub struct Line<R = Devices> {
 
 impl Line {
     /// A line of SunSpec devices that has not connected yet.
-    pub fn new(devices: &[DeviceConfig], jitter: Jitter, now: Micros) -> Self {
-        Self::over(Devices::new(devices, now), SessionConfig::default(), jitter)
+    pub fn new(devices: &[DeviceConfig], transport: Transport, jitter: Jitter, now: Micros) -> Self {
+        let config = SessionConfig { transport, ..SessionConfig::default() };
+        Self::over(Devices::new(devices, now), config, jitter)
     }
 }
 

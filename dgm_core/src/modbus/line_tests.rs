@@ -1,7 +1,7 @@
 //! A line with several devices behind it, on a virtual wire, millisecond by millisecond.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::control::Fallback;
+use super::super::control::{Fallback, Setpoint};
 use super::super::device::Role;
 use super::super::fake_device::FakeDevice;
 use super::super::frame::{self, Decoder};
@@ -11,7 +11,13 @@ use super::*;
 use crate::site::image::{Quality, Reading};
 use crate::units::{Permille, Watts};
 
-const REVERT: Fallback = Fallback { output: Watts::ZERO, after: Micros::from_millis(30_000) };
+const REVERT: Fallback =
+    Fallback { output: Watts::ZERO, after: Micros::from_millis(30_000), rating: Watts::new(100_000) };
+
+/// A setpoint of the first epoch that never ends.
+fn watts(power: i64) -> Option<Setpoint> {
+    Some(Setpoint { power: Watts::new(power), epoch: 1, expires_at: Micros::new(i64::MAX) })
+}
 
 struct Wire {
     line: Line,
@@ -35,10 +41,11 @@ impl Wire {
             role: *role,
             period: Micros::from_millis(100),
             timeout: Micros::from_millis(300),
+            table: None,
         };
         let configs: Vec<DeviceConfig> = devices.iter().enumerate().map(config).collect();
         Self {
-            line: Line::new(&configs, Jitter::new(1), Micros::ZERO),
+            line: Line::new(&configs, Transport::Tcp { window_max: 1 }, Jitter::new(1), Micros::ZERO),
             devices: (1..).zip(devices.into_iter().map(|(_, device)| device)).collect(),
             silent: BTreeSet::new(),
             reachable: true,
@@ -151,7 +158,7 @@ fn a_setpoint_waits_only_for_the_transaction_in_flight() {
     let mut wire = Wire::site();
     wire.latency = 7;
     wire.run(901);
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::from_millis(wire.now));
+    wire.line.set_power(2, watts(-10_000), Micros::from_millis(wire.now));
     wire.requests.clear();
     wire.run(40);
     let first = wire.requests[0];
@@ -165,8 +172,8 @@ fn a_setpoint_with_every_tick_never_freezes_the_readings() {
     wire.latency = 9;
     wire.run(500);
     for step in 0..40 {
-        wire.line.set_power(1, Some(Watts::new(-step)), Micros::from_millis(wire.now));
-        wire.line.set_power(2, Some(Watts::new(-step)), Micros::from_millis(wire.now));
+        wire.line.set_power(1, watts(-step), Micros::from_millis(wire.now));
+        wire.line.set_power(2, watts(-step), Micros::from_millis(wire.now));
         wire.run(50);
     }
     for device in 0..3 {
@@ -196,7 +203,7 @@ fn a_unit_that_does_not_answer_does_not_stop_its_neighbours() {
 #[test]
 fn after_a_lost_connection_the_setpoint_is_proved_again_before_it_counts() {
     let mut wire = Wire::site();
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::ZERO);
+    wire.line.set_power(2, watts(-10_000), Micros::ZERO);
     wire.run(500);
     assert!(wire.line.is_controlled(2));
     wire.reachable = false;
@@ -216,7 +223,7 @@ fn after_a_lost_connection_the_setpoint_is_proved_again_before_it_counts() {
 #[test]
 fn who_was_commanded_by_another_master_is_not_trusted_anew_because_the_line_was_lost() {
     let mut wire = Wire::site();
-    wire.line.set_power(2, Some(Watts::new(-10_000)), Micros::ZERO);
+    wire.line.set_power(2, watts(-10_000), Micros::ZERO);
     assert_eq!(wire.line.standing(2), Standing::Silent);
     wire.run(500);
     assert_eq!(wire.line.standing(2), Standing::Proved);

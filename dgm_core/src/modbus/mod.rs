@@ -1,15 +1,20 @@
 //! Modbus as pure codecs and state machines, driven by (bytes, now).
 //!
 //! ```text
-//! master:  line ── devices (SunSpec: plan, device, control) ─┬─ session ── frame ── pdu
-//!               └─ polled (registers: beat, breaker, image) ─┘
+//! master:  line ─┬─ devices (plan, device: poll, setpoint) ──┬─ session ── frame or rtu ── pdu
+//!                └─ polled (registers: beat, breaker, image) ─┘
+//! device:  sunspec, tables, layout, models, der │ map, table ──> channels (what is polled), actuator (what is commanded)
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
 //! ```
 //!
 //! No sockets, threads or clocks here: `reactor` owns those.
+pub mod actuator;
+pub mod audit;
 pub mod beat;
 pub mod breaker;
+pub mod channels;
 pub mod control;
+pub mod der;
 pub mod device;
 pub mod devices;
 pub mod endpoint;
@@ -19,18 +24,25 @@ mod fake_device;
 pub(crate) mod fake_slave;
 pub mod frame;
 pub mod image;
+pub mod layout;
+pub mod life;
 pub mod line;
+pub mod map;
 pub mod models;
+pub mod number;
+pub mod obedience;
 pub mod pdu;
 pub mod plan;
 pub mod planning;
 pub mod point;
 pub mod polled;
-pub mod registers;
+pub mod reactive;
+pub mod role;
 pub mod rtu;
 pub mod server;
 pub mod session;
 pub mod standing;
 pub mod sunspec;
+pub mod table;
+pub mod tables;
 pub mod tally;
-pub mod writable;

@@ -302,9 +302,10 @@ impl Polled {
             self.counters.readings += 1;
             self.has_news = true;
         } else if completion.result != Err(Failure::Disconnected) {
-            match is_silence(&completion.result) {
-                true => unit.breaker.silent(now),
-                false => unit.breaker.answered(),
+            if is_silence(&completion.result) {
+                unit.breaker.silent(now);
+            } else {
+                unit.breaker.answered();
             }
             self.has_news |= read.fail(unit.device, &self.image);
         }

@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! base (40000, 0, 50000): "SunS" │ id, length │ ... │ id, length │ ... │ 0xffff
+//!   first read  └─────── up to the second header ──┘        further reads  └── as long as may be ──┘
 //! ```
 //!
-//! Reads two registers per model and nothing inside a model. A model's announced length is believed for finding the
-//! next one; every walk is bounded. It does not know what the models mean: `models` does.
-use super::pdu::{Exception, Span};
+//! Long reads bring several headers at once. A device that refuses one, or is silent to it, is asked for the headers alone
+//! from there on. At base 40000 that is at most one read per model and one more (two more where the first long read is
+//! refused). A model's announced length is believed for finding the next one; every walk is bounded. It does not know
+//! what the models mean: `models` does.
+use super::pdu::{RegisterBytes, Span, READ_MAX};
 use super::session::Failure;
+use super::tables::HEADER;
 
 /// Where a SunSpec map may begin, in the order of trying.
 pub const BASES: [u16; 3] = [40_000, 0, 50_000];
@@ -15,8 +19,11 @@ pub const BASES: [u16; 3] = [40_000, 0, 50_000];
 pub const MODELS_MAX: usize = 64;
 
 const MARKER: [u16; 2] = [0x5375, 0x6e53];
+const MARKER_SIZE: u16 = 2;
 const END: u16 = 0xffff;
-const HEADER: u16 = 2;
+/// Marker, model 1 (66 registers behind its header) and the header behind it: every device has them.
+const FIRST_LONG: u16 = MARKER_SIZE + HEADER + 66 + HEADER;
+const FIRST_SHORT: u16 = MARKER_SIZE + HEADER;
 
 /// One model of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +44,11 @@ impl Model {
         let start = self.address.checked_add(first)?;
         let span = Span { start, count: last.checked_sub(first)?.checked_add(1)? };
         span.is_addressable().then_some(span)
+    }
+
+    /// Where the next header stands.
+    fn next(&self) -> Option<u16> {
+        self.address.checked_add(HEADER)?.checked_add(self.length)
     }
 }
 
@@ -70,9 +82,11 @@ pub enum Progress {
 }
 
 /// A walk through one device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
     step: Step,
+    /// Long reads are not refused yet.
+    is_long: bool,
     map: ModelMap,
 }
 
@@ -84,40 +98,56 @@ enum Step {
 
 impl Default for Scan {
     fn default() -> Self {
-        Self { step: Step::Probe { base: 0 }, map: ModelMap::default() }
+        Self { step: Step::Probe { base: 0 }, is_long: true, map: ModelMap::default() }
     }
 }
 
 impl Scan {
+    /// A walk from header to header, for a device that was silent to the long reads.
+    pub fn short() -> Self {
+        Self { is_long: false, ..Self::default() }
+    }
+
     /// What to read next.
     pub fn next_span(&self) -> Span {
-        let start = match self.step {
-            Step::Probe { base } => BASES.get(base).copied().unwrap_or_default(),
-            Step::Header { address } => address,
+        let (start, long, short) = match self.step {
+            Step::Probe { base } => (BASES.get(base).copied().unwrap_or_default(), FIRST_LONG, FIRST_SHORT),
+            Step::Header { address } => (address, READ_MAX, HEADER),
         };
-        Span { start, count: 2 }
+        // A long read ends with the address space; the last register may be the end marker alone.
+        let room = u16::MAX - start;
+        Span { start, count: if self.is_long { long } else { short }.min(room.saturating_add(1)) }
     }
 
     /// Takes what the device answered to `next_span`.
-    pub fn advance(&mut self, answer: Result<&[u16], Failure>) -> Progress {
+    pub fn advance(&mut self, answer: Result<RegisterBytes<'_>, Failure>) -> Progress {
         match (self.step, answer) {
-            (_, Err(Failure::TimedOut | Failure::Disconnected)) => Progress::Lost,
-            (Step::Probe { base }, Ok(words)) if words == MARKER => {
-                let address = BASES.get(base).copied().unwrap_or_default() + HEADER;
-                self.header_at(Some(address))
+            (_, Err(Failure::Disconnected)) => Progress::Lost,
+            (Step::Probe { base }, Ok(words)) if words.iter().take(2).eq(MARKER) => {
+                let marked = BASES.get(base).copied().unwrap_or_default();
+                self.walk(marked + MARKER_SIZE, marked, words)
             }
-            (Step::Probe { base }, _) => self.probe(base + 1),
-            (Step::Header { address }, Ok([id, length])) if *id != END && *length != 0 => {
-                self.map.0.push(Model { id: *id, address, length: *length });
-                let next = address.checked_add(HEADER).and_then(|body| body.checked_add(*length));
-                self.header_at(next)
+            (Step::Probe { base }, Ok(_)) => self.probe(base + 1),
+            (Step::Header { address }, Ok(words)) => self.walk(address, address, words),
+            (Step::Header { .. }, Err(_)) if self.is_long => {
+                self.is_long = false;
+                Progress::More
             }
-            (Step::Header { .. }, Ok(_) | Err(Failure::Refused(Exception::IllegalAddress))) => self.end(),
+            (_, Err(Failure::TimedOut)) => Progress::Lost,
+            (Step::Probe { base }, Err(_)) => self.probe(base + 1),
+            (Step::Header { .. }, Err(Failure::Refused(_))) => self.end(),
             (Step::Header { .. }, Err(_)) => Progress::Lost,
         }
     }
 
+    /// The next base; after the last the first again, with short reads.
     fn probe(&mut self, base: usize) -> Progress {
+        let base = if base >= BASES.len() && self.is_long {
+            self.is_long = false;
+            0
+        } else {
+            base
+        };
         if base >= BASES.len() {
             return Progress::NoMap;
         }
@@ -125,14 +155,28 @@ impl Scan {
         Progress::More
     }
 
-    /// Continues at the next header; a chain that leaves the address space or its bound ends here.
-    fn header_at(&mut self, address: Option<u16>) -> Progress {
-        match address.filter(|address| *address < u16::MAX && self.map.0.len() < MODELS_MAX) {
-            Some(address) => {
-                self.step = Step::Header { address };
-                Progress::More
+    /// Takes the headers from `address` on among words read from `first`; a chain that leaves the address space or its
+    /// bound ends.
+    fn walk(&mut self, mut address: u16, first: u16, words: RegisterBytes<'_>) -> Progress {
+        loop {
+            let at = usize::from(address - first);
+            match (words.get(at), words.get(at + 1)) {
+                (Some(id), Some(length)) if id != END && length != 0 => {
+                    let model = Model { id, address, length };
+                    self.map.0.push(model);
+                    match model.next().filter(|_| self.map.0.len() < MODELS_MAX) {
+                        Some(next) => address = next,
+                        None => return self.end(),
+                    }
+                }
+                (Some(END), _) | (Some(_), Some(_)) => return self.end(),
+                // Half a header at the end of the address space.
+                _ if address == u16::MAX => return self.end(),
+                _ => {
+                    self.step = Step::Header { address };
+                    return Progress::More;
+                }
             }
-            None => self.end(),
         }
     }
 
@@ -144,6 +188,8 @@ impl Scan {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::pdu::Exception;
+    use super::super::point::wire;
     use super::*;
     use proptest::prelude::*;
 
@@ -151,8 +197,10 @@ mod tests {
     fn walk(device: impl Fn(Span) -> Result<Vec<u16>, Failure>) -> (Progress, usize) {
         let mut scan = Scan::default();
         for reads in 1..1000 {
-            let answer = device(scan.next_span());
-            match scan.advance(answer.as_deref().map_err(|failure| *failure)) {
+            let answer = device(scan.next_span()).map(|words| wire(&words));
+            match scan
+                .advance(answer.as_ref().map(|bytes| RegisterBytes::new(bytes).unwrap()).map_err(|failure| *failure))
+            {
                 Progress::More => {}
                 done => return (done, reads),
             }
@@ -162,19 +210,20 @@ mod tests {
 
     const MISSING: Failure = Failure::Refused(Exception::IllegalAddress);
 
-    fn device(base: u16, chain: Vec<(u16, u16)>) -> impl Fn(Span) -> Result<Vec<u16>, Failure> {
+    /// Registers from `base` on: the marker, the chain, and nothing behind it.
+    fn image(chain: &[(u16, u16)]) -> Vec<u16> {
+        let mut words = MARKER.to_vec();
+        for (id, length) in chain {
+            words.extend([*id, *length]);
+            words.extend(std::iter::repeat_n(7, usize::from(*length)));
+        }
+        words
+    }
+
+    fn device(base: u16, words: Vec<u16>) -> impl Fn(Span) -> Result<Vec<u16>, Failure> {
         move |span| {
-            if span.start == base {
-                return Ok(MARKER.to_vec());
-            }
-            let mut address = base + 2;
-            for (id, length) in &chain {
-                if span.start == address {
-                    return Ok(vec![*id, *length]);
-                }
-                address = address.wrapping_add(2 + length);
-            }
-            Err(MISSING)
+            let at = usize::from(span.start.checked_sub(base).ok_or(MISSING)?);
+            words.get(at..at + usize::from(span.count)).map(<[u16]>::to_vec).ok_or(MISSING)
         }
     }
 
@@ -188,44 +237,80 @@ mod tests {
         ModelMap(chain.iter().map(model).collect())
     }
 
+    const CHAIN: [(u16, u16); 6] = [(1, 66), (701, 153), (702, 50), (703, 17), (704, 65), (713, 7)];
+
+    fn with_end(chain: &[(u16, u16)]) -> Vec<u16> {
+        let mut words = image(chain);
+        words.extend([0xffff, 0]);
+        words
+    }
+
     #[test]
-    fn a_chain_is_walked_in_one_read_per_model_and_two_more() {
-        let chain = vec![(1, 66), (203, 105), (0xffff, 0)];
-        assert_eq!(walk(device(40_000, chain.clone())), (Progress::Found(models(&chain[..2], 40_000)), 4));
+    fn a_chain_takes_fewer_reads_than_it_has_models() {
+        let (progress, reads) = walk(device(40_000, with_end(&CHAIN)));
+        assert_eq!(progress, Progress::Found(models(&CHAIN, 40_000)));
+        // 1 and the header of 701; 702 to 704; 713 and the end, refused as it is long, then alone twice.
+        assert_eq!(reads, 5);
     }
 
     #[test]
     fn every_known_base_is_tried() {
         for base in BASES {
-            let (progress, _) = walk(device(base, vec![(1, 66), (0xffff, 0)]));
-            assert_eq!(progress, Progress::Found(models(&[(1, 66)], base)));
+            let (progress, _) = walk(device(base, with_end(&CHAIN)));
+            assert_eq!(progress, Progress::Found(models(&CHAIN, base)));
         }
-        assert_eq!(walk(|_| Ok(vec![0, 0])), (Progress::NoMap, 3));
-        assert_eq!(walk(|_| Err(MISSING)).0, Progress::NoMap);
+        assert_eq!(walk(|span| Ok(vec![0; usize::from(span.count)])).0, Progress::NoMap);
+        assert_eq!(walk(|_| Err(MISSING)), (Progress::NoMap, 6));
+    }
+
+    #[test]
+    fn a_device_that_refuses_or_ignores_long_reads_is_walked_header_by_header() {
+        for failure in [MISSING, Failure::Refused(Exception::IllegalValue), Failure::Malformed] {
+            let whole = device(40_000, with_end(&CHAIN));
+            let short = |span: Span| if span.count > 4 { Err(failure) } else { whole(span) };
+            assert_eq!(walk(short).0, Progress::Found(models(&CHAIN, 40_000)));
+        }
+        let whole = device(40_000, with_end(&CHAIN));
+        let deaf = |span: Span| if span.count > 80 { Err(Failure::TimedOut) } else { whole(span) };
+        assert_eq!(walk(deaf).0, Progress::Found(models(&CHAIN, 40_000)));
     }
 
     #[test]
     fn a_broken_end_marker_ends_the_chain() {
-        for end in [vec![(1, 66)], vec![(1, 66), (0, 0)], vec![(1, 66), (5, 0)]] {
-            let (progress, _) = walk(device(40_000, end));
-            assert_eq!(progress, Progress::Found(models(&[(1, 66)], 40_000)));
+        for end in [vec![], vec![0xffff], vec![0, 0], vec![5, 0], vec![0xffff, 9, 9, 9]] {
+            let mut words = image(&CHAIN);
+            words.extend(end);
+            assert_eq!(walk(device(40_000, words)).0, Progress::Found(models(&CHAIN, 40_000)));
         }
     }
 
     #[test]
+    fn a_common_model_of_65_registers_is_one_too() {
+        let chain = [(1, 65), (203, 105)];
+        assert_eq!(walk(device(40_000, with_end(&chain))).0, Progress::Found(models(&chain, 40_000)));
+    }
+
+    #[test]
     fn an_endless_chain_is_bounded() {
-        let endless = |span: Span| Ok(if span.start == 40_000 { MARKER.to_vec() } else { vec![7, 1] });
+        let count = |span: Span| usize::from(span.count);
+        let endless = |span: Span| {
+            let ones = |span| std::iter::repeat_n([7, 1, 7], count(span)).flatten().collect::<Vec<u16>>();
+            let words = if span.start == 40_000 { [MARKER.to_vec(), ones(span)].concat() } else { ones(span) };
+            Ok(words[..count(span)].to_vec())
+        };
         let (Progress::Found(map), _) = walk(endless) else { panic!("no map") };
         assert_eq!(map.models().len(), MODELS_MAX);
-        let huge = |span: Span| Ok(if span.start == 40_000 { MARKER.to_vec() } else { vec![7, 65_000] });
+        let huge = |span: Span| Ok([&MARKER[..], &vec![65_000; count(span)]].concat()[..count(span)].to_vec());
         let (Progress::Found(map), _) = walk(huge) else { panic!("no map") };
         assert_eq!(map.models().len(), 1);
     }
 
     #[test]
     fn silence_is_not_the_end_of_a_chain() {
-        let silent = |span: Span| if span.start == 40_000 { Ok(MARKER.to_vec()) } else { Err(Failure::TimedOut) };
+        let whole = device(40_000, with_end(&CHAIN));
+        let silent = |span: Span| if span.start == 40_000 { whole(span) } else { Err(Failure::TimedOut) };
         assert_eq!(walk(silent).0, Progress::Lost);
+        assert_eq!(walk(|_| Err(Failure::TimedOut)), (Progress::Lost, 1));
     }
 
     #[test]
@@ -238,10 +323,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_chain_ends_and_keeps_its_order(words in prop::collection::vec((any::<u16>(), any::<u16>()), 0..90)) {
-            let (progress, reads) = walk(device(40_000, words));
-            prop_assert!(matches!(progress, Progress::Found(_)));
-            prop_assert!(reads <= MODELS_MAX + 2);
+        fn any_chain_is_found_in_at_most_a_read_per_model_and_one_more(
+            lengths in prop::collection::vec(1u16..400, 1..40), ids in 2u16..900,
+        ) {
+            let mut chain = vec![(1, 66)];
+            chain.extend((ids..).zip(lengths));
+            let (progress, reads) = walk(device(40_000, with_end(&chain)));
+            prop_assert_eq!(progress, Progress::Found(models(&chain, 40_000)));
+            prop_assert!(reads <= chain.len() + 1, "{} reads for {} models", reads, chain.len());
+        }
+
+        #[test]
+        fn any_registers_end_the_walk(words in prop::collection::vec(any::<u16>(), 0..900), base in 0usize..3) {
+            let (progress, reads) = walk(device(BASES[base], [&MARKER[..], &words].concat()));
+            prop_assert!(matches!(progress, Progress::Found(_) | Progress::NoMap));
+            prop_assert!(reads <= 2 * MODELS_MAX + 8);
         }
     }
 }

@@ -179,6 +179,7 @@ fn reading(row: &[i64], now: Millis) -> Reading {
         energy: known(11).map(WattHours::new),
         soc: known(12).map(Permille::new),
         plug: PlugState::from_number(known(13).unwrap_or(0)),
+        ..Reading::NEVER
     }
 }
 

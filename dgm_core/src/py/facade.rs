@@ -8,46 +8,59 @@ use pyo3::types::PyDict;
 
 use super::CoreError as PyCoreError;
 use crate::error::CoreError;
-use crate::modbus::pdu::Span;
-use crate::modbus::server::{DefineError, UnitChange};
-use crate::modbus::writable::{TableError, Width, Writable};
+use crate::modbus::pdu::{Span, Table};
+use crate::modbus::server::changes::UnitChange;
+use crate::modbus::server::declaration::DeclareError;
+use crate::modbus::server::writable::{Form, Width, Writable};
+use crate::modbus::server::write_table::{Group, Lease, Rule, TableError};
+use crate::modbus::server::DefineError;
+use crate::reactor::clients::ClientRecord;
 use crate::reactor::clock;
-use crate::reactor::serving::{Bound as BoundListener, Facade, FacadeThread};
+use crate::reactor::serving::{Bound as BoundListener, Facade};
+use crate::reactor::serving_thread::Served;
+use crate::reactor::tls_files::{TlsError, TlsFiles};
 use crate::units::Millis;
+use crate::wire::{decode_facade, decode_served_map, FacadeSecurity};
 
-/// A Modbus TCP server; it answers on its own thread.
+/// (unit, address, value, age_ms, table, peer, role) of a write or fallback.
+type WriteRow = (u8, u16, i64, i64, u8, Option<String>, Option<String>);
+/// (peer, role, connected_ms, silent_ms, requests, exceptions) of a client.
+type ClientRow = (String, Option<String>, i64, i64, u64, u64);
+
+/// A Modbus TCP server; all facades of a process answer on one thread.
 #[pyclass(name = "Facade", module = "dgm._core", frozen)]
 pub struct PyFacade {
     facade: Arc<Facade>,
     port: u16,
-    thread: Mutex<Stage>,
+    stage: Mutex<Stage>,
 }
 
 enum Stage {
     Bound(BoundListener),
-    Running(FacadeThread),
+    Running(Served),
     Stopped,
 }
 
 #[pymethods]
 impl PyFacade {
     /// Binds at once (OSError when the address is in use). Unit ids 1..units exist; others get exception 0x0B.
+    /// config: FacadeConfig bytes, of which tls and write_roles count; its files are read at once.
     #[new]
-    fn new(py: Python<'_>, host: &str, port: i64, units: i64) -> PyResult<Self> {
+    #[pyo3(signature = (host, port, units, config=None))]
+    fn new(py: Python<'_>, host: &str, port: i64, units: i64, config: Option<&[u8]>) -> PyResult<Self> {
         let port = u16::try_from(port).map_err(|_| CoreError::value("Facade: port", port, "0..=65535"))?;
         let unit_count = u8::try_from(units).ok().filter(|count| (1..=247).contains(count));
         let unit_count = unit_count.ok_or_else(|| CoreError::value("Facade: units", units, "1..=247"))?;
-        let bound = py.detach(|| BoundListener::bind(host, port))?;
-        let facade = Arc::new(Facade::new(unit_count)?);
-        Ok(Self { facade, port: bound.address().port(), thread: Mutex::new(Stage::Bound(bound)) })
+        let security = config.map(decode_facade).transpose()?.unwrap_or_default();
+        let (bound, facade) = py.detach(|| prepare((host, port), unit_count, security))?;
+        Ok(Self { facade: Arc::new(facade), port: bound.address().port(), stage: Mutex::new(Stage::Bound(bound)) })
     }
 
     fn start(&self, py: Python<'_>) -> PyResult<()> {
-        let mut stage = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *stage, Stage::Stopped) {
             Stage::Bound(bound) => {
-                let thread = py.detach(|| FacadeThread::start(bound, Arc::clone(&self.facade)))?;
-                *stage = Stage::Running(thread);
+                *stage = Stage::Running(py.detach(|| Served::start(bound, Arc::clone(&self.facade)))?);
                 Ok(())
             }
             other => {
@@ -59,7 +72,7 @@ impl PyFacade {
 
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         match self.take_stage() {
-            Stage::Running(thread) => Ok(py.detach(|| thread.stop())?),
+            Stage::Running(served) => Ok(py.detach(|| served.stop())?),
             Stage::Bound(_) | Stage::Stopped => Ok(()),
         }
     }
@@ -73,7 +86,22 @@ impl PyFacade {
         let place = Place { call: "define", unit, address };
         let count = u16::try_from(count).map_err(|_| CoreError::value("define: count", count, "1..=65535"))?;
         let span = Span { start: place.address()?, count };
-        place.result(self.facade.server().define(place.unit()?, span))
+        place.result(self.facade.server().define(place.unit()?, Table::Holding, span))
+    }
+
+    /// Declare all points of a map (RegisterMap bytes) at once, or none of them; CoreError names points and addresses.
+    fn declare(&self, unit: i64, map: &[u8]) -> PyResult<()> {
+        let place = Place { call: "declare", unit, address: 0 };
+        let (number, served) = (place.unit()?, decode_served_map(map)?);
+        self.facade.server().declare(number, &served).map_err(|error| {
+            let refusal = match error {
+                DeclareError::Unit(error) => place.refusal(error),
+                DeclareError::Point(found, expected) => {
+                    CoreError::site(format!("declare: unit {unit}"), found, expected)
+                }
+            };
+            refusal.into()
+        })
     }
 
     /// Declare one writable value of 1 or 2 registers with its inclusive range; only whole values are written
@@ -89,37 +117,66 @@ impl PyFacade {
         if !(0..=31_536_000).contains(&watchdog_s) {
             return Err(CoreError::value("allow_write: watchdog_s", watchdog_s, "0..=31536000").into());
         }
-        let watchdog = (watchdog_s > 0).then(|| Millis::new(watchdog_s * 1000));
-        let writable = Writable::new(width, low, high, watchdog).map_err(|_| {
+        let lease = if watchdog_s > 0 { Lease::Fixed(Millis::new(watchdog_s * 1000)) } else { Lease::Endless };
+        let form = Form::number(width, low < 0);
+        let writable = Writable::new(form, low, high).ok_or_else(|| {
             CoreError::value("allow_write: low", low, format!("low <= high ({high}) in {count} registers"))
         })?;
-        let span = Span { start: place.address()?, count: width.registers() };
-        place.result(self.facade.server().allow_write(place.unit()?, span, writable))
+        let (unit, start) = (place.unit()?, place.address()?);
+        let mut server = self.facade.server();
+        let held = server.cells(unit, Table::Holding, Span { start, count: width.registers() });
+        let fallback =
+            held.and_then(|bytes| form.decode(bytes)).ok_or_else(|| place.refusal(DefineError::Registers))?;
+        let group = Group::new(start, vec![(writable, fallback)], Rule::open(lease)).map_err(DefineError::Table);
+        place.result(group.and_then(|group| server.allow_write(unit, Table::Holding, group)))
     }
 
-    /// Sets what a value returns to; acts at once where no client holds it.
-    fn set_fallback(&self, unit: i64, address: i64, value: i64) -> PyResult<()> {
+    /// Sets what a value returns to; acts at once where no client holds it. table: a RegisterTable, HOLDING or COIL.
+    #[pyo3(signature = (unit, address, value, table=1))]
+    fn set_fallback(&self, unit: i64, address: i64, value: i64, table: i64) -> PyResult<()> {
         let place = Place { call: "set_fallback", unit, address };
-        place.result(self.facade.server().set_fallback(place.unit()?, place.address()?, value))
+        let (unit, table, start) = (place.unit()?, numbered_table("set_fallback", table)?, place.address()?);
+        place.result(self.facade.server().set_fallback(unit, table, start, value))
     }
 
-    /// Replace registers at once (big-endian words); a reader never sees half of it.
-    fn publish(&self, unit: i64, address: i64, registers: &[u8]) -> PyResult<()> {
+    /// Replace registers at once (big-endian words); a reader never sees half of it. table: a RegisterTable; coils and
+    /// discrete inputs are a byte of 0 or 1 each.
+    #[pyo3(signature = (unit, address, registers, table=1))]
+    fn publish(&self, unit: i64, address: i64, registers: &[u8], table: i64) -> PyResult<()> {
         let place = Place { call: "publish", unit, address };
-        let pairs = registers.chunks_exact(2);
-        if !pairs.remainder().is_empty() || registers.is_empty() {
-            let expected = "whole registers of 2 bytes, at least one".to_owned();
+        let table = numbered_table("publish", table)?;
+        let is_whole =
+            if table.is_bits() { registers.iter().all(|bit| *bit <= 1) } else { registers.len().is_multiple_of(2) };
+        if registers.is_empty() || !is_whole {
+            let expected = "whole registers of 2 bytes, or bits of 0 or 1 in a byte each, at least one".to_owned();
             return Err(CoreError::Shape { what: "registers", found: registers.len(), expected }.into());
         }
-        let words: Vec<u16> = pairs.filter_map(|pair| pair.try_into().ok().map(u16::from_be_bytes)).collect();
-        place.result(self.facade.server().publish(place.unit()?, place.address()?, &words))
+        let (unit, start) = (place.unit()?, place.address()?);
+        place.result(self.facade.server().publish(unit, table, start, registers))
     }
 
-    /// (unit, address, value, age_ms) of accepted writes and watchdog fallbacks since the last call, in order.
-    fn take_writes(&self) -> Vec<(u8, u16, i64, i64)> {
+    /// (unit, address, value, age_ms, table, peer, role) of accepted writes and ended leases since the last call, in
+    /// order. peer is None where a lease ended.
+    fn take_writes(&self) -> Vec<WriteRow> {
         let (changes, now) = (self.facade.take_changes(), clock::now());
-        let row = |UnitChange { unit, change, at }| (unit, change.address, change.value, (now - at).get().max(0));
-        changes.into_iter().map(row).collect()
+        changes.into_iter().map(|change| write_row(&change, now)).collect()
+    }
+
+    /// (peer, role, connected_ms, silent_ms, requests, exceptions) of every client that is connected.
+    fn clients(&self) -> Vec<ClientRow> {
+        let now = clock::now();
+        let row = |record: Arc<ClientRecord>| {
+            let role = record.party.get().and_then(|party| party.role.clone());
+            let silent_ms = now.get() - record.asked_at.load(Ordering::Relaxed);
+            let counts = (record.requests.load(Ordering::Relaxed), record.exceptions.load(Ordering::Relaxed));
+            (record.peer.clone(), role, (now - record.since).get().max(0), silent_ms.max(0), counts.0, counts.1)
+        };
+        self.facade.clients().into_iter().map(row).collect()
+    }
+
+    /// Reads certificate, key and CA again if a file has changed; whether it did. Open connections stay open.
+    fn refresh_tls(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(py.detach(|| self.facade.refresh_security()).map_err(refused_files)?)
     }
 
     /// eventfd: readable when take_writes() has something.
@@ -128,44 +185,74 @@ impl PyFacade {
     }
 
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counted = self.facade.server().counters;
-        let connections = &self.facade.connections;
+        let (counted, conflated) = {
+            let server = self.facade.server();
+            (server.counters, server.conflated_changes())
+        };
         let result = PyDict::new(py);
-        for (name, value) in [
-            ("modbus_requests_total", counted.requests),
-            ("modbus_exceptions_total", counted.exceptions),
-            ("modbus_bad_frames_total", counted.bad_frames),
-            ("writes_total", counted.writes),
-            ("watchdog_fallbacks_total", counted.fallbacks),
-            ("changes_conflated_total", counted.changes_conflated),
-        ] {
+        for (name, value) in counted.named() {
             result.set_item(name, value)?;
         }
-        for (name, value) in [
-            ("connections_total", &connections.accepted),
-            ("connections", &connections.open),
-            ("connections_timed_out_total", &connections.timed_out),
-            ("connections_evicted_total", &connections.evicted),
-        ] {
-            result.set_item(name, value.load(Ordering::Relaxed))?;
+        for (name, value) in self.facade.connections.named() {
+            result.set_item(name, value)?;
         }
+        result.set_item("changes_conflated_total", conflated)?;
         result.set_item("running", i64::from(self.facade.running.load(Ordering::Acquire)))?;
         Ok(result)
     }
 }
 
+/// Binds and reads the files; nothing is answered yet.
+fn prepare((host, port): (&str, u16), units: u8, security: FacadeSecurity) -> PyResult<(BoundListener, Facade)> {
+    let bound = BoundListener::bind(host, port)?;
+    let mut facade = Facade::new(units)?;
+    if let Some((certificate, private_key, ca)) = security.files {
+        let files = TlsFiles { certificate: certificate.into(), private_key: private_key.into(), ca: ca.into() };
+        facade = facade.secure(files).map_err(refused_files)?;
+    }
+    facade.server().set_write_roles(security.write_roles);
+    Ok((bound, facade))
+}
+
+fn refused_files(error: TlsError) -> CoreError {
+    CoreError::Files { reason: error.to_string() }
+}
+
+fn write_row(change: &UnitChange, now: Millis) -> WriteRow {
+    let UnitChange { unit, table, change, at, by } = change;
+    let (peer, role) = by.as_ref().map_or((None, None), |party| (Some(party.name.clone()), party.role.clone()));
+    let age_ms = (now - *at).get().max(0);
+    (*unit, change.address, change.value, age_ms, table_number(*table), peer, role)
+}
+
+fn numbered_table(call: &str, number: i64) -> Result<Table, CoreError> {
+    let tables = [Table::Holding, Table::Input, Table::Coil, Table::DiscreteInput];
+    let found = tables.into_iter().find(|table| i64::from(table_number(*table)) == number);
+    found.ok_or_else(|| CoreError::value(format!("{call}: table"), number, "a RegisterTable, 1..=4"))
+}
+
+/// As in `RegisterTable` of registers.proto.
+fn table_number(table: Table) -> u8 {
+    match table {
+        Table::Holding => 1,
+        Table::Input => 2,
+        Table::Coil => 3,
+        Table::DiscreteInput => 4,
+    }
+}
+
 impl PyFacade {
     fn take_stage(&self) -> Stage {
-        std::mem::replace(&mut *self.thread.lock().unwrap_or_else(PoisonError::into_inner), Stage::Stopped)
+        std::mem::replace(&mut *self.stage.lock().unwrap_or_else(PoisonError::into_inner), Stage::Stopped)
     }
 }
 
 impl Drop for PyFacade {
     /// A facade that nobody holds any more answers nobody any more.
     fn drop(&mut self) {
-        if let Stage::Running(thread) = self.take_stage() {
+        if let Stage::Running(served) = self.take_stage() {
             // A thread that had panicked has ended, which is all that is wanted here.
-            let _ = thread.stop();
+            let _ = served.stop();
         }
     }
 }

@@ -56,6 +56,7 @@ impl PyField {
             return Err(PyCoreError::new_err("Field.start: found a field that was started before; expected a new one"));
         }
         let field = Field::new(&self.site, self.epoch, clock::seed(), clock::micros());
+        super::check_credentials(field.lines().iter().map(|(endpoint, _)| endpoint))?;
         *thread = Stage::Running(py.detach(|| field_thread::start(field, &self.published))?);
         Ok(())
     }

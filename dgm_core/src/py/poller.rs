@@ -157,6 +157,7 @@ impl PyPoller {
             let text = "Poller.start: found a poller that was started before; expected a new one";
             return Err(PyCoreError::new_err(text));
         }
+        super::check_credentials(self.config.iter().map(|line| &line.endpoint))?;
         let fleet = Fleet::new(&self.config, Arc::clone(&self.board.image), self.seed);
         let recorder = lock(&self.recorder).take();
         *thread = Stage::Running(py.detach(|| fleet_thread::start(fleet, &self.board, recorder))?);

@@ -17,6 +17,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock;
+use super::dialers::Dialers;
 use super::resolve::{Lookup, Resolver};
 use super::serial::PortConfig;
 use super::socket::{Received, Socket, CHUNK};
@@ -103,6 +104,7 @@ struct Polling<T> {
     wheel: Wheel,
     bell: Bell,
     resolver: Resolver,
+    dialers: Dialers,
     peers: Box<[Peer]>,
     /// Lines to be attended, kept for its capacity.
     due: Vec<usize>,
@@ -125,6 +127,7 @@ impl<T: Tenant> Polling<T> {
         Ok(Self {
             alarm: Alarm::new(poll.registry(), ALARM)?,
             resolver: Resolver::new(lines, Arc::clone(&bell.waker)),
+            dialers: Dialers::default(),
             wheel: Wheel::new(lines, clock::micros()),
             peers: (0..lines).map(|_| Peer::default()).collect(),
             due: Vec::with_capacity(lines),
@@ -153,7 +156,7 @@ impl<T: Tenant> Polling<T> {
                     WAKE => self.take_addresses(),
                     ALARM => {}
                     Token(line) => {
-                        self.socket_ready(line, event.is_readable() || event.is_error(), event.is_read_closed())
+                        self.socket_ready(line, event.is_readable() || event.is_error(), event.is_read_closed());
                     }
                 }
             }
@@ -259,11 +262,13 @@ impl<T: Tenant> Polling<T> {
 
     fn connect(&mut self, line: usize, now: Micros) {
         match self.tenant.endpoint(line) {
-            Some(Endpoint::Tcp { host, port }) => match self.resolver.start(line, host, *port) {
-                Lookup::Known(address) => self.open(line, address, now),
-                Lookup::Started => self.peers[line].is_resolving = true,
-                Lookup::Unavailable => self.tenant.feed(line, LineEvent::Closed, now),
-            },
+            Some(Endpoint::Tcp { host, port } | Endpoint::Secure { host, port, .. }) => {
+                match self.resolver.start(line, host, *port) {
+                    Lookup::Known(address) => self.open(line, address, now),
+                    Lookup::Started => self.peers[line].is_resolving = true,
+                    Lookup::Unavailable => self.tenant.feed(line, LineEvent::Closed, now),
+                }
+            }
             Some(Endpoint::Serial { path, format }) => {
                 let config = PortConfig { path: path.clone(), format: *format };
                 let port = Socket::open(&config, self.poll.registry(), Token(line));
@@ -287,7 +292,13 @@ impl<T: Tenant> Polling<T> {
     }
 
     fn open(&mut self, line: usize, address: SocketAddr, now: Micros) {
-        let socket = Socket::connect(address, self.poll.registry(), Token(line));
+        let socket = match self.tenant.endpoint(line) {
+            Some(Endpoint::Secure { credentials, .. }) => self
+                .dialers
+                .dialer(line, credentials)
+                .and_then(|dialer| Socket::connect_secure(address, self.poll.registry(), Token(line), dialer)),
+            _ => Socket::connect(address, self.poll.registry(), Token(line)),
+        };
         self.attach(line, socket.ok(), now);
     }
 

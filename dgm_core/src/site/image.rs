@@ -114,6 +114,10 @@ pub struct Reading {
     pub energy: Option<WattHours>,
     /// State of charge, 0..=1000 of usable energy.
     pub soc: Option<Permille>,
+    /// W, most that a battery takes now, by its own word.
+    pub charge_max: Option<Watts>,
+    /// W, most that a battery gives now, by its own word.
+    pub discharge_max: Option<Watts>,
     /// EVSE only.
     pub plug: PlugState,
 }
@@ -130,6 +134,8 @@ impl Reading {
         frequency_mhz: None,
         energy: None,
         soc: None,
+        charge_max: None,
+        discharge_max: None,
         plug: PlugState::Unknown,
     };
 

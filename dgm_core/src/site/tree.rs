@@ -8,9 +8,13 @@
 //! only validation; nothing that takes a `Site` checks it again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::check;
 use crate::error::CoreError;
+use crate::modbus::endpoint::Endpoint;
+use crate::modbus::session::Transport;
+use crate::modbus::table::DeviceTable;
 use crate::units::{AssetIndex, CircuitIndex, Milliamps, Millis, Millivolts, Permille, WattHours, Watts};
 
 /// A conductor of the grid connection, as the site names it.
@@ -189,16 +193,18 @@ pub enum AssetKind {
 /// How a device is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Modbus {
-    /// Name or address.
-    pub host: String,
-    /// 1..=65535.
-    pub port: u16,
+    /// Where its line is.
+    pub endpoint: Endpoint,
+    /// What carries the frames there.
+    pub transport: Transport,
     /// 1..=247.
     pub unit_id: u8,
     /// Time between two polls.
     pub poll_interval: Millis,
     /// How long an answer may take.
     pub timeout: Millis,
+    /// Its registers, if it does not describe itself by SunSpec models.
+    pub table: Option<Arc<DeviceTable>>,
 }
 
 /// An asset as it is configured.

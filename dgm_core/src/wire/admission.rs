@@ -6,10 +6,11 @@ use prost::Message;
 
 use super::core::{
     AdmissionAnswer, AdmissionDevice, AdmissionGap, AdmissionLine, AdmissionNeed, AdmissionQuestion, AdmissionRead,
-    AdmissionRow, AdmissionSetpoint, RegisterTable,
+    AdmissionRow, AdmissionSetpoint,
 };
+use super::poller::{table, table_number};
 use crate::error::CoreError;
-use crate::modbus::pdu::{Span, Table, READ_MAX, WRITE_MAX};
+use crate::modbus::pdu::{Span, READ_MAX, WRITE_MAX};
 use crate::modbus::planning::admission::{examine, DeviceQuestion, LineAnswer, LineQuestion, SetpointCycle};
 use crate::modbus::planning::cost::{LineCost, SerialSpeed};
 use crate::modbus::planning::demand::Overrun;
@@ -55,18 +56,14 @@ fn line(wire: &AdmissionLine) -> Result<LineQuestion, CoreError> {
 fn device(wire: &AdmissionDevice) -> Result<DeviceQuestion, CoreError> {
     let place = |field: &str| format!("device {}: {field}", wire.name);
     let registers_max = registers(wire.read_registers_max, READ_MAX, || place("read_registers_max"))?;
-    let setpoint = wire.setpoint.as_ref().map(|found| setpoint(found, &place)).transpose()?;
+    let setpoints = wire.setpoints.iter().map(|found| setpoint(found, &place)).collect::<Result<_, _>>()?;
     let need = |found: &AdmissionNeed| need(found, &wire.name);
-    Ok(DeviceQuestion { needs: wire.needs.iter().map(need).collect::<Result<_, _>>()?, registers_max, setpoint })
+    Ok(DeviceQuestion { needs: wire.needs.iter().map(need).collect::<Result<_, _>>()?, registers_max, setpoints })
 }
 
 fn need(wire: &AdmissionNeed, device: &str) -> Result<Need, CoreError> {
     let place = |field: &str| format!("device {device}: {}: {field}", wire.name);
-    let table = match RegisterTable::try_from(wire.table) {
-        Ok(RegisterTable::Holding) => Table::Holding,
-        Ok(RegisterTable::Input) => Table::Input,
-        _ => return Err(CoreError::value(place("table"), i64::from(wire.table), "HOLDING or INPUT")),
-    };
+    let table = table(&place("table"), wire.table)?;
     let start = within(wire.address, (0, 65_535), || place("address"))?;
     let period = Micros::new(within(wire.period_us, (PERIOD_US_MIN, SPAN_US_MAX), || place("period_us"))?);
     let deadline = within(wire.deadline_us, (0, SPAN_US_MAX), || place("deadline_us"))?;
@@ -75,7 +72,7 @@ fn need(wire: &AdmissionNeed, device: &str) -> Result<Need, CoreError> {
         table,
         span: Span {
             start: u16::try_from(start).unwrap_or(u16::MAX),
-            count: registers(wire.count, READ_MAX, || place("count"))?,
+            count: registers(wire.count, table.read_max(), || place("count"))?,
         },
         group: u32::try_from(group).ok().filter(|group| *group > 0).map(Group),
         period,
@@ -129,10 +126,7 @@ fn row(wire: &AdmissionLine, line: &LineQuestion, answer: &LineAnswer) -> Admiss
         .iter()
         .map(|(device, read, cost)| AdmissionRead {
             device: count(*device),
-            table: i32::from(match read.table {
-                Table::Input => RegisterTable::Input,
-                _ => RegisterTable::Holding,
-            }),
+            table: i32::try_from(table_number(read.table)).unwrap_or_default(),
             address: i64::from(read.span.start),
             count: i64::from(read.span.count),
             period_us: read.period.get(),

@@ -2,13 +2,19 @@
 //!
 //! ```text
 //! bytes ─> DgmConfig ─> SiteParts ─> Site      bytes ─> LimitSet, PollerConfig      Decision ─> bytes
+//! bytes ─> RegisterMap, DeviceTable: checked
 //! bytes ─> AdmissionQuestion ─> AdmissionAnswer ─> bytes
 //! ```
 
 mod admission;
 mod decision;
+mod device;
+mod facade;
 mod limits;
+mod link;
 mod poller;
+mod registers;
+mod served;
 mod site;
 
 #[allow(missing_docs, clippy::all)]
@@ -18,7 +24,11 @@ mod generated {
 
 pub use admission::answer_admission;
 pub use decision::encode_decision;
+pub use device::{check_device_table, decode_device_table};
+pub use facade::{decode_facade, FacadeSecurity};
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;
 pub use poller::{decode_poller, table_number};
+pub use registers::decode_register_map;
+pub use served::decode_served_map;
 pub use site::decode_site;

@@ -1,14 +1,15 @@
 //! `core.v1.PollerConfig` bytes to the lines of a fleet; every refusal names the line, the device and the read.
+use std::collections::BTreeSet;
+
 use prost::Message;
 
-use super::config::SerialConfig;
 use super::core::{PollerConfig, PollerDevice, PollerLine, PollerRead, RegisterTable};
+use super::link::Link;
 use crate::error::CoreError;
 use crate::fleet::FleetLine;
 use crate::modbus::endpoint::Endpoint;
 use crate::modbus::pdu::{Request, Span, Table};
 use crate::modbus::polled::{ReadConfig, UnitConfig};
-use crate::modbus::rtu::{Format, Parity};
 use crate::modbus::session::{SessionConfig, Transport};
 use crate::site::{within, SPAN_MS_MAX};
 use crate::units::{count, Micros};
@@ -22,8 +23,6 @@ const LINE_READS_MAX: i64 = 4_096;
 const WINDOW_MAX: i64 = 64;
 const GAP_US_MAX: i64 = 10_000_000;
 const TIMEOUT_MS: i64 = 500;
-const BAUD: i64 = 9_600;
-const BAUD_MAX: i64 = 4_000_000;
 const AGE_MAX_MS: i64 = 1_000;
 
 /// Decodes and checks a poller's configuration.
@@ -33,17 +32,26 @@ pub fn decode_poller(bytes: &[u8]) -> Result<Vec<FleetLine>, CoreError> {
     let reads = config.lines.iter().flat_map(|line| &line.devices).map(|device| device.reads.len()).sum::<usize>();
     within("lines", count(config.lines.len()), 1, count(LINES_MAX))?;
     within("reads of all lines", count(reads), 0, count(READS_MAX))?;
-    config.lines.iter().enumerate().map(|(index, wire)| line(&format!("lines[{index}]"), wire)).collect()
+    let lines = config.lines.iter().enumerate().map(|(index, wire)| line(&format!("lines[{index}]"), wire));
+    let lines = lines.collect::<Result<Vec<_>, _>>()?;
+    let mut ports = BTreeSet::new();
+    for (index, line) in lines.iter().enumerate() {
+        if let Endpoint::Serial { path, .. } = &line.endpoint {
+            if !ports.insert(path) {
+                let expected = "one line for all devices of a serial port";
+                return Err(CoreError::site(format!("lines[{index}].serial.path"), path, expected));
+            }
+        }
+    }
+    Ok(lines)
 }
 
 fn line(place: &str, wire: &PollerLine) -> Result<FleetLine, CoreError> {
     within(&format!("{place}.window_max"), wire.window_max, 0, WINDOW_MAX)?;
     within(&format!("{place}.gap_us"), wire.gap_us, 0, GAP_US_MAX)?;
     within(&format!("{place}.timeout_ms"), wire.timeout_ms, 0, SPAN_MS_MAX)?;
-    let (endpoint, transport) = match &wire.serial {
-        Some(config) => serial(&format!("{place}.serial"), wire, config)?,
-        None => tcp(place, wire)?,
-    };
+    let found = Link { host: &wire.host, port: wire.port, serial: wire.serial.as_ref(), tls: wire.tls.as_ref() };
+    let (endpoint, transport) = found.decode(place, u16::try_from(wire.window_max.max(1)).unwrap_or(1))?;
     let units_max = if matches!(transport, Transport::Rtu(_)) { 247 } else { 255 };
     let unit = |(at, wire)| unit(&format!("{place}.devices[{at}]"), wire, units_max);
     let units = wire.devices.iter().enumerate().map(unit).collect::<Result<Vec<_>, _>>()?;
@@ -53,43 +61,8 @@ fn line(place: &str, wire: &PollerLine) -> Result<FleetLine, CoreError> {
     Ok(FleetLine { endpoint, session, timeout: Micros::from_millis(or(wire.timeout_ms, TIMEOUT_MS)), units })
 }
 
-fn tcp(place: &str, wire: &PollerLine) -> Result<(Endpoint, Transport), CoreError> {
-    if wire.host.is_empty() {
-        let expected = "the name or address of a Modbus/TCP device, or serial";
-        return Err(CoreError::site(format!("{place}.host"), "nothing", expected));
-    }
-    within(&format!("{place}.port"), wire.port, 1, 65_535)?;
-    let window_max = u16::try_from(wire.window_max.max(1)).unwrap_or(1);
-    let port = u16::try_from(wire.port).unwrap_or_default();
-    Ok((Endpoint::Tcp { host: wire.host.clone(), port }, Transport::Tcp { window_max }))
-}
-
-fn serial(place: &str, line: &PollerLine, wire: &SerialConfig) -> Result<(Endpoint, Transport), CoreError> {
-    if !line.host.is_empty() {
-        return Err(CoreError::site(place, "a serial port beside a host", "one of them"));
-    }
-    if wire.path.is_empty() {
-        return Err(CoreError::site(format!("{place}.path"), "nothing", "a device such as /dev/ttyUSB0"));
-    }
-    within(&format!("{place}.baud"), wire.baud, 0, BAUD_MAX)?;
-    within(&format!("{place}.stop_bits"), wire.stop_bits, 0, 2)?;
-    let parity = match wire.parity.as_str() {
-        "" | "even" => Parity::Even,
-        "odd" => Parity::Odd,
-        "none" => Parity::None,
-        found => return Err(CoreError::site(format!("{place}.parity"), found, "even, odd or none")),
-    };
-    let stop_bits = or(wire.stop_bits, if parity == Parity::None { 2 } else { 1 });
-    let format = Format {
-        baud: u32::try_from(or(wire.baud, BAUD)).unwrap_or_default(),
-        parity,
-        stop_bits: u8::try_from(stop_bits).unwrap_or(1),
-    };
-    Ok((Endpoint::Serial { path: wire.path.clone(), format }, Transport::Rtu(format)))
-}
-
 fn unit(place: &str, wire: &PollerDevice, units_max: i64) -> Result<UnitConfig, CoreError> {
-    within(&format!("{place}.unit_id"), wire.unit_id, if units_max == 255 { 0 } else { 1 }, units_max)?;
+    within(&format!("{place}.unit_id"), wire.unit_id, i64::from(units_max != 255), units_max)?;
     if wire.map.is_some() {
         return Err(CoreError::site(format!("{place}.map"), "a register map", "reads: maps are not planned yet"));
     }
@@ -118,7 +91,8 @@ fn read(place: &str, wire: &PollerRead) -> Result<ReadConfig, CoreError> {
     Ok(ReadConfig { table, span, period, phase, age_max: Micros::from_millis(age_max) })
 }
 
-fn table(place: &str, number: i32) -> Result<Table, CoreError> {
+/// The table of a number of `core.v1.RegisterTable`.
+pub(super) fn table(place: &str, number: i32) -> Result<Table, CoreError> {
     match RegisterTable::try_from(number) {
         Ok(RegisterTable::Holding) => Ok(Table::Holding),
         Ok(RegisterTable::Input) => Ok(Table::Input),

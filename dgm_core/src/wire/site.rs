@@ -1,10 +1,16 @@
 //! `DgmConfig` bytes to a `Site`, with the defaults that config.proto documents.
 
+use std::sync::Arc;
+
 use prost::Message;
 
 use super::config::{AssetConfig, CircuitConfig, DgmConfig, EmsConfig, EvseConfig, ModbusConfig, StationConfig};
+use super::core::DeviceTable as WireTable;
+use super::device::device_table;
+use super::link::{check_ports, Link};
 use super::site_v1::{AssetType, Phase as WirePhase};
 use crate::error::CoreError;
+use crate::modbus::table::{CtRatio, DeviceTable};
 use crate::site::{
     within, AssetKind, AssetSpec, Battery, CircuitSpec, Evse, Modbus, Phase, PhaseMap, Pv, Revert, Site, SiteParts,
     Timing, SPAN_MS_MAX,
@@ -19,6 +25,7 @@ const REVERT_S: i64 = 30;
 const METER_POLL_MS: i64 = 100;
 const DEVICE_POLL_MS: i64 = 200;
 const MODBUS_TIMEOUT_MS: i64 = 500;
+const CT_SECONDARY_A: i64 = 5;
 const CURRENT_MIN_MA: i64 = 6_000;
 const CURRENT_STEP_MA: i64 = 1_000;
 
@@ -30,12 +37,14 @@ pub fn decode_site(bytes: &[u8]) -> Result<Site, CoreError> {
 }
 
 fn parts(config: &DgmConfig) -> Result<SiteParts, CoreError> {
-    let mut assets = config.assets.iter().map(asset).collect::<Result<Vec<_>, _>>()?;
+    let mut assets = config.assets.iter().map(|found| asset(found, &config.devices)).collect::<Result<Vec<_>, _>>()?;
     for station in &config.stations {
         for evse in &station.evses {
             assets.push(evse_asset(station, evse)?);
         }
     }
+    let links = assets.iter().filter_map(|asset| Some((&asset.id, asset.modbus.as_ref()?)));
+    check_ports(links.map(|(id, modbus)| (format!("assets.{id}.modbus"), &modbus.endpoint)))?;
     let voltage_mv = config.site.as_ref().map_or(0, |site| site.nominal_voltage_mv);
     Ok(SiteParts {
         nominal_voltage: Millivolts::new(or_default(voltage_mv, NOMINAL_VOLTAGE_MV)),
@@ -59,7 +68,7 @@ fn circuit(config: &CircuitConfig) -> CircuitSpec {
     }
 }
 
-fn asset(config: &AssetConfig) -> Result<AssetSpec, CoreError> {
+fn asset(config: &AssetConfig, tables: &[WireTable]) -> Result<AssetSpec, CoreError> {
     let place = format!("assets.{}", config.id);
     let kind = match AssetType::try_from(config.r#type) {
         Ok(AssetType::Meter) => AssetKind::Meter,
@@ -76,7 +85,7 @@ fn asset(config: &AssetConfig) -> Result<AssetSpec, CoreError> {
         circuit: config.circuit.clone(),
         phases: phases(&config.phases, &place)?,
         kind,
-        modbus: config.modbus.as_ref().map(|found| modbus(found, poll_ms, &place)).transpose()?,
+        modbus: config.modbus.as_ref().map(|found| modbus(found, tables, poll_ms, &place)).transpose()?,
     })
 }
 
@@ -108,21 +117,37 @@ fn revert(config: &AssetConfig, power_w: i64, place: &str) -> Result<Revert, Cor
     Ok(Revert { power: Watts::new(config.revert_w.unwrap_or(power_w)), after: Millis::new(after_s * 1000) })
 }
 
-fn modbus(config: &ModbusConfig, poll_ms: i64, place: &str) -> Result<Modbus, CoreError> {
+fn modbus(config: &ModbusConfig, tables: &[WireTable], poll_ms: i64, place: &str) -> Result<Modbus, CoreError> {
+    let link = Link { host: &config.host, port: config.port, serial: config.serial.as_ref(), tls: config.tls.as_ref() };
+    let (endpoint, transport) = link.decode(&format!("{place}.modbus"), 1)?;
     let place = |field: &str| format!("{place}.modbus.{field}");
     let poll_interval = or_default(config.poll_interval_ms, poll_ms);
     let timeout = or_default(config.timeout_ms, MODBUS_TIMEOUT_MS);
     within(&place("poll_interval_ms"), poll_interval, 1, SPAN_MS_MAX)?;
     within(&place("timeout_ms"), timeout, 1, SPAN_MS_MAX)?;
-    within(&place("port"), config.port, 1, 65_535)?;
     within(&place("unit_id"), config.unit_id, 1, 247)?;
     Ok(Modbus {
-        host: config.host.clone(),
-        port: u16::try_from(config.port).unwrap_or(u16::MAX),
+        endpoint,
+        transport,
         unit_id: u8::try_from(config.unit_id).unwrap_or(u8::MAX),
         poll_interval: Millis::new(poll_interval),
         timeout: Millis::new(timeout),
+        table: table(config, tables, &place("device"))?,
     })
+}
+
+/// The table an asset names, with its own current transformer.
+fn table(config: &ModbusConfig, tables: &[WireTable], place: &str) -> Result<Option<Arc<DeviceTable>>, CoreError> {
+    let Some(name) = text(&config.device) else { return Ok(None) };
+    let is_named = |table: &&WireTable| table.map.as_ref().is_some_and(|map| map.name == name);
+    let expected = "the name of a device table in `devices`";
+    let found = tables.iter().find(is_named).ok_or_else(|| CoreError::site(place, &name, expected))?;
+    let ct = (config.ct_primary_a > 0).then(|| CtRatio {
+        primary: config.ct_primary_a,
+        secondary: or_default(config.ct_secondary_a, CT_SECONDARY_A),
+    });
+    let table = device_table(found, ct, &format!("{place} {name}: "));
+    table.map(|table| Some(Arc::new(table))).map_err(|problems| CoreError::all(&problems))
 }
 
 fn evse_asset(station: &StationConfig, config: &EvseConfig) -> Result<AssetSpec, CoreError> {

@@ -34,7 +34,7 @@ def version() -> None:
 
 @app.command()
 def check(site: SiteFile, json_out: Annotated[bool, typer.Option("--json", help="machine-readable")] = False) -> None:
-    """Check a site.yaml without starting anything: every problem at once, then the fallback proof."""
+    """Check a site.yaml without starting anything: every problem at once, then the proofs."""
     from dgm.cli.check import run_check
 
     raise typer.Exit(run_check(site, json_out=json_out))
@@ -43,12 +43,13 @@ def check(site: SiteFile, json_out: Annotated[bool, typer.Option("--json", help=
 @app.command()
 def run(site: SiteFile) -> None:
     """Run the whole site: start and supervise every role."""
-    from dgm.cli.check import warn_of_unproved_fallbacks
+    from dgm.cli.check import warn_of_overloaded_lines, warn_of_unproved_fallbacks
     from dgm.supervisor import Supervisor
 
     log_setup("run")
     config = _loaded(site)
     warn_of_unproved_fallbacks(config)
+    warn_of_overloaded_lines(config)
     from dgm.app import roles_of
 
     asyncio.run(Supervisor(site.resolve(), roles_of(config)).run())

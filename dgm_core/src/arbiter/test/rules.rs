@@ -162,7 +162,7 @@ impl World {
                 self.rig.read(meter, pv, battery, soc);
             }
             Event::MeterFails => {
-                self.rig.arbiter.put_reading(METER, Reading { quality: Quality::Failed, ..Reading::NEVER })
+                self.rig.arbiter.put_reading(METER, Reading { quality: Quality::Failed, ..Reading::NEVER });
             }
             Event::BatteryWants(watts) => self.rig.want_w(BATTERY, watts),
             Event::Link(up) => self.rig.arbiter.put_link(up, ms(self.rig.now)),

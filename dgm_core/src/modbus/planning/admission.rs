@@ -37,8 +37,8 @@ pub struct DeviceQuestion {
     pub needs: Vec<Need>,
     /// Most registers of one read.
     pub registers_max: u16,
-    /// What is written; `None`: it is only read.
-    pub setpoint: Option<SetpointCycle>,
+    /// What is written, each at its own interval: the setpoint, a sign of life. Empty: it is only read.
+    pub setpoints: Vec<SetpointCycle>,
 }
 
 /// A setpoint with its proof.
@@ -91,7 +91,8 @@ pub fn examine(question: &LineQuestion) -> LineAnswer {
     for (at, device) in question.devices.iter().enumerate() {
         let plan = plan(&device.needs, bounds(device), &ReadProfile::default());
         shortcomings.extend(plan.shortcomings.iter().map(|(need, why)| (at, *need, *why)));
-        reads.extend(plan.reads.into_iter().map(|read| (at, question.cost.read(read.span.count), read)));
+        let cost = |read: &PlannedRead| question.cost.of_table(read.table).read(read.span.count);
+        reads.extend(plan.reads.into_iter().map(|read| (at, cost(&read), read)));
     }
     let periodic =
         reads.iter().map(|(_, cost, read)| ReadDemand { cost: *cost, period: read.period, allowed: read.deadline });
@@ -126,7 +127,7 @@ fn blocking_time(question: &LineQuestion, writes: &Writes) -> Micros {
 }
 
 fn proofs(question: &LineQuestion) -> impl Iterator<Item = ReadDemand> + '_ {
-    let cycles = question.devices.iter().filter_map(|device| device.setpoint.as_ref());
+    let cycles = question.devices.iter().flat_map(|device| &device.setpoints);
     cycles.flat_map(|cycle| {
         cycle.proofs.iter().map(|registers| ReadDemand {
             cost: question.cost.read(*registers),
@@ -151,7 +152,7 @@ impl Writes {
             interval: cycle.interval,
         };
         let demands: Vec<WriteDemand> =
-            question.devices.iter().filter_map(|device| device.setpoint.as_ref()).map(demand).collect();
+            question.devices.iter().flat_map(|device| &device.setpoints).map(demand).collect();
         let round = demands.iter().map(|demand| demand.cost).sum();
         Self { demands, round }
     }
@@ -189,7 +190,7 @@ fn shortest_stretch(demand: &Demand) -> Option<Permille> {
     }
     let mut short = if enough == 2_000 { 1_000 } else { enough / 2 };
     while enough - short > 1 {
-        let middle = (short + enough) / 2;
+        let middle = i64::midpoint(short, enough);
         *(if holds(middle) { &mut enough } else { &mut short }) = middle;
     }
     Some(Permille::new(enough))

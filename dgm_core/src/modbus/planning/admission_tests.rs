@@ -1,6 +1,9 @@
 use super::super::cost::SerialSpeed;
+use super::super::schedule::{JobId, Lane};
+use super::super::virtual_line::VirtualLine;
 use super::*;
 use crate::modbus::pdu::{Span, Table};
+use proptest::prelude::*;
 use std::num::NonZeroU32;
 
 const fn ms(millis: i64) -> Micros {
@@ -19,12 +22,12 @@ fn need(start: u16, count: u16, period: Micros) -> Need {
 /// A meter with thirty points of two registers.
 fn meter(period: Micros) -> DeviceQuestion {
     let needs = (0..30).map(|at| need(at * 2, 2, period)).collect();
-    DeviceQuestion { needs, registers_max: 125, setpoint: None }
+    DeviceQuestion { needs, registers_max: 125, setpoints: Vec::new() }
 }
 
 fn battery(period: Micros) -> DeviceQuestion {
     let setpoint = SetpointCycle { writes: vec![6], proofs: vec![6], interval: period };
-    DeviceQuestion { setpoint: Some(setpoint), ..meter(period) }
+    DeviceQuestion { setpoints: vec![setpoint], ..meter(period) }
 }
 
 fn line(cost: LineCost, devices: Vec<DeviceQuestion>) -> LineQuestion {
@@ -81,7 +84,7 @@ fn a_point_that_blocks_the_line_by_itself_shows_in_the_wait() {
 
 #[test]
 fn a_need_that_no_read_can_bring_fails_the_line() {
-    let long = DeviceQuestion { needs: vec![need(0, 60, ms(1_000))], registers_max: 40, setpoint: None };
+    let long = DeviceQuestion { needs: vec![need(0, 60, ms(1_000))], registers_max: 40, setpoints: Vec::new() };
     assert!(!examine(&line(LineCost::tcp(ms(5)), vec![long])).holds(ms(50)));
 }
 
@@ -89,4 +92,61 @@ fn a_need_that_no_read_can_bring_fails_the_line() {
 fn an_empty_line_holds() {
     let answer = examine(&line(serial(9_600), vec![]));
     assert!(answer.holds(ms(0)) && answer.load == Load::ZERO);
+}
+
+/// What is asked of one device: points of two registers, their period and the interval of its setpoints.
+fn any_device() -> impl Strategy<Value = DeviceQuestion> {
+    let period = prop::sample::select(vec![200i64, 500, 1_000, 2_000]);
+    let setpoint = prop::option::of((1u16..10, 1u16..10));
+    (1u16..50, 2u16..8, period, setpoint).prop_map(|(points, apart, period, setpoint)| DeviceQuestion {
+        needs: (0..points).map(|at| need(at * apart, 2, ms(period))).collect(),
+        registers_max: 125,
+        setpoints: Vec::from_iter(setpoint.map(|(write, proof)| SetpointCycle {
+            writes: vec![write],
+            proofs: vec![proof],
+            interval: ms(period),
+        })),
+    })
+}
+
+/// The line as it would run: every read at its period, every setpoint and its proof at its interval.
+fn run(question: &LineQuestion, answer: &LineAnswer, phases: &[i64]) -> (VirtualLine, Vec<JobId>) {
+    let mut line = VirtualLine::new();
+    for (_, read, cost) in &answer.reads {
+        line.read(read.period, read.deadline, cost.to_micros());
+    }
+    let cycles = question.devices.iter().flat_map(|device| &device.setpoints);
+    let mut writes = Vec::new();
+    for (cycle, phase) in cycles.zip(phases.iter().cycle()) {
+        let first = ms(*phase);
+        let cost = question.cost.write(cycle.writes[0]).to_micros();
+        writes.push(line.source(Lane::Write, first, cycle.interval, question.write_latency, cost));
+        let proof = question.cost.read(cycle.proofs[0]).to_micros();
+        line.source(Lane::Read, first + cost, cycle.interval, cycle.interval, proof);
+    }
+    line.run(ms(10_000));
+    (line, writes)
+}
+
+proptest! {
+    #[test]
+    fn what_is_admitted_runs_without_a_miss_and_no_setpoint_waits_longer_than_proved(
+        devices in prop::collection::vec(any_device(), 1..6),
+        baud in prop::sample::select(vec![9_600u32, 19_200, 57_600, 115_200]),
+        phases in prop::collection::vec(0i64..700, 6),
+    ) {
+        let question = LineQuestion { cost: serial(baud), write_latency: ms(250), devices };
+        let answer = examine(&question);
+        prop_assume!(answer.overrun.is_none());
+        let (line, writes) = run(&question, &answer, &phases);
+        for entry in line.diary.iter().filter(|entry| entry.turn.lane == Lane::Read) {
+            // Costs are rounded up to whole microseconds: a transaction may be that much late.
+            prop_assert!(entry.done <= entry.turn.deadline + ms(1), "{:?}", entry);
+            prop_assert_eq!(entry.turn.missed, 0);
+        }
+        for write in writes {
+            let waits = line.of(write).iter().map(|entry| entry.sent - entry.turn.due).max();
+            prop_assert!(waits.unwrap_or_default() <= answer.write_wait.unwrap_or_default() + ms(1));
+        }
+    }
 }

@@ -31,7 +31,7 @@ pub enum Lesson {
 pub fn learn(profile: &mut ReadProfile, read: &PlannedRead, exception: Exception) -> Lesson {
     match exception {
         // Exception 3 is about the count; where as many were answered before, some devices mean the address.
-        Exception::IllegalValue if profile.refused_length(read.span.count) => Lesson::Replan,
+        Exception::IllegalValue if profile.refused_length(read.table, read.span.count) => Lesson::Replan,
         Exception::IllegalValue | Exception::IllegalAddress => match Bisection::new(read) {
             Some(search) => Lesson::Search(Box::new(search)),
             None => {
@@ -115,7 +115,7 @@ impl Bisection {
             Some(Step::Right { whole, middle, left }) => self.halved(whole, middle, [left, is_answered], profile),
             Some(Step::Across { whole, .. }) if is_answered => {
                 // Each half is answered, and what lies between them too: the whole was too long.
-                if let Some(span) = self.hull(whole).filter(|span| !profile.refused_length(span.count)) {
+                if let Some(span) = self.hull(whole).filter(|span| !profile.refused_length(self.table, span.count)) {
                     profile.forbid(self.table, span);
                 }
             }
@@ -130,9 +130,10 @@ impl Bisection {
             self.steps.push(Step::Split(*half));
         }
         if answered == [true, true] {
-            match whole.1 - whole.0 > 1 {
-                true => self.steps.push(Step::Across { whole, middle }),
-                false => self.forbid_across(middle, profile),
+            if whole.1 - whole.0 > 1 {
+                self.steps.push(Step::Across { whole, middle });
+            } else {
+                self.forbid_across(middle, profile);
             }
         }
     }
@@ -153,7 +154,7 @@ impl Bisection {
 
     fn split(&mut self) {
         if let Some(Step::Split(whole)) = self.steps.pop() {
-            self.steps.push(Step::Left { whole, middle: (whole.0 + whole.1) / 2 });
+            self.steps.push(Step::Left { whole, middle: usize::midpoint(whole.0, whole.1) });
         }
     }
 

@@ -8,7 +8,7 @@
 //! free. `estimate` measures what they really are.
 use std::num::NonZeroU32;
 
-use super::super::pdu::READ_MAX;
+use super::super::pdu::Table;
 use crate::units::{Micros, Nanos, Permille};
 
 /// Round trip assumed of a TCP line that has not been measured.
@@ -20,6 +20,8 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// Characters of a read beside its registers: the request 8, the reply 5.
 const READ_CHARACTERS: i64 = 13;
 const REGISTER_CHARACTERS: i64 = 2;
+/// Coils and discrete inputs travel in the place of one register.
+const BITS_PER_REGISTER: i64 = 16;
 /// A write carries its registers in the request: 9 characters and the registers, the reply 8. Four more than a read.
 const WRITE_REGISTERS_MORE: u16 = 2;
 /// Above this rate the silence between frames is fixed (Modbus over serial line V1.02, 2.5.1.1).
@@ -63,10 +65,10 @@ impl LineCost {
         let baud = i64::from(speed.baud.get());
         let bits = i64::from(speed.bits_per_character);
         let up = |characters: i64| (characters * bits * SECOND_NS + baud - 1) / baud;
-        let frames = match baud > FIXED_SILENCE_ABOVE_BAUD {
-            true => up(READ_CHARACTERS) + 2 * FIXED_SILENCE_NS,
-            // Two silences are seven characters.
-            false => up(READ_CHARACTERS + 7),
+        let frames = if baud > FIXED_SILENCE_ABOVE_BAUD {
+            up(READ_CHARACTERS) + 2 * FIXED_SILENCE_NS
+        } else {
+            up(READ_CHARACTERS + 7)
         };
         // Rounded down, so that rounding never makes a gap dearer than the request it saves.
         let per_register = REGISTER_CHARACTERS * bits * SECOND_NS / baud;
@@ -83,6 +85,17 @@ impl LineCost {
         self.per_register
     }
 
+    /// The same for what a table holds: a coil or discrete input is a sixteenth of a register, rounded up.
+    pub fn of_table(self, table: Table) -> Self {
+        match table {
+            Table::Holding | Table::Input => self,
+            Table::Coil | Table::DiscreteInput => {
+                let each = self.per_register.get().saturating_add(BITS_PER_REGISTER - 1) / BITS_PER_REGISTER;
+                Self { per_register: Nanos::new(each), ..self }
+            }
+        }
+    }
+
     /// Line time of a read.
     pub fn read(self, registers: u16) -> Nanos {
         self.fixed + Nanos::new(self.per_register.get().saturating_mul(i64::from(registers)))
@@ -93,23 +106,24 @@ impl LineCost {
         self.read(registers.saturating_add(WRITE_REGISTERS_MORE))
     }
 
-    /// The longest gap between two needs that costs no more than a second request.
-    pub fn gap_max(self) -> u16 {
-        match self.per_register.get() {
-            0 => READ_MAX,
-            each => u16::try_from(self.fixed.get() / each).unwrap_or(u16::MAX).min(READ_MAX),
-        }
+    /// The longest gap between two needs that costs no more than a second request, at most `most`.
+    pub fn gap_max(self, most: u16) -> u16 {
+        times(self.fixed, self.per_register, most)
     }
 
-    /// Most registers that a read may have to take no longer than `bound`; 0: not even the request fits.
-    pub fn registers_within(self, bound: Micros) -> u16 {
+    /// Most registers, up to `most`, that a read may have to take no longer than `bound`; 0: not even the request fits.
+    pub fn registers_within(self, bound: Micros, most: u16) -> u16 {
         let room = Nanos::from(bound) - self.fixed;
-        match (room < Nanos::ZERO, self.per_register.get()) {
-            (true, _) => 0,
-            (false, 0) => READ_MAX,
-            (false, each) => u16::try_from(room.get() / each).unwrap_or(u16::MAX).min(READ_MAX),
+        if room < Nanos::ZERO {
+            return 0;
         }
+        times(room, self.per_register, most)
     }
+}
+
+/// How often `each` goes into `room`, at most `most` times.
+fn times(room: Nanos, each: Nanos, most: u16) -> u16 {
+    room.get().checked_div(each.get()).map_or(most, |times| u16::try_from(times).unwrap_or(u16::MAX).min(most))
 }
 
 /// A share of a line's time, exact enough to compare plans: 10^12 is the whole line.
@@ -119,6 +133,8 @@ pub struct Load(i64);
 impl Load {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// By how much the loads of the parts of a read may differ from that of the whole, at most.
+    pub(super) const ROUNDING: Self = Self(2);
     /// The whole line.
     pub(super) const WHOLE: i64 = 1_000_000_000_000;
 
@@ -153,6 +169,14 @@ impl std::ops::Add for Load {
     }
 }
 
+impl std::ops::Sub for Load {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
 impl std::iter::Sum for Load {
     fn sum<I: Iterator<Item = Self>>(items: I) -> Self {
         items.fold(Self::ZERO, std::ops::Add::add)
@@ -162,6 +186,7 @@ impl std::iter::Sum for Load {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::super::pdu::READ_MAX;
     use super::*;
 
     fn serial(baud: u32) -> LineCost {
@@ -184,7 +209,7 @@ mod tests {
             assert_eq!(tenths_of_ms(cost.read(40)), forty, "{baud} baud, 40 registers");
             assert_eq!(tenths_of_ms(cost.read(10)), ten, "{baud} baud, 10 registers");
             assert_eq!(tenths_of_ms(cost.fixed()), request, "{baud} baud, one request more");
-            assert_eq!(cost.gap_max(), gap, "{baud} baud");
+            assert_eq!(cost.gap_max(READ_MAX), gap, "{baud} baud");
         }
         assert_eq!(serial(9_600).per_register().get() / 10_000, 229);
         assert_eq!(serial(115_200).per_register().get() / 10_000, 19);
@@ -194,21 +219,28 @@ mod tests {
     fn a_device_that_answers_slowly_makes_longer_gaps_worth_reading() {
         let speed = SerialSpeed { baud: NonZeroU32::new(9_600).unwrap(), bits_per_character: 11 };
         let slow = LineCost::serial(speed, Micros::from_millis(20));
-        assert_eq!(slow.gap_max(), 18);
+        assert_eq!(slow.gap_max(READ_MAX), 18);
         assert_eq!(slow.per_register(), serial(9_600).per_register());
     }
 
     #[test]
     fn on_a_lan_every_gap_is_worth_reading() {
-        assert_eq!(LineCost::tcp(ROUND_TRIP_ASSUMED).gap_max(), READ_MAX);
-        assert_eq!(LineCost::new(Nanos::new(5), Nanos::ZERO).gap_max(), READ_MAX);
+        assert_eq!(LineCost::tcp(ROUND_TRIP_ASSUMED).gap_max(READ_MAX), READ_MAX);
+        assert_eq!(LineCost::new(Nanos::new(5), Nanos::ZERO).gap_max(READ_MAX), READ_MAX);
     }
 
     #[test]
     fn a_bound_on_blocking_is_a_bound_on_registers() {
-        assert_eq!(serial(19_200).registers_within(Micros::from_millis(50)), 33);
-        assert_eq!(serial(19_200).registers_within(Micros::from_millis(5)), 0);
-        assert_eq!(LineCost::tcp(ROUND_TRIP_ASSUMED).registers_within(Micros::from_millis(50)), READ_MAX);
+        assert_eq!(serial(19_200).registers_within(Micros::from_millis(50), READ_MAX), 33);
+        assert_eq!(serial(19_200).registers_within(Micros::from_millis(5), READ_MAX), 0);
+        assert_eq!(LineCost::tcp(ROUND_TRIP_ASSUMED).registers_within(Micros::from_millis(50), READ_MAX), READ_MAX);
+    }
+
+    #[test]
+    fn sixteen_coils_cost_what_a_register_costs() {
+        let coils = serial(9_600).of_table(Table::Coil);
+        assert_eq!(tenths_of_ms(coils.read(160)), tenths_of_ms(serial(9_600).read(10)));
+        assert_eq!(serial(9_600).of_table(Table::Input), serial(9_600));
     }
 
     #[test]

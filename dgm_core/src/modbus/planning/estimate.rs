@@ -98,9 +98,10 @@ impl CostEstimator {
     fn clip(&mut self, registers: u16, time: i64) -> i64 {
         let expected = self.now.read(registers).get();
         let off = time - expected;
-        let limit = match self.observations < WARM_UP {
-            true => i64::MAX,
-            false => CLIP_DEVIATIONS * self.deviation + expected / 20 + CLIP_LEAST.get(),
+        let limit = if self.observations < WARM_UP {
+            i64::MAX
+        } else {
+            CLIP_DEVIATIONS * self.deviation + expected / 20 + CLIP_LEAST.get()
         };
         let clipped = off.clamp(-limit, limit);
         self.deviation += (clipped.abs() - self.deviation) / (self.observations + 1).min(MEMORY);

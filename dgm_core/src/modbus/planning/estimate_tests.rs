@@ -31,7 +31,7 @@ fn lengths_that_differ_reveal_both_parts() {
         estimator.observe(registers, line(registers));
     }
     assert!(is_close(estimator.cost(), line), "{:?}", estimator.cost());
-    assert_eq!(estimator.cost().gap_max(), 10);
+    assert_eq!(estimator.cost().gap_max(125), 10);
 }
 
 #[test]

@@ -71,14 +71,17 @@ impl ReadProfile {
     pub fn answered(&mut self, table: Table, span: Span) -> bool {
         let known = (self.forbidden.len(), self.registers_max(READ_MAX));
         self.forbidden.retain(|item| item.table != table || !contains(span, item.span));
-        self.longest_answered = self.longest_answered.max(span.count.min(READ_MAX));
+        if !table.is_bits() {
+            self.longest_answered = self.longest_answered.max(span.count.min(READ_MAX));
+        }
         self.shortest_refused = self.shortest_refused.filter(|refused| *refused > self.longest_answered);
         known != (self.forbidden.len(), self.registers_max(READ_MAX))
     }
 
-    /// The device has refused a read for its length. False: it has answered one as long, so that is not the reason.
-    pub fn refused_length(&mut self, registers: u16) -> bool {
-        let is_longer = registers > self.longest_answered;
+    /// The device has refused a read for its length. False: it has answered one as long, so that is not the reason; of
+    /// coils and discrete inputs no shorter limit than the standard's is learnt.
+    pub fn refused_length(&mut self, table: Table, registers: u16) -> bool {
+        let is_longer = !table.is_bits() && registers > self.longest_answered;
         if is_longer {
             self.shortest_refused = Some(self.shortest_refused.map_or(registers, |known| known.min(registers)));
         }
@@ -90,11 +93,20 @@ impl ReadProfile {
         self.longest_answered
     }
 
+    /// Most of a table to ask for at once where the map allows `declared` registers.
+    pub fn read_max(&self, table: Table, declared: u16) -> u16 {
+        if table.is_bits() {
+            table.read_max()
+        } else {
+            self.registers_max(declared)
+        }
+    }
+
     /// Most registers to ask for at once: what the map allows until a longer read has been refused, then half-way
     /// between what was answered and what was refused, so that each plan with long reads halves what is not known.
     pub fn registers_max(&self, declared: u16) -> u16 {
         let learnt = self.shortest_refused.map_or(READ_MAX, |refused| {
-            let between = (self.longest_answered + refused) / 2;
+            let between = u16::midpoint(self.longest_answered, refused);
             between.max(self.longest_answered).min(refused - 1).max(1)
         });
         learnt.min(declared).clamp(1, READ_MAX)
@@ -152,12 +164,12 @@ mod tests {
             if length <= 50 {
                 profile.answered(Table::Holding, span(0, length));
             } else {
-                assert!(profile.refused_length(length));
+                assert!(profile.refused_length(Table::Input, length));
             }
         }
         assert_eq!(profile.registers_max(READ_MAX), 50, "{asked:?}");
         assert_eq!(profile.registers_max(40), 40);
-        assert!(!profile.refused_length(50));
+        assert!(!profile.refused_length(Table::Holding, 50));
     }
 
     #[test]

@@ -22,4 +22,6 @@ pub mod schedule;
 pub mod share;
 pub mod slots;
 #[cfg(test)]
+mod strategies;
+#[cfg(test)]
 mod virtual_line;

@@ -7,7 +7,7 @@
 //! A read begins and ends with an item, so it never cuts a point; what lies between is read where that is cheaper than
 //! another request. It may carry items of a longer period along. No read takes longer than the line's blocking time,
 //! but for a single item that does so alone, which is told. It does not know which device or when: `schedule` does.
-use super::super::pdu::{Span, Table, READ_MAX};
+use super::super::pdu::{Span, Table};
 use super::cost::{LineCost, Load};
 use super::cover::{self, Item};
 use super::holes::{contains, end, ReadProfile};
@@ -37,7 +37,7 @@ pub struct Need {
 pub struct ReadBounds {
     /// What the line costs.
     pub cost: LineCost,
-    /// Most registers per request that the device's map allows, 1..=125.
+    /// Most registers per request that the device's map allows, 1..=125. Coils and discrete inputs: the standard's 2,000.
     pub registers_max: u16,
     /// How long a read may keep a write waiting.
     pub blocking: Micros,
@@ -84,13 +84,14 @@ pub enum Shortcoming {
 /// The reads of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadPlan {
-    /// Sorted by table as first needed, then by first register.
+    /// Table by table as first needed, of each by first register.
     pub reads: Vec<PlannedRead>,
     /// Needs by position that fall short, ascending.
     pub shortcomings: Vec<(usize, Shortcoming)>,
     /// Line time of all reads.
     pub load: Load,
-    /// Whether no cheaper plan exists. False only where the search was cut short by its bound.
+    /// Whether no cheaper plan exists. False only where the search was cut short: hundreds of needs of several periods on
+    /// a line where registers are nearly free. Even then it is no dearer than a plan for each period by itself.
     pub is_optimal: bool,
 }
 
@@ -120,20 +121,23 @@ struct Bundle {
 }
 
 fn plan_table(needs: &[Need], table: Table, bounds: ReadBounds, profile: &ReadProfile, plan: &mut ReadPlan) {
-    let registers_max = profile.registers_max(bounds.registers_max.clamp(1, READ_MAX));
+    let cost = bounds.cost.of_table(table);
+    let registers_max = profile.read_max(table, bounds.registers_max);
     let mut bundles = bundles(needs, table, plan);
     bundles.retain(|bundle| {
-        let shortcoming = shortcoming(bundle, table, registers_max, bounds, profile);
+        let shortcoming = shortcoming(bundle, table, registers_max, ReadBounds { cost, ..bounds }, profile);
         plan.shortcomings.extend(shortcoming.iter().flat_map(|why| bundle.members.iter().map(|need| (*need, *why))));
         !shortcoming.is_some_and(|why| !matches!(why, Shortcoming::Blocks { .. }))
     });
     let items: Vec<Item> = bundles.iter().map(|bundle| Item { span: bundle.span, period: bundle.period }).collect();
-    let limit = registers_max.min(bounds.cost.registers_within(bounds.blocking));
+    let limit = cost.registers_within(bounds.blocking, registers_max);
     let admits = |span| profile.admits(table, span);
-    let cover = cover::cover(&items, limit, |span, period| Load::of(bounds.cost.read(span.count), period), admits);
+    let cover = cover::cover(&items, limit, cost, admits);
     plan.is_optimal &= cover.is_optimal;
-    for (span, period) in cover.reads {
-        plan.load = plan.load + Load::of(bounds.cost.read(span.count), period);
+    let mut reads = cover.reads;
+    reads.sort_unstable();
+    for (span, period) in reads {
+        plan.load = plan.load + Load::of(cost.read(span.count), period);
         plan.reads.push(read(&bundles, table, span, period));
     }
 }

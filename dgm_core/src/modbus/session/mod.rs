@@ -38,7 +38,7 @@ pub const SILENT_MAX: u32 = 3;
 pub struct Token(pub u64);
 
 /// What carries the frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
     /// Modbus/TCP, with or without TLS.
     Tcp {

@@ -15,7 +15,7 @@ import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from dgm import clock
 from dgm.api.config.v1.config_pb2 import FacadeConfig
@@ -30,26 +30,20 @@ from dgm.der.registers import Picture
 from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService
+from dgm.facade import keep_certificates, open_facade, with_base
 from dgm.log import logger
 from dgm.machine import Now, Tick
 from dgm.metrics import CountersCollector
 from dgm.role import RoleContext, Servicer
+
+if TYPE_CHECKING:
+    from dgm._core import Facade
 
 IDLE_S = 5.0
 """How long the role sleeps at most when the core asks for no wake time."""
 SHOW_INTERVAL_S = 1.0
 """Facade and metrics are refreshed this often."""
 CLOSE_TIMEOUT_S = 2.0
-
-
-class FacadePort(Protocol):
-    """What the role needs of the Modbus server."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def define(self, unit: int, address: int, count: int) -> None: ...
-    def publish(self, unit: int, address: int, registers: bytes) -> None: ...
-    def counters(self) -> dict[str, int]: ...
 
 
 class DerRole:
@@ -71,7 +65,7 @@ class DerRole:
         self._bells = Bells()
         self._heartbeat = 0
         self._link = Link.CONNECTING
-        self._facade = _facade(config.facade) if config.HasField("facade") else None
+        self._facade = _facade(with_base(config.facade, base_dir)) if config.HasField("facade") else None
         if self._facade is not None:
             context.registry.register(CountersCollector("dgm_facade", "Modbus facade", self._facade.counters))
         channel = context.channel("ems")
@@ -116,6 +110,8 @@ class DerRole:
                 tasks.create_task(self._converse(client), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
+                if self._facade is not None:
+                    tasks.create_task(keep_certificates(self._facade, self._log), name="certificates")
                 self.ready.set()
         finally:
             if self._facade is not None:
@@ -225,9 +221,7 @@ class DerRole:
         self.step(SiteLost())
 
 
-def _facade(config: FacadeConfig) -> FacadePort:
-    from dgm._core import Facade  # here, so that a site without a facade needs no binary
-
-    facade = Facade(config.host, config.port, registers.UNIT)
+def _facade(config: FacadeConfig) -> Facade:
+    facade = open_facade(config, place="der.facade", units=registers.UNIT)
     facade.define(registers.UNIT, registers.BASE, registers.COUNT)
     return facade

@@ -18,7 +18,7 @@ from typing import Protocol, assert_never
 
 from google.protobuf.message import Message
 
-from dgm import clock
+from dgm import clock, links
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
@@ -91,7 +91,7 @@ class EmsRole:
         self.cycle = Cycle(context.config, epoch=context.epoch)
         self._context = context
         self._log = logger("ems")
-        self._field = open_field(context.config, context.epoch)
+        self._field = open_field(links.with_base(context.config, context.base_dir), context.epoch)
         self._metrics = EmsMetrics(context.registry, self._field.counters)
         self._wake = asyncio.Event()
         self._failure: Exception | None = None

@@ -26,7 +26,7 @@ from dgm.api.config.v1 import config_pb2 as dgm_dot_api_dot_config_dot_v1_dot_co
 from dgm.api.core.v1 import registers_pb2 as dgm_dot_api_dot_core_dot_v1_dot_registers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64gm/api/core/v1/poller.proto\x12\x0f\x64gm.api.core.v1\x1a\x1e\x64gm/api/config/v1/config.proto\x1a\x1f\x64gm/api/core/v1/registers.proto\":\n\x0cPollerConfig\x12*\n\x05lines\x18\x01 \x03(\x0b\x32\x1b.dgm.api.core.v1.PollerLine\"\xc1\x01\n\nPollerLine\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x03\x12/\n\x06serial\x18\x03 \x01(\x0b\x32\x1f.dgm.api.config.v1.SerialConfig\x12\x12\n\nwindow_max\x18\x04 \x01(\x03\x12\x0e\n\x06gap_us\x18\x05 \x01(\x03\x12\x12\n\ntimeout_ms\x18\x06 \x01(\x03\x12.\n\x07\x64\x65vices\x18\x07 \x03(\x0b\x32\x1d.dgm.api.core.v1.PollerDevice\"v\n\x0cPollerDevice\x12\x0f\n\x07unit_id\x18\x01 \x01(\x03\x12*\n\x05reads\x18\x02 \x03(\x0b\x32\x1b.dgm.api.core.v1.PollerRead\x12)\n\x03map\x18\x03 \x01(\x0b\x32\x1c.dgm.api.core.v1.RegisterMap\"\x94\x01\n\nPollerRead\x12-\n\x05table\x18\x01 \x01(\x0e\x32\x1e.dgm.api.core.v1.RegisterTable\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\x03\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x11\n\tperiod_ms\x18\x04 \x01(\x03\x12\x10\n\x08phase_ms\x18\x05 \x01(\x03\x12\x12\n\nage_max_ms\x18\x06 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64gm/api/core/v1/poller.proto\x12\x0f\x64gm.api.core.v1\x1a\x1e\x64gm/api/config/v1/config.proto\x1a\x1f\x64gm/api/core/v1/registers.proto\":\n\x0cPollerConfig\x12*\n\x05lines\x18\x01 \x03(\x0b\x32\x1b.dgm.api.core.v1.PollerLine\"\xf2\x01\n\nPollerLine\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x03\x12/\n\x06serial\x18\x03 \x01(\x0b\x32\x1f.dgm.api.config.v1.SerialConfig\x12\x12\n\nwindow_max\x18\x04 \x01(\x03\x12\x0e\n\x06gap_us\x18\x05 \x01(\x03\x12\x12\n\ntimeout_ms\x18\x06 \x01(\x03\x12.\n\x07\x64\x65vices\x18\x07 \x03(\x0b\x32\x1d.dgm.api.core.v1.PollerDevice\x12/\n\x03tls\x18\x08 \x01(\x0b\x32\".dgm.api.config.v1.ModbusTlsConfig\"v\n\x0cPollerDevice\x12\x0f\n\x07unit_id\x18\x01 \x01(\x03\x12*\n\x05reads\x18\x02 \x03(\x0b\x32\x1b.dgm.api.core.v1.PollerRead\x12)\n\x03map\x18\x03 \x01(\x0b\x32\x1c.dgm.api.core.v1.RegisterMap\"\x94\x01\n\nPollerRead\x12-\n\x05table\x18\x01 \x01(\x0e\x32\x1e.dgm.api.core.v1.RegisterTable\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\x03\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x11\n\tperiod_ms\x18\x04 \x01(\x03\x12\x10\n\x08phase_ms\x18\x05 \x01(\x03\x12\x12\n\nage_max_ms\x18\x06 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLLERCONFIG']._serialized_start=114
   _globals['_POLLERCONFIG']._serialized_end=172
   _globals['_POLLERLINE']._serialized_start=175
-  _globals['_POLLERLINE']._serialized_end=368
-  _globals['_POLLERDEVICE']._serialized_start=370
-  _globals['_POLLERDEVICE']._serialized_end=488
-  _globals['_POLLERREAD']._serialized_start=491
-  _globals['_POLLERREAD']._serialized_end=639
+  _globals['_POLLERLINE']._serialized_end=417
+  _globals['_POLLERDEVICE']._serialized_start=419
+  _globals['_POLLERDEVICE']._serialized_end=537
+  _globals['_POLLERREAD']._serialized_start=540
+  _globals['_POLLERREAD']._serialized_end=688
 # @@protoc_insertion_point(module_scope)

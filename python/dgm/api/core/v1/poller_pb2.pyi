@@ -15,7 +15,7 @@ class PollerConfig(_message.Message):
     def __init__(self, lines: _Optional[_Iterable[_Union[PollerLine, _Mapping]]] = ...) -> None: ...
 
 class PollerLine(_message.Message):
-    __slots__ = ("host", "port", "serial", "window_max", "gap_us", "timeout_ms", "devices")
+    __slots__ = ("host", "port", "serial", "window_max", "gap_us", "timeout_ms", "devices", "tls")
     HOST_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class PollerLine(_message.Message):
     GAP_US_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
     host: str
     port: int
     serial: _config_pb2.SerialConfig
@@ -30,7 +31,8 @@ class PollerLine(_message.Message):
     gap_us: int
     timeout_ms: int
     devices: _containers.RepeatedCompositeFieldContainer[PollerDevice]
-    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., serial: _Optional[_Union[_config_pb2.SerialConfig, _Mapping]] = ..., window_max: _Optional[int] = ..., gap_us: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[PollerDevice, _Mapping]]] = ...) -> None: ...
+    tls: _config_pb2.ModbusTlsConfig
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., serial: _Optional[_Union[_config_pb2.SerialConfig, _Mapping]] = ..., window_max: _Optional[int] = ..., gap_us: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[PollerDevice, _Mapping]]] = ..., tls: _Optional[_Union[_config_pb2.ModbusTlsConfig, _Mapping]] = ...) -> None: ...
 
 class PollerDevice(_message.Message):
     __slots__ = ("unit_id", "reads", "map")

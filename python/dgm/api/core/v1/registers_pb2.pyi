@@ -55,7 +55,7 @@ HIGH_FIRST: WordOrder
 LOW_FIRST: WordOrder
 
 class Point(_message.Message):
-    __slots__ = ("name", "table", "address", "type", "length", "bit", "word_order", "multiplier", "divisor", "scale_point", "absent", "period_ms", "write")
+    __slots__ = ("name", "table", "address", "type", "length", "bit", "word_order", "multiplier", "divisor", "scale_point", "absent", "period_ms", "write", "read_roles")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,7 @@ class Point(_message.Message):
     ABSENT_FIELD_NUMBER: _ClassVar[int]
     PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
     WRITE_FIELD_NUMBER: _ClassVar[int]
+    READ_ROLES_FIELD_NUMBER: _ClassVar[int]
     name: str
     table: RegisterTable
     address: int
@@ -82,34 +83,55 @@ class Point(_message.Message):
     absent: _containers.RepeatedScalarFieldContainer[int]
     period_ms: int
     write: WriteRule
-    def __init__(self, name: _Optional[str] = ..., table: _Optional[_Union[RegisterTable, str]] = ..., address: _Optional[int] = ..., type: _Optional[_Union[PointType, str]] = ..., length: _Optional[int] = ..., bit: _Optional[int] = ..., word_order: _Optional[_Union[WordOrder, str]] = ..., multiplier: _Optional[int] = ..., divisor: _Optional[int] = ..., scale_point: _Optional[str] = ..., absent: _Optional[_Iterable[int]] = ..., period_ms: _Optional[int] = ..., write: _Optional[_Union[WriteRule, _Mapping]] = ...) -> None: ...
+    read_roles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., table: _Optional[_Union[RegisterTable, str]] = ..., address: _Optional[int] = ..., type: _Optional[_Union[PointType, str]] = ..., length: _Optional[int] = ..., bit: _Optional[int] = ..., word_order: _Optional[_Union[WordOrder, str]] = ..., multiplier: _Optional[int] = ..., divisor: _Optional[int] = ..., scale_point: _Optional[str] = ..., absent: _Optional[_Iterable[int]] = ..., period_ms: _Optional[int] = ..., write: _Optional[_Union[WriteRule, _Mapping]] = ..., read_roles: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WriteRule(_message.Message):
-    __slots__ = ("low", "high", "lease_ms", "fallback", "roles", "min_interval_ms")
+    __slots__ = ("low", "high", "lease_ms", "fallback", "roles", "min_interval_ms", "burst")
     LOW_FIELD_NUMBER: _ClassVar[int]
     HIGH_FIELD_NUMBER: _ClassVar[int]
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
     MIN_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
     low: int
     high: int
     lease_ms: int
     fallback: int
     roles: _containers.RepeatedScalarFieldContainer[str]
     min_interval_ms: int
-    def __init__(self, low: _Optional[int] = ..., high: _Optional[int] = ..., lease_ms: _Optional[int] = ..., fallback: _Optional[int] = ..., roles: _Optional[_Iterable[str]] = ..., min_interval_ms: _Optional[int] = ...) -> None: ...
+    burst: int
+    def __init__(self, low: _Optional[int] = ..., high: _Optional[int] = ..., lease_ms: _Optional[int] = ..., fallback: _Optional[int] = ..., roles: _Optional[_Iterable[str]] = ..., min_interval_ms: _Optional[int] = ..., burst: _Optional[int] = ...) -> None: ...
+
+class WriteGroup(_message.Message):
+    __slots__ = ("name", "points", "lease_ms", "lease_point", "lease_unit_ms", "sequence_point")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_MS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_POINT_FIELD_NUMBER: _ClassVar[int]
+    LEASE_UNIT_MS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_POINT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    points: _containers.RepeatedScalarFieldContainer[str]
+    lease_ms: int
+    lease_point: str
+    lease_unit_ms: int
+    sequence_point: str
+    def __init__(self, name: _Optional[str] = ..., points: _Optional[_Iterable[str]] = ..., lease_ms: _Optional[int] = ..., lease_point: _Optional[str] = ..., lease_unit_ms: _Optional[int] = ..., sequence_point: _Optional[str] = ...) -> None: ...
 
 class RegisterMap(_message.Message):
-    __slots__ = ("name", "points", "read_registers_max", "write_registers_max", "period_ms")
+    __slots__ = ("name", "points", "read_registers_max", "write_registers_max", "period_ms", "groups")
     NAME_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
     READ_REGISTERS_MAX_FIELD_NUMBER: _ClassVar[int]
     WRITE_REGISTERS_MAX_FIELD_NUMBER: _ClassVar[int]
     PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     name: str
     points: _containers.RepeatedCompositeFieldContainer[Point]
     read_registers_max: int
     write_registers_max: int
     period_ms: int
-    def __init__(self, name: _Optional[str] = ..., points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ..., read_registers_max: _Optional[int] = ..., write_registers_max: _Optional[int] = ..., period_ms: _Optional[int] = ...) -> None: ...
+    groups: _containers.RepeatedCompositeFieldContainer[WriteGroup]
+    def __init__(self, name: _Optional[str] = ..., points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ..., read_registers_max: _Optional[int] = ..., write_registers_max: _Optional[int] = ..., period_ms: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[WriteGroup, _Mapping]]] = ...) -> None: ...
