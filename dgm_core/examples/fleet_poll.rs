@@ -81,7 +81,7 @@ impl Options {
             age_max: Micros::from_millis(1_000),
         };
         let reads = if self.period_ms == 0 { usize::from(self.window) } else { 1 };
-        UnitConfig { unit: 1, reads: vec![read; reads] }
+        UnitConfig { unit: 1, reads: vec![read; reads], places: Vec::new() }
     }
 }
 

@@ -241,6 +241,19 @@ impl PyPoller {
         Ok(rows.start + found.ok_or_else(missing)?)
     }
 
+    /// Position in registers() of the first register of a point of a device's map.
+    fn point(&self, device: i64, name: &str) -> PyResult<usize> {
+        self.check_process("point")?;
+        let device = self.device(device)?;
+        let unit = self.config.iter().flat_map(|line| &line.units).nth(device);
+        let place = unit.and_then(|unit| unit.places.iter().find(|place| place.point == name));
+        let rows = self.board.image.rows_of(device).unwrap_or_default();
+        let found = place.and_then(|place| Some(self.board.image.offset(rows.start + place.read)? + place.register));
+        Ok(found.ok_or_else(|| {
+            CoreError::site(format!("Poller.point: device {device}"), name, "the name of a point of its map")
+        })?)
+    }
+
     /// (device, table, address, count, offset) of each row of stamps(); table is a core.v1.RegisterTable number.
     fn reads(&self) -> PyResult<Vec<ReadRow>> {
         self.check_process("reads")?;
