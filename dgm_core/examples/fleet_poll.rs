@@ -27,9 +27,9 @@ use rustix::time::{clock_gettime, ClockId};
 
 /// Longest wait until every device was read, and how long it goes on before it is measured.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-const SETTLE: Duration = Duration::from_millis(300);
+const SETTLE: Duration = Duration::from_millis(700);
 /// Between two looks at the stamps; a fleet with a shorter period is sampled.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(100);
 
 struct Options {
     port: u16,
@@ -81,7 +81,7 @@ impl Options {
             age_max: Micros::from_millis(1_000),
         };
         let reads = if self.period_ms == 0 { usize::from(self.window) } else { 1 };
-        UnitConfig { unit: 1, reads: vec![read; reads] }
+        UnitConfig { unit: 1, reads: vec![read; reads], places: Vec::new() }
     }
 }
 

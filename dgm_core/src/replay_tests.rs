@@ -18,7 +18,7 @@ fn config() -> Vec<FleetLine> {
         phase: Micros::ZERO,
         age_max: Micros::from_millis(1_000),
     };
-    let units = vec![UnitConfig { unit: 1, reads: vec![read(0, 10), read(20, 0)] }];
+    let units = vec![UnitConfig { unit: 1, reads: vec![read(0, 10), read(20, 0)], places: Vec::new() }];
     let session = SessionConfig { transport: Transport::Tcp { window_max: 4 }, gap: Micros::ZERO };
     let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 1 };
     vec![FleetLine { endpoint, session, timeout: Micros::from_millis(100), units }; 2]

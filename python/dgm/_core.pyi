@@ -191,6 +191,8 @@ class Poller:
         """Position in registers() of the first register of a device's read."""
     def row(self, device: int, read: int = 0) -> int:
         """Row in stamps() of a device's read."""
+    def point(self, device: int, name: str) -> int:
+        """Position in registers() of the first register of a point of a device's map: for once, not for each value."""
     def reads(self) -> list[tuple[int, int, int, int, int]]:
         """(device, table, address, count, offset) of each row of stamps(); table: core.v1.RegisterTable number."""
     def write(self, device: int, address: int, registers: Buffer, deadline_ms: int) -> int:
@@ -203,7 +205,7 @@ class Poller:
         registers or bits of the answer). state: done, refused, timed_out, lost (the connection; it may have been
         carried out), malformed, expired (never sent)."""
     def lines(self) -> memoryview:
-        """A copy of the counters of each line, at most 100 ms old: rows in LINE_COLUMNS order."""
+        """A copy of the counters of each line, at most 500 ms old: rows in LINE_COLUMNS order."""
     def counters(self) -> dict[str, int]:
         """Sums over lines() by name (the longest of late_us_max), `recording` and `running`: 0 or 1."""
 

@@ -18,7 +18,7 @@ from pymodbus.client import ModbusTcpClient
 
 from dgm import _core
 from dgm.api.core.v1.poller_pb2 import PollerConfig, PollerLine
-from dgm.api.core.v1.registers_pb2 import RegisterTable
+from dgm.api.core.v1.registers_pb2 import PointType, RegisterTable
 from dgm.api.site.v1.site_pb2 import Quality
 
 HOST = "127.0.0.1"
@@ -119,6 +119,43 @@ def test_every_register_is_what_another_implementation_reads(facade: _core.Facad
             start = running.poller.offset(device)
             assert list(view[start : start + REGISTERS]) == expected
         assert (view.format, view.readonly) == ("H", True)
+
+
+def mapped(port: int) -> PollerConfig:
+    """One device by its map: two values side by side with their scale factor, one far away."""
+    config = PollerConfig()
+    device = config.lines.add(host=HOST, port=port).devices.add(unit_id=2)
+    device.map.name, device.map.period_ms = "meter", 20
+    add = device.map.points.add
+    add(name="power", table=RegisterTable.HOLDING, address=10, type=PointType.I32, scale_point="power_sf")
+    add(name="current", table=RegisterTable.HOLDING, address=12, type=PointType.U16)
+    add(name="power_sf", table=RegisterTable.HOLDING, address=14, type=PointType.I16)
+    add(name="far", table=RegisterTable.INPUT, address=100, type=PointType.U16, period_ms=40)
+    return config
+
+
+def test_a_map_is_read_in_few_requests_and_its_points_are_found(facade: _core.Facade) -> None:
+    with polling(mapped(facade.port())) as running:
+        poller = running.poller
+        running.until_read()
+        spans = [read[1:4] for read in poller.reads()]
+        assert spans == [(RegisterTable.HOLDING, 10, 5), (RegisterTable.INPUT, 100, 1)]
+        view = poller.registers()
+        found = {name: view[poller.point(0, name)] for name in ("power", "current", "power_sf", "far")}
+    assert found == {"power": word(2, 10), "current": word(2, 12), "power_sf": word(2, 14), "far": word(2, 100)}
+    with pytest.raises(_core.CoreError, match="nothing"):
+        poller.point(0, "nothing")
+
+
+def test_a_map_that_makes_no_sense_is_refused_by_its_point(facade: _core.Facade) -> None:
+    config = mapped(facade.port())
+    config.lines[0].devices[0].map.points[1].address = 11
+    with pytest.raises(_core.CoreError, match=r"lines\[0\].devices\[0\].map.points\[1\]"):
+        _core.Poller(config.SerializeToString())
+    both = mapped(facade.port())
+    both.lines[0].devices[0].reads.add(table=RegisterTable.HOLDING, count=1)
+    with pytest.raises(_core.CoreError, match="beside reads"):
+        _core.Poller(both.SerializeToString())
 
 
 def test_a_view_shows_the_newest_copy_and_the_copy_only_what_refresh_brought(facade: _core.Facade) -> None:
@@ -316,6 +353,7 @@ def test_a_recording_ends_at_its_size_and_the_poller_goes_on(facade: _core.Facad
     assert (tmp_path / "run").stat().st_size < 20_100
     summary = _core.replay(config, tmp_path / "run")
     assert (summary["mismatches"], summary["is_whole"]) == (0, False)
+    assert summary["entries"] > 100
 
 
 def test_a_recording_is_refused_where_it_cannot_begin(facade: _core.Facade, tmp_path: Path) -> None:

@@ -36,9 +36,6 @@ use crate::wire;
 /// One int64 row per read.
 const STAMP_COLUMNS: [&str; 5] = ["quality", "read_at_us", "due_at_us", "age_ms", "sequence"];
 
-/// Size to which a recording grows unless another is given: some minutes of 1,000 devices at 10 Hz.
-const RECORD_BYTES: i64 = 1 << 30;
-
 /// Device, table, address, count, offset.
 type ReadRow = (usize, i64, u16, u16, usize);
 
@@ -167,8 +164,9 @@ impl PyPoller {
         Ok(())
     }
 
-    /// Records everything from start() on into a new file, for replay(); it ends at `bytes_max`.
-    #[pyo3(signature = (path, bytes_max=RECORD_BYTES))]
+    /// Records everything from start() on into a new file, for replay(); it ends at `bytes_max`: by default after some
+    /// minutes of 1,000 devices at 10 Hz.
+    #[pyo3(signature = (path, bytes_max=1_073_741_824))]
     fn record(&self, path: PathBuf, bytes_max: i64) -> PyResult<()> {
         self.check_process("record")?;
         within("Poller.record: bytes_max", bytes_max, 1, i64::MAX)?;
@@ -243,6 +241,19 @@ impl PyPoller {
         Ok(rows.start + found.ok_or_else(missing)?)
     }
 
+    /// Position in registers() of the first register of a point of a device's map.
+    fn point(&self, device: i64, name: &str) -> PyResult<usize> {
+        self.check_process("point")?;
+        let device = self.device(device)?;
+        let unit = self.config.iter().flat_map(|line| &line.units).nth(device);
+        let place = unit.and_then(|unit| unit.places.iter().find(|place| place.point == name));
+        let rows = self.board.image.rows_of(device).unwrap_or_default();
+        let found = place.and_then(|place| Some(self.board.image.offset(rows.start + place.read)? + place.register));
+        Ok(found.ok_or_else(|| {
+            CoreError::site(format!("Poller.point: device {device}"), name, "the name of a point of its map")
+        })?)
+    }
+
     /// (device, table, address, count, offset) of each row of stamps(); table is a core.v1.RegisterTable number.
     fn reads(&self) -> PyResult<Vec<ReadRow>> {
         self.check_process("reads")?;
@@ -284,7 +295,7 @@ impl PyPoller {
         }
     }
 
-    /// int64 rows in LINE_COLUMNS order, one per line, at most 100 ms old.
+    /// int64 rows in LINE_COLUMNS order, one per line, at most 500 ms old.
     fn lines<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process("lines")?;
         let bytes = PyBytes::new(py, &columns::to_bytes(&self.board.read_lines()));
