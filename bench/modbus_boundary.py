@@ -53,7 +53,9 @@ def latency(rounds: int, span_ms: int) -> list[Figure]:
 
 def setting(rounds: int) -> list[Figure]:
     """M9: until the device has taken the bytes from its socket, its own wake on the same core included."""
-    ours, plain, timer_us = [], [], []
+    timer_us: list[float] = []
+    ours: list[list[float]] = []
+    plain: list[list[float]] = []
     for _ in range(rounds):
         timer_us.append(asked([peers(), "timer", 0, 300, PERIOD_US])["p99_ns"] / 1000)
         with serving([peers(), "device"]) as server:
