@@ -2,13 +2,15 @@
 
     N client sockets ──> CSMS                                            "direct"
     N client sockets ──> plain relay ──> CSMS                            "relay": see fleet_peers.py
+    N client sockets ──> bare legs ──> CSMS                              "legs": the same on DGM's own legs
     N client sockets ──> dgm serve ocpp ──> CSMS   (+ dgm serve ems)     "gateway"
 
 All ways alternate in one run with the same frames, so that their differences and ratios hold on a noisy host; absolute
 figures are this host's. Phase "paced" sends at a fixed rate and gives latency; phase "closed loop" sends the next frame
 when the answer has come and gives round trips per second. The gateway does its whole work: its ems role runs beside it,
 every station's limit is installed and proved before anything is measured. CPU and memory are those of the one process
-in the way, from /proc. Loopback only; bounded in count and time.
+in the way, from /proc; what decoding the copies took of it is the gateway's own figure, from its metrics. Loopback
+only; bounded in count and time.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import socket
 import statistics
 import sys
 import tempfile
+import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,12 +48,22 @@ class Way:
     name: str
     url: str
     pid: int | None = None
+    metrics_url: str | None = None
     idle_mib: float = 0.0
     peak_mib: float = 0.0
     paced: list[Load] = field(default_factory=list)
     closed: list[Load] = field(default_factory=list)
     paced_cpu_s: list[float] = field(default_factory=list)
     closed_cpu_s: list[float] = field(default_factory=list)
+    decode_s: list[float] = field(default_factory=list)
+
+    def copies_cpu_s(self) -> float:
+        """CPU time of decoding copies since the process began; 0 where nothing is decoded."""
+        if self.metrics_url is None:
+            return 0.0
+        with urllib.request.urlopen(self.metrics_url, timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return float(next(line for line in lines if line.startswith("dgm_ocpp_copies_cpu_seconds_total")).split()[1])
 
     def cpu_s(self) -> float:
         """CPU time of the process in the way since its start."""
@@ -84,12 +97,14 @@ class Way:
         found["cpu_us_per_round_trip"] = 1e6 * statistics.median(
             cpu_s / len(load.latencies_ms) for load, cpu_s in pairs
         )
+        pairs = zip(self.closed, self.decode_s, strict=True)
+        found["of_it_decode_us"] = 1e6 * statistics.median(spent_s / len(load.latencies_ms) for load, spent_s in pairs)
         found["rss_mib"] = self.peak_mib
         found["rss_kib_per_station"] = 1024 * (self.peak_mib - self.idle_mib) / stations
         return found
 
 
-def site_yaml(directory: Path, *, csms_port: int, gateway_port: int, ids: Sequence[str]) -> Path:
+def site_yaml(directory: Path, *, csms_port: int, gateway_port: int, metrics_port: int, ids: Sequence[str]) -> Path:
     """A site where every station may have its full current though no meter answers."""
     import_w, current_ma = 15_000 * len(ids), 2 * CURRENT_MAX_MA * len(ids)
     lines = [
@@ -99,6 +114,7 @@ def site_yaml(directory: Path, *, csms_port: int, gateway_port: int, ids: Sequen
         "assets: [{id: m, type: METER, circuit: grid, modbus: {host: 127.0.0.1, port: 9, unit_id: 1}}]",
         f"cpos: [{{id: cpo, url: 'ws://127.0.0.1:{csms_port}'}}]",
         f"ocpp: {{port: {gateway_port}}}",
+        f"api: {{metrics_port_ocpp: {metrics_port}}}",
         "stations:",
     ]
     for name in ids:
@@ -173,12 +189,16 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     ids = [f"B{index:04d}" for index in range(arguments.evse)]
     async with contextlib.AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dgm-fleet-")))
-        logs = [directory / f"{name}.log" for name in ("csms", "relay", "ems", "ocpp")]
+        logs = [directory / f"{name}.log" for name in ("csms", "relay", "ems", "ocpp", "legs")]
         csms = await stack.enter_async_context(process(str(PEERS), "csms", "0", log=logs[0]))
         csms_port = await ready_port(csms, logs[0])
         relay = await stack.enter_async_context(process(str(PEERS), "relay", str(csms_port), log=logs[1]))
-        relay_port, gateway_port = await ready_port(relay, logs[1]), free_port()
-        site = str(site_yaml(directory, csms_port=csms_port, gateway_port=gateway_port, ids=ids))
+        legs = await stack.enter_async_context(process(str(PEERS), "legs", str(csms_port), log=logs[4]))
+        relay_port, legs_port = await ready_port(relay, logs[1]), await ready_port(legs, logs[4])
+        gateway_port, metrics_port = free_port(), free_port()
+        site = str(
+            site_yaml(directory, csms_port=csms_port, gateway_port=gateway_port, metrics_port=metrics_port, ids=ids)
+        )
         dgm = ("-m", "dgm.cli.main", "serve")
         await stack.enter_async_context(process(*dgm, "ems", site, log=logs[2]))
         gateway = await stack.enter_async_context(process(*dgm, "ocpp", site, log=logs[3]))
@@ -186,7 +206,13 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         ways = [
             Way("direct", f"ws://127.0.0.1:{csms_port}"),
             Way("relay", f"ws://127.0.0.1:{relay_port}", relay.pid),
-            Way("gateway", f"ws://127.0.0.1:{gateway_port}", gateway.pid),
+            Way("legs", f"ws://127.0.0.1:{legs_port}", legs.pid),
+            Way(
+                "gateway",
+                f"ws://127.0.0.1:{gateway_port}",
+                gateway.pid,
+                metrics_url=f"http://127.0.0.1:{metrics_port}/metrics",
+            ),
         ]
         for way in ways:
             way.idle_mib = way.peak_mib = way.rss_mib()
@@ -203,17 +229,18 @@ async def one_round(way: Way, ids: Sequence[str], arguments: argparse.Namespace)
         await settled(stations)
     before_s = way.cpu_s()
     way.paced.append(await paced(stations, arguments.rate, arguments.seconds))
-    middle_s = way.cpu_s()
+    middle_s, decoded_s = way.cpu_s(), await asyncio.to_thread(way.copies_cpu_s)
     way.closed.append(await closed_loop(stations, arguments.seconds / 2))
     way.paced_cpu_s.append(middle_s - before_s)
     way.closed_cpu_s.append(way.cpu_s() - middle_s)
+    way.decode_s.append(await asyncio.to_thread(way.copies_cpu_s) - decoded_s)
     way.peak_mib = max(way.peak_mib, way.rss_mib())
     await asyncio.gather(*(station.close() for station in stations))
 
 
 def figures(ways: Sequence[Way], arguments: argparse.Namespace) -> dict[str, Any]:
-    """What each way measured, what the gateway adds to each other way, and its ratio to the plain relay."""
-    direct, relay, gateway = ways
+    """What each way measured, what each adds to the direct way, and the gateway's ratios to both relays."""
+    direct, relay, legs, gateway = ways
     shown: dict[str, Any] = {
         "stations": arguments.evse,
         "rate_per_station_hz": arguments.rate,
@@ -221,13 +248,19 @@ def figures(ways: Sequence[Way], arguments: argparse.Namespace) -> dict[str, Any
         **{way.name: way.figures(arguments.evse) for way in ways},
     }
     for name, share in (("added_p50_ms", 0.5), ("added_p99_ms", 0.99)):
-        pairs = list(zip(direct.paced, relay.paced, gateway.paced, strict=True))
         shown[name] = {
-            "relay": statistics.median(two.quantile(share) - one.quantile(share) for one, two, _ in pairs),
-            "gateway": statistics.median(three.quantile(share) - one.quantile(share) for one, _, three in pairs),
+            way.name: statistics.median(
+                one.quantile(share) - base.quantile(share) for base, one in zip(direct.paced, way.paced, strict=True)
+            )
+            for way in (relay, legs, gateway)
         }
-    names = ("closed_loop_per_s", "cpu_us_per_round_trip", "paced_cpu_percent")
-    shown["gateway_to_relay"] = {name: shown["gateway"][name] / shown["relay"][name] for name in names}
+    for other in (relay, legs):
+        theirs, ours = shown[other.name], shown["gateway"]
+        names = ("closed_loop_per_s", "cpu_us_per_round_trip", "paced_cpu_percent")
+        ratios = {name: ours[name] / theirs[name] for name in names}
+        forwarding_us = ours["cpu_us_per_round_trip"] - ours["of_it_decode_us"]
+        ratios["cpu_without_decode"] = forwarding_us / theirs["cpu_us_per_round_trip"]
+        shown[f"gateway_to_{other.name}"] = ratios
     return shown
 
 

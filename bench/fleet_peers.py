@@ -1,10 +1,11 @@
-"""The two server processes of the fleet benchmark: a CSMS that answers at once, and the cheapest relay there can be.
+"""The three server processes of the fleet benchmark: a CSMS that answers at once, and the cheapest relay there can be.
 
     stations ──> csms                             "direct"
-    stations ──> relay ──> csms                   "plain relay": one hop that looks at nothing, on the same library
+    stations ──> relay ──> csms                   "plain relay": one hop that looks at nothing, as the library offers it
+    stations ──> legs ──> csms                    "bare legs": the same on DGM's legs, its short cut around the library
 
-The relay is the floor for a gateway in Python on this library: what DGM costs beyond it is what DGM does with a frame.
-Each prints `READY PORT` and serves until its input ends. Loopback only.
+The bare legs are the floor for this gateway: what DGM costs beyond them is what DGM does with a frame. Each prints
+`READY PORT` and serves until its input ends. Loopback only.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
+
+from dgm.ocpp.gateway.legs import CsmsLeg, StationLeg, write_north, write_south
 
 HOST = "127.0.0.1"
 PROTOCOLS = [Subprotocol("ocpp1.6")]
@@ -43,8 +47,17 @@ async def copy(origin: Connection, to: Connection) -> None:
         await to.close()
 
 
+async def pass_through(south: StationLeg, north: CsmsLeg) -> None:
+    """Pass every message on from the socket's own callback until a leg ends."""
+    ended = asyncio.get_running_loop().create_future()
+    south.wire.attach(lambda raw: write_north(north, raw) and None, lambda: ended.done() or ended.set_result(None))
+    north.wire.attach(lambda raw: write_south(south, raw) and None, lambda: ended.done() or ended.set_result(None))
+    await ended
+    await north.close()
+
+
 async def run(role: str, csms_port: int) -> None:
-    """Serve as "csms" or "relay" until standard input ends."""
+    """Serve as "csms", "relay" or "legs" until standard input ends."""
 
     async def relay(south: ServerConnection) -> None:
         assert south.request is not None
@@ -52,8 +65,19 @@ async def run(role: str, csms_port: int) -> None:
         async with connect(url, subprotocols=PROTOCOLS, compression=None) as north:
             await asyncio.gather(copy(south, north), copy(north, south))
 
-    handler = answer_all if role == "csms" else relay
-    async with serve(handler, HOST, 0, subprotocols=PROTOCOLS, compression=None, open_timeout=30) as server:
+    async def legs(south: ServerConnection) -> None:
+        assert south.request is not None
+        assert isinstance(south, StationLeg)
+        url = f"ws://{HOST}:{csms_port}{south.request.path}"
+        made = cast("type[ClientConnection]", partial(CsmsLeg, on_garbage=print))
+        async with connect(url, subprotocols=PROTOCOLS, compression=None, create_connection=made) as north:
+            assert isinstance(north, CsmsLeg)
+            await pass_through(south, north)
+
+    handler = {"csms": answer_all, "relay": relay, "legs": legs}[role]
+    made = cast("type[ServerConnection]", partial(StationLeg, on_garbage=print)) if role == "legs" else None
+    options: dict[str, Any] = {"subprotocols": PROTOCOLS, "compression": None, "open_timeout": 30}
+    async with serve(handler, HOST, 0, create_connection=made, **options) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         print(f"READY {port}", flush=True)
         await asyncio.to_thread(sys.stdin.read)

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
@@ -36,7 +37,12 @@ HIGHEST_PORT = 65_535
 
 def load(path: Path) -> DgmConfig:
     """Read and parse site.yaml; ConfigError also for a file that cannot be read."""
-    return site_config.parse(_text(path), source=str(path))
+    return site_config.parse(_text(path), source=str(path), read=partial(_beside, path))
+
+
+def _beside(site_file: Path, name: str) -> str:
+    """Text of a file that site.yaml names."""
+    return (site_file.resolve().parent / name).read_text(encoding="utf-8-sig")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,7 @@ def examine(path: Path, *, only: str | None = None) -> Examined:
 
     ConfigError for a file that cannot be read.
     """
-    config, in_file = site_config.examine(_text(path))
+    config, in_file = site_config.examine(_text(path), read=partial(_beside, path))
     roles = [role for role in roles_of(config) if only in (None, role)]
     told = {problem.path for problem in in_file}
     found = preflight(config, path.resolve().parent, roles)
@@ -86,6 +92,8 @@ def listeners(config: DgmConfig, role: str) -> list[tuple[str, str, int]]:
     found: list[tuple[str, str, int]] = []
     if role == "ocpp":
         found.append(("ocpp.port", config.ocpp.host, config.ocpp.port))
+        if config.ocpp.HasField("tls"):
+            found.append(("ocpp.tls.port", config.ocpp.host, config.ocpp.tls.port))
         if config.ocpp.HasField("facade"):
             found.append(("ocpp.facade.port", config.ocpp.facade.host, config.ocpp.facade.port))
     if role == "der" and config.der.HasField("facade"):
@@ -117,6 +125,10 @@ def preflight(config: DgmConfig, base_dir: Path, roles: Sequence[str]) -> list[P
         problems += facade.tls_problems(config.der.facade, base_dir, place="der.facade")
     if "ocpp" in roles and config.ocpp.HasField("facade"):
         problems += facade.tls_problems(config.ocpp.facade, base_dir, place="ocpp.facade")
+    if "ocpp" in roles and config.HasField("ocpp"):
+        from dgm.ocpp.gateway.security import security_problems
+
+        problems += security_problems(config, base_dir)
     if "ems" in roles and config.api.host:
         problems += rpc.tls_problems(config.api, base_dir)
     return problems

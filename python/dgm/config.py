@@ -10,7 +10,7 @@ ports is checked by the roles before they start.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -20,34 +20,73 @@ from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, 
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.devices import tables
 from dgm.errors import ConfigError, Problem
+from dgm.stations_csv import StationList, read_stations
 
 LOWEST_PORT = 1024
+MAX_EVSES_PER_STATION = 16
+MAX_CONNECTOR_ID = 99
+ENFORCEMENTS = ("max", "merge", "native")
+SUBPROTOCOLS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
 """What an OCPP identity may be (OCPP-J part 4, 3.1.1), for every id: no blanks and no ':' or '/'."""
 
 THREE_PHASES = (Phase.PHASE_L1, Phase.PHASE_L2, Phase.PHASE_L3)
 
 
-def parse(text: str, *, source: str = "site.yaml") -> DgmConfig:
+Read = Callable[[str], str]
+"""Text of a file that site.yaml names; OSError or UnicodeDecodeError when it cannot be read."""
+
+
+def parse(text: str, *, source: str = "site.yaml", read: Read | None = None) -> DgmConfig:
     """The configuration with every documented default filled in. ConfigError lists all that is wrong."""
-    config, problems = examine(text)
+    config, problems = examine(text, read=read)
     if problems:
         raise ConfigError(problems, source=source)
     return config
 
 
-def examine(text: str) -> tuple[DgmConfig, list[Problem]]:
-    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it."""
+def examine(text: str, *, read: Read | None = None) -> tuple[DgmConfig, list[Problem]]:
+    """The configuration as far as it can be read, defaults filled in, and all that is wrong with it.
+
+    The stations of stations_csv, which only `read` can bring, stand behind those of site.yaml.
+    """
     config = DgmConfig()
     problems, lines = document.read(text, config)
+    in_yaml = len(config.stations)
+    listed = _listed_stations(config, read)
     _fill_defaults(config)
     if not lines:
         return config, problems
-    problems += tables.fill(config, lines)
-    return config, problems + list(_site_problems(config, lines))
+    problems += tables.fill(config, lines) + listed.problems + list(_site_problems(config, lines))
+    return config, [_in_csv(problem, in_yaml, listed) for problem in problems]
 
 
-def _default(message: Message, **values: int | str) -> None:
+def _listed_stations(config: DgmConfig, read: Read | None) -> StationList:
+    if not config.stations_csv:
+        return StationList()
+    try:
+        if read is None:
+            raise OSError("no files here")
+        listed = read_stations(read(config.stations_csv))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        unread = Problem(path="stations_csv", found=f"{config.stations_csv}: {reason}", expected="a CSV file in UTF-8")
+        return StationList(problems=[unread])
+    config.stations.extend(listed.stations)
+    return listed
+
+
+def _in_csv(problem: Problem, in_yaml: int, listed: StationList) -> Problem:
+    """A rule's finding in a station of the CSV file, told with its line there."""
+    match = re.match(r"stations\[(\d+)\](?:\.evses\[(\d+)\])?(.*)", problem.path)
+    at = int(match[1]) - in_yaml if match is not None else -1
+    if match is None or not 0 <= at < len(listed.lines):
+        return problem
+    line = listed.lines[at][int(match[2] or 0)]
+    return Problem(path="stations_csv" + match[3], found=problem.found, expected=problem.expected, line=line)
+
+
+def _default(message: Message, **values: int | str | bool) -> None:
     """Fill fields that are absent (or, without presence, zero): config.proto says which default each has."""
     for name, value in values.items():
         field = message.DESCRIPTOR.fields_by_name[name]
@@ -63,6 +102,7 @@ def _fill_defaults(config: DgmConfig) -> None:
     for asset in config.assets:
         _fill_asset(asset)
     for station in config.stations:
+        _default(station, security_profile=0)
         for evse in station.evses:
             _default(evse, current_min_ma=6000, current_step_ma=1000, fallback_ma=0, weight=1, stratum=1)
     _default(
@@ -87,6 +127,8 @@ def _fill_defaults(config: DgmConfig) -> None:
             max_stack_level=8,
             trigger_interval_s=10,
             call_timeout_s=10,
+            ping_interval_s=20,
+            compression=True,
         )
     for facade in _facades(config):
         _default(facade[1], host="127.0.0.1")
@@ -267,9 +309,19 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
             yield f"{path}.cpo", repr(station.cpo), "the id of a cpo in this file"
         if station.csms_url:
             yield from _websocket_url(station.csms_url, f"{path}.csms_url")
-        if len(station.evses) != 1:
-            expected = "exactly one (a limit per EVSE of a larger station needs mode merge, which is not built yet)"
-            yield f"{path}.evses", f"{len(station.evses)} EVSEs", expected
+        if station.subprotocol not in ("", *SUBPROTOCOLS):
+            yield f"{path}.subprotocol", repr(station.subprotocol), "one of " + ", ".join(SUBPROTOCOLS)
+        if station.enforcement not in ("", *ENFORCEMENTS):
+            yield f"{path}.enforcement", repr(station.enforcement), "max, merge or native, or no such key"
+        if station.enforcement in ("max", "native") and len(station.evses) > 1:
+            found = f"{station.enforcement} for {len(station.evses)} EVSEs"
+            yield f"{path}.enforcement", found, "merge: a station-wide limit cannot limit each of them"
+        if not 1 <= len(station.evses) <= MAX_EVSES_PER_STATION:
+            yield f"{path}.evses", f"{len(station.evses)} EVSEs", f"1..{MAX_EVSES_PER_STATION}"
+        numbers = [evse.connector_id for evse in station.evses]
+        for at, number in enumerate(numbers):
+            if number in numbers[:at]:
+                yield f"{path}.evses[{at}].connector_id", f"{number} a second time", "each number once in a station"
         for at, evse in enumerate(station.evses):
             yield from _evse(evse, f"{path}.evses[{at}]", circuits)
 
@@ -282,8 +334,8 @@ def _websocket_url(url: str, path: str) -> Iterator[Finding]:
 def _evse(evse: EvseConfig, path: str, circuits: set[str]) -> Iterator[Finding]:
     if evse.circuit not in circuits:
         yield f"{path}.circuit", repr(evse.circuit), "the id of a circuit in this file"
-    if evse.connector_id != 1:
-        yield f"{path}.connector_id", str(evse.connector_id), "1"
+    if not 1 <= evse.connector_id <= MAX_CONNECTOR_ID:
+        yield f"{path}.connector_id", str(evse.connector_id), f"1..{MAX_CONNECTOR_ID}"
     yield from _phases(evse.phases, path)
     low, high, step = evse.current_min_ma, evse.current_max_ma, evse.current_step_ma
     if not 0 < low <= high <= 1_000_000:
@@ -306,10 +358,12 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
             "max_stack_level": (1, 99),
             "trigger_interval_s": (1, 10),
             "call_timeout_s": (1, 60),
+            "ping_interval_s": (5, 300),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(ocpp, name) <= high:
                 yield f"ocpp.{name}", str(getattr(ocpp, name)), f"{low}..{high}"
+        yield from _ocpp_tls(config)
     if config.HasField("der"):
         yield from _der(config)
     for path, facade in _facades(config):
@@ -330,6 +384,25 @@ def _facade_security(path: str, facade: FacadeConfig) -> Iterator[Finding]:
         yield f"{path}.write_roles", ", ".join(facade.write_roles), "tls: without certificates nobody has a role"
     if not all(facade.write_roles):
         yield f"{path}.write_roles", "an empty name", "names of roles"
+
+
+def _ocpp_tls(config: DgmConfig) -> Iterator[Finding]:
+    ocpp = config.ocpp
+    if ocpp.HasField("tls"):
+        for name in ("certificate", "private_key"):
+            if not getattr(ocpp.tls, name):
+                yield f"ocpp.tls.{name}", "nothing", "a PEM file"
+    for index, station in enumerate(config.stations):
+        path, profile = f"stations[{index}].security_profile", station.security_profile
+        if not 0 <= profile <= 3:
+            yield path, str(profile), "0..3"
+        elif profile >= 2 and not ocpp.HasField("tls"):
+            yield path, str(profile), "ocpp.tls (port, certificate, private_key): the profile needs TLS"
+        elif profile == 3 and not ocpp.tls.client_ca:
+            yield path, str(profile), "ocpp.tls.client_ca: who signs the certificates of the stations"
+    for index, cpo in enumerate(config.cpos):
+        if bool(cpo.certificate) != bool(cpo.private_key):
+            yield f"cpos[{index}].private_key", "certificate and key not together", "both, or neither"
 
 
 def _der(config: DgmConfig) -> Iterator[Finding]:
@@ -366,6 +439,8 @@ def _ports(config: DgmConfig) -> Iterator[Finding]:
     wanted = [(path, facade.host, facade.port) for path, facade in _facades(config)]
     if config.HasField("ocpp"):
         wanted.append(("ocpp.port", config.ocpp.host, config.ocpp.port))
+        if config.ocpp.HasField("tls"):
+            wanted.append(("ocpp.tls.port", config.ocpp.host, config.ocpp.tls.port))
     if config.api.host:
         wanted.append(("api.port", config.api.host, config.api.port))
     metrics = ("metrics_port_ems", "metrics_port_der", "metrics_port_ocpp")

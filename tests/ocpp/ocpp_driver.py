@@ -10,14 +10,20 @@ from typing import Any
 import hypothesis
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
+from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.machine import Now, Tick
-from dgm.ocpp import frame, profile, stamp
+from dgm.ocpp import frame, stamp
+from dgm.ocpp.composite import View, limit_at, next_edge
 from dgm.ocpp.events import (
     Close,
+    Copied,
     Counted,
+    CpoLimit,
     Event,
     Excepted,
     FrameIn,
+    Glance,
+    Keep,
     Later,
     Leg,
     LegDown,
@@ -28,8 +34,11 @@ from dgm.ocpp.events import (
     SetpointIn,
 )
 from dgm.ocpp.frame import Head, Kind
+from dgm.ocpp.profile import Profile, Purpose, Transaction
+from dgm.ocpp.profile_codec import Flaw, parse_profile
 from dgm.ocpp.session import Session
 from dgm.ocpp.store import StationSettings
+from dgm.ocpp.version import Version
 
 QUICK = hypothesis.settings(deadline=None, max_examples=60)
 """The machine may be busy: no deadline for one example."""
@@ -60,14 +69,20 @@ class ModelStation:
     """Holds profiles as OCPP 1.6 says and answers; `faults` maps an action to an answer it gives instead."""
 
     def __init__(self) -> None:
-        self.profiles: dict[tuple[int, str, int], profile.Profile] = {}
+        self.profiles: dict[tuple[int, Purpose, int], Profile] = {}
         self.faults: dict[str, Any] = {}
         self.clock_error_ms = 0
         self.draw_a = 0.0
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.transaction: Transaction | None = None
 
-    def limit_ma(self, utc_ms: int) -> int | None:
-        return profile.composite(self.profiles.values(), utc_ms + self.clock_error_ms)
+    def view(self, connector_id: int) -> View:
+        running = {} if self.transaction is None else {1: self.transaction}
+        return View(evse_id=connector_id, nominal_voltage_mv=230_000, evse_ids=(1, 2), transactions=running)
+
+    def limit_ma(self, utc_ms: int, connector_id: int = 0) -> int | None:
+        limit = limit_at(self.profiles.values(), self.view(connector_id), utc_ms + self.clock_error_ms)
+        return None if limit is None else limit.current_ma(230_000)
 
     def answer(self, action: str, payload: dict[str, Any], utc_ms: int) -> Any:
         """A payload, "error" for CALLERROR, or None for silence."""
@@ -76,35 +91,85 @@ class ModelStation:
             return self.faults[action]
         match action:
             case "SetChargingProfile":
-                found = profile.parse_set_request(payload)
-                assert found is not None, payload
-                self.profiles[found.connector_id, found.purpose.value, found.stack_level] = found
-                return {"status": "Accepted"}
+                return self.install(payload)
             case "ClearChargingProfile":
-                self.profiles.clear()
-                return {"status": "Accepted"}
+                return self.clear(payload)
             case "GetCompositeSchedule":
-                return self._composite(payload, utc_ms + self.clock_error_ms)
+                return self._composite(payload, utc_ms)
             case _:
                 return {"status": "Accepted"}
 
+    def install(self, payload: dict[str, Any]) -> Any:
+        found = self.parse(payload)
+        assert isinstance(found, Profile), (payload, found)
+        if found.purpose is Purpose.TX and self.transaction is None:
+            return {"status": "Rejected"}
+        self.profiles = {key: held for key, held in self.profiles.items() if held.id != found.id}
+        self.profiles[found.evse_id, found.purpose, found.stack_level] = found
+        return {"status": "Accepted"}
+
+    def parse(self, payload: dict[str, Any]) -> Profile | Flaw:
+        body, connector_id = payload["csChargingProfiles"], payload["connectorId"]
+        return parse_profile(body, evse_id=connector_id, version=Version.V16, utc_ms=0)
+
+    def clear(self, payload: dict[str, Any]) -> Any:
+        wire = {
+            "ChargePointMaxProfile": Purpose.MAX,
+            "ChargingStationMaxProfile": Purpose.MAX,
+            "TxDefaultProfile": Purpose.TX_DEFAULT,
+            "TxProfile": Purpose.TX,
+        }
+        purpose = wire.get(payload.get("chargingProfilePurpose", ""))
+        gone = [
+            key
+            for key, held in self.profiles.items()
+            if payload.get("id") in (None, held.id)
+            and payload.get("connectorId") in (None, held.evse_id)
+            and purpose in (None, held.purpose)
+            and payload.get("stackLevel") in (None, held.stack_level)
+        ]
+        for key in gone:
+            del self.profiles[key]
+        return {"status": "Accepted" if gone else "Unknown"}
+
+    def end_transaction(self) -> None:
+        self.transaction = None
+        self.profiles = {key: held for key, held in self.profiles.items() if held.purpose is not Purpose.TX}
+
     def _composite(self, payload: dict[str, Any], utc_ms: int) -> dict[str, Any]:
-        ends = {held.valid_to_utc_ms for held in self.profiles.values() if held.valid_to_utc_ms is not None}
-        offsets = {0} | {-(-(end - utc_ms) // 1000) for end in ends if 0 < end - utc_ms < payload["duration"] * 1000}
-        steps = [(at, profile.composite(self.profiles.values(), utc_ms + at * 1000)) for at in sorted(offsets)]
-        periods = [{"startPeriod": at, "limit": (64_000 if ma is None else ma) / 1000} for at, ma in steps]
+        start, end = utc_ms + self.clock_error_ms, utc_ms + self.clock_error_ms + payload["duration"] * 1000
+        view, at, periods = self.view(payload["connectorId"]), start, []
+        while at is not None and at < end:
+            ma = self.limit_ma(at - self.clock_error_ms, payload["connectorId"])
+            periods.append({"startPeriod": -(-(at - start) // 1000), "limit": (64_000 if ma is None else ma) / 1000})
+            at = next_edge(self.profiles.values(), view, at) or end
         schedule = {"duration": payload["duration"], "chargingRateUnit": "A", "chargingSchedulePeriod": periods}
-        return {"status": "Accepted", "connectorId": 0, "chargingSchedule": schedule}
+        return {"status": "Accepted", "connectorId": payload["connectorId"], "chargingSchedule": schedule}
 
 
 class Driver:
     """A session with everything it said, in order."""
 
-    def __init__(self, *, station: ModelStation | None = None, **changes: Any) -> None:
+    def __init__(
+        self,
+        *,
+        station: ModelStation | None = None,
+        short_cut: bool = False,
+        evses: list[StationSettings] | None = None,
+        stored: dict[str, bytes] | None = None,
+        models: tuple[EvseModel, ...] = (),
+        **changes: Any,
+    ) -> None:
+        self.short_cut = short_cut
         self.ids = (f"own-{number}" for number in itertools.count(1))
-        self.session = Session(settings(**changes), lambda: next(self.ids))
+        self.stored: dict[str, bytes] = dict(stored or {})
+        self.cpo_limits: list[int | None] = []
+        self.session = Session(
+            evses or [settings(**changes)], lambda: next(self.ids), stored=self.stored, models=models
+        )
         self.station = station
         self.mono_ms = 1_000_000
+        self.utc_step_ms = 0
         self.north: list[bytes] = []
         self.south: list[bytes] = []
         self.samples: list[Sampled] = []
@@ -118,7 +183,17 @@ class Driver:
 
     @property
     def now(self) -> Now:
-        return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms)
+        return Now(mono_ms=self.mono_ms, utc_ms=UTC_MS + self.mono_ms + self.utc_step_ms)
+
+    def frame(self, leg: Leg, raw: bytes) -> None:
+        """A message as the shell hands it over."""
+        glance = self.session.pass_on(leg, raw) if self.short_cut else Glance.HANDLE
+        if glance is Glance.HANDLE:
+            self.put(FrameIn(leg=leg, raw=raw))
+            return
+        (self.north if leg is Leg.SOUTH else self.south).append(raw)
+        if glance is Glance.COPY:
+            self.put(Copied(leg=leg, raw=raw))
 
     def put(self, event: Event) -> None:
         events: deque[Event] = deque((event,))
@@ -140,8 +215,12 @@ class Driver:
                         self.counted.append(effect)
                     case Close():
                         self.closed.append(effect)
+                    case Keep():
+                        self.stored[effect.name] = effect.body
+                    case CpoLimit():
+                        self.cpo_limits.append(effect.current_ma)
         for raw in replies:
-            self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+            self.frame(Leg.SOUTH, raw)
 
     def _sent(self, effect: Send, replies: list[bytes]) -> None:
         if effect.leg is Leg.NORTH:
@@ -181,34 +260,36 @@ class Driver:
 
     def station_call(self, action: str, payload: Any, message_id: str | None = None) -> str:
         message_id = message_id or f"s{next(self._numbers)}"
-        self.put(FrameIn(leg=Leg.SOUTH, raw=json.dumps([2, message_id, action, payload]).encode()))
+        self.frame(Leg.SOUTH, json.dumps([2, message_id, action, payload]).encode())
         return message_id
 
     def station_answer(self, message_id: str, payload: Any) -> bytes:
         raw = json.dumps([3, message_id, payload]).encode()
         if message_id in self.open_south:
             self.open_south.remove(message_id)
-        self.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+        self.frame(Leg.SOUTH, raw)
         return raw
 
     def csms_call(self, action: str, payload: Any, message_id: str | None = None) -> str:
         message_id = message_id or f"c{next(self._numbers)}"
-        self.put(FrameIn(leg=Leg.NORTH, raw=json.dumps([2, message_id, action, payload]).encode()))
+        self.frame(Leg.NORTH, json.dumps([2, message_id, action, payload]).encode())
         return message_id
 
     def csms_answer(self, message_id: str, payload: Any) -> None:
-        self.put(FrameIn(leg=Leg.NORTH, raw=json.dumps([3, message_id, payload]).encode()))
+        self.frame(Leg.NORTH, json.dumps([3, message_id, payload]).encode())
 
     def status(self, status: str) -> None:
         payload = {"connectorId": 1, "status": status, "errorCode": "NoError"}
         self.csms_answer(self.station_call("StatusNotification", payload), {})
 
-    def meter(self, amps: float, *, context: str = "Sample.Periodic", message_id: str | None = None) -> str:
+    def meter(
+        self, amps: float, *, context: str = "Sample.Periodic", message_id: str | None = None, age_ms: int = 0
+    ) -> str:
         values = [
             {"value": f"{amps}", "measurand": "Current.Import", "phase": phase, "unit": "A", "context": context}
             for phase in ("L1", "L2", "L3")
         ]
-        taken = stamp.text(self.now.utc_ms + (self.station.clock_error_ms if self.station else 0))
+        taken = stamp.text(self.now.utc_ms - age_ms + (self.station.clock_error_ms if self.station else 0))
         payload = {"connectorId": 1, "meterValue": [{"timestamp": taken, "sampledValue": values}]}
         return self.station_call("MeterValues", payload, message_id)
 

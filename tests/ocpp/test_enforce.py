@@ -10,7 +10,7 @@ from ocpp_driver import UTC_MS, Driver, ModelStation
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.ocpp import stamp
 from dgm.ocpp.events import FrameIn, Leg
-from dgm.ocpp.profile import FLOOR_ID, LIVE_ID
+from dgm.ocpp.own_profile import FLOOR_ID, LIVE_ID
 
 
 def writes(driver: Driver) -> list[tuple[int, float]]:
@@ -46,6 +46,7 @@ def test_on_connect_the_floor_goes_first_then_the_live_limit_then_the_proof() ->
         "SetChargingProfile",
         "SetChargingProfile",
         "GetCompositeSchedule",
+        "GetConfiguration",
     ]
     assert writes(driver) == [(FLOOR_ID, 6.0), (LIVE_ID, 6.0)]
     assert driver.states() == ["WIPED", "SENT", "ACCEPTED", "CONFIRMED"]
@@ -58,7 +59,7 @@ def test_a_setpoint_climbs_the_proof_ladder_with_its_sequence_and_value() -> Non
     driver.setpoint(16_000, 41)
     assert driver.states() == ["SENT", "ACCEPTED", "CONFIRMED"]
     assert {(found.sequence, found.current_ma, found.asset_id) for found in driver.outcomes} == {(41, 16_000, "evse-1")}
-    assert driver.session.enforcer.proved_ma(driver.now) == 16_000
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) == 16_000
     assert driver.station is not None
     assert driver.station.limit_ma(driver.now.utc_ms) == 16_000
 
@@ -131,7 +132,7 @@ def test_with_everything_silent_the_station_falls_to_the_floor_by_itself() -> No
     assert driver.station.limit_ma(now_ms + 119_999) == 32_000
     assert driver.station.limit_ma(now_ms + 120_001) == 6_000
     driver.mono_ms += 121_000
-    assert driver.session.enforcer.proved_ma(driver.now) == 6_000
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) == 6_000
 
 
 def test_the_live_limit_is_renewed_at_half_its_lease_without_losing_its_proof() -> None:
@@ -141,7 +142,7 @@ def test_the_live_limit_is_renewed_at_half_its_lease_without_losing_its_proof() 
     keep_alive(driver, 16_000, 1, 600_000)
     assert not driver.outcomes
     assert len(live_writes(driver)) == 1 + 600_000 // 60_000
-    assert driver.session.enforcer.proved_ma(driver.now) == 16_000
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) == 16_000
     assert driver.station is not None
     assert driver.station.limit_ma(driver.now.utc_ms + 60_000) == 16_000
 
@@ -240,7 +241,7 @@ def test_a_station_that_accepts_without_effect_is_found_by_the_read_back() -> No
 def test_a_station_that_shows_its_profile_late_is_given_time() -> None:
     driver = ready()
     assert driver.station is not None
-    late = driver.station.answer("GetCompositeSchedule", {"duration": 180}, driver.now.utc_ms)
+    late = driver.station.answer("GetCompositeSchedule", {"connectorId": 0, "duration": 180}, driver.now.utc_ms)
     driver.station.faults["GetCompositeSchedule"] = late
     driver.setpoint(3_000, 1)
     driver.advance(2_500)
@@ -258,7 +259,7 @@ def test_without_a_read_back_nothing_is_confirmed(fault: Any) -> None:
     driver.setpoint(3_000, 1, ttl_ms=1_000_000)
     driver.advance(55_000)
     assert driver.states() == ["SENT", "ACCEPTED"]
-    assert driver.session.enforcer.proved_ma(driver.now) is None
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) is None
 
 
 class NoFloor(ModelStation):
@@ -304,14 +305,12 @@ def test_a_station_with_a_wrong_clock_gets_no_lease() -> None:
     last = driver.south_calls("SetChargingProfile")[-1][3]["csChargingProfiles"]
     assert last["chargingProfileId"] == LIVE_ID
     assert "validTo" not in last
-    assert driver.session.enforcer.fallback_ma is None
+    assert driver.session.evses[0].enforcer.fallback_ma is None
 
 
 # Wipe and repair.
 
 WIPES = [
-    ("ClearChargingProfile", {}),
-    ("ClearChargingProfile", {"chargingProfilePurpose": "ChargePointMaxProfile"}),
     ("Reset", {"type": "Soft"}),
     ("UpdateFirmware", {"location": "x", "retrieveDate": "2026-01-01T00:00:00Z"}),
 ]
@@ -330,10 +329,9 @@ def test_what_can_wipe_is_told_as_it_passes_and_repaired_within_five_seconds(
     assert driver.states() == ["WIPED"]
     assert driver.outcomes[0].urgent
     assert (driver.outcomes[0].current_ma, driver.outcomes[0].fallback_ma) == (None, None)
-    assert driver.session.enforcer.proved_ma(driver.now) is None
+    assert driver.session.evses[0].enforcer.proved_ma(driver.now) is None
     assert station is not None
-    if action == "ClearChargingProfile":
-        station.profiles.clear()
+    station.profiles.clear()
     driver.station = station
     driver.station_answer(message_id, {"status": "Accepted"})
     driver.advance(5_000)
@@ -346,7 +344,7 @@ def test_a_wipe_that_still_waits_in_the_lane_wipes_nothing_yet() -> None:
     driver = ready()
     driver.station = None
     driver.csms_call("GetConfiguration", {})
-    driver.csms_call("ClearChargingProfile", {})
+    driver.csms_call("Reset", {"type": "Soft"})
     assert not driver.outcomes
 
 
@@ -426,11 +424,11 @@ def test_a_draw_that_stays_above_the_limit_proves_nothing() -> None:
 def test_a_restarted_ems_is_told_what_is_proved_or_that_nothing_is() -> None:
     driver = ready()
     driver.setpoint(16_000, 3)
-    (proof,) = driver.session.enforcer.report(driver.now)
+    (proof,) = driver.session.evses[0].enforcer.report(driver.now)
     assert (proof.state, proof.current_ma, proof.fallback_ma) == (OutcomeState.OUTCOME_STATE_CONFIRMED, 16_000, 6_000)
     driver.station = None
-    driver.csms_call("ClearChargingProfile", {})
-    (nothing,) = driver.session.enforcer.report(driver.now)
+    driver.csms_call("Reset", {"type": "Soft"})
+    (nothing,) = driver.session.evses[0].enforcer.report(driver.now)
     assert (nothing.state, nothing.current_ma) == (OutcomeState.OUTCOME_STATE_WIPED, None)
 
 
@@ -439,7 +437,7 @@ def test_a_reduction_under_way_is_reported_beside_the_older_proof() -> None:
     driver.setpoint(16_000, 1)
     driver.station = None
     driver.setpoint(8_000, 2)
-    assert [(found.state, found.current_ma) for found in driver.session.enforcer.report(driver.now)] == [
+    assert [(found.state, found.current_ma) for found in driver.session.evses[0].enforcer.report(driver.now)] == [
         (OutcomeState.OUTCOME_STATE_CONFIRMED, 16_000),
         (OutcomeState.OUTCOME_STATE_SENT, 8_000),
     ]

@@ -7,8 +7,7 @@ import hashlib
 import json
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,115 +15,19 @@ import pytest
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call_result
 from ocpp.v16.enums import Action
-from ocpp_driver import ModelStation, settings
-from prometheus_client import CollectorRegistry
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import ServerConnection, serve
+from ocpp_bench import BOOT, OCPP16, Bench, Csms, frame_with, until
+from ocpp_driver import ModelStation
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from dgm import clock
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.errors import TransportError
-from dgm.ocpp.events import Direction, Excepted, Outcome, Reason, Sampled, SetpointIn
+from dgm.ocpp.events import Direction, Excepted, Reason, SetpointIn
 from dgm.ocpp.frame import MAX_FRAME_BYTES
-from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
-from dgm.ocpp.session import Session
-
-OCPP16 = Subprotocol("ocpp1.6")
-BOOT = '[2,"b1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the sockets work until something is so."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens on the far end of a socket
-            await asyncio.sleep(0.005)
-
-
-async def frame_with(socket: ClientConnection, message_id: str) -> str:
-    """The next frame with this id; CALLs of the gateway may come between."""
-    async with asyncio.timeout(5):
-        while True:
-            message = str(await socket.recv())
-            if json.loads(message)[1] == message_id:
-                return message
-
-
-class Csms:
-    """Accepts boots, answers everything else with {}, keeps what it saw."""
-
-    def __init__(self) -> None:
-        self.seen: list[str | bytes] = []
-        self.requests: list[Request] = []
-        self.sockets: list[ServerConnection] = []
-        self.choice: Subprotocol | None = OCPP16
-        self.refuse_with: int | None = None
-        self.hold: asyncio.Event | None = None
-        self.url = ""
-
-    async def serve(self, socket: ServerConnection) -> None:
-        self.sockets.append(socket)
-        async for message in socket:
-            self.seen.append(message)
-            frame = json.loads(message)
-            if frame[0] == 2:
-                accepted = {"status": "Accepted", "currentTime": "2026-01-01T00:00:00Z", "interval": 300}
-                await socket.send(json.dumps([3, frame[1], accepted if frame[2] == "BootNotification" else {}]))
-
-    async def refuse(self, socket: ServerConnection, request: Request) -> Response | None:
-        self.requests.append(request)
-        if self.hold is not None:
-            await self.hold.wait()
-        return None if self.refuse_with is None else socket.respond(self.refuse_with, "no\n")
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Csms]:
-        choose = lambda _socket, _offered: self.choice  # noqa: E731
-        async with serve(self.serve, "127.0.0.1", 0, process_request=self.refuse, select_subprotocol=choose) as server:
-            port = next(iter(server.sockets)).getsockname()[1]
-            self.url = f"ws://127.0.0.1:{port}/cpo/ocpp/"
-            yield self
-
-
-class Bench:
-    """A gateway for two stations of one CSMS."""
-
-    def __init__(self, csms: Csms, state_dir: Path) -> None:
-        self.csms = csms
-        self.registry = CollectorRegistry()
-        self.reports: list[Sampled | Outcome] = []
-        self.state_dir = state_dir
-        ids = ("CP-1", "CP 2|é")
-        self.sessions = {
-            station_id: Session(
-                settings(station_id=station_id, asset_id=f"evse-{number}", csms_url=csms.url), lambda: str(uuid.uuid4())
-            )
-            for number, station_id in enumerate(ids, start=1)
-        }
-        self.gateway = Gateway(
-            self.sessions,
-            metrics=GatewayMetrics(self.registry),
-            audit=AuditFile(state_dir),
-            report=self.reports.append,
-        )
-
-    def url(self, path: str) -> str:
-        return f"ws://127.0.0.1:{self.gateway.port}/{path}"
-
-    def station(self, path: str = "some/path/CP-1", **options: Any) -> connect:
-        return connect(self.url(path), **{"subprotocols": [OCPP16], **options})
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-    def audit(self) -> list[dict[str, Any]]:
-        path = self.state_dir / "ocpp-exceptions.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def states(self, asset_id: str = "evse-1") -> list[OutcomeState]:
-        return [found.state for found in self.reports if isinstance(found, Outcome) and found.asset_id == asset_id]
+from dgm.ocpp.gateway import AuditFile
+from dgm.ocpp.version import Version
 
 
 @pytest.fixture
@@ -200,9 +103,9 @@ async def test_a_library_station_is_limited_and_the_csms_sees_nothing_of_it(benc
         await socket.send(BOOT)
         confirmed = OutcomeState.OUTCOME_STATE_CONFIRMED
         await until(lambda: bench.states().count(confirmed) == 1)
-        setpoint = SetpointIn(epoch=1, sequence=1, current_ma=16_000, ttl_ms=15_000)
-        bench.gateway.deliver("evse-1", setpoint)
-        bench.gateway.deliver("evse-unknown", setpoint)
+        for asset_id in ("evse-1", "evse-unknown"):
+            setpoint = SetpointIn(asset_id=asset_id, epoch=1, sequence=1, current_ma=16_000, ttl_ms=15_000)
+            bench.gateway.deliver(setpoint)
         await until(lambda: bench.states().count(confirmed) == 2)
         assert station.model.limit_ma(clock.now().utc_ms) == 16_000
         serving.cancel()
@@ -211,7 +114,7 @@ async def test_a_library_station_is_limited_and_the_csms_sees_nothing_of_it(benc
     received = [hashlib.sha256(raw.encode()).hexdigest() for raw in station.got if json.loads(raw)[1] != "b1"]
     own = [line for line in listed.values() if line["kind"] == "own_call"]
     assert [listed[digest]["kind"] for digest in received] == ["own_call"] * len(received)
-    assert len(own) == len(received) == 5
+    assert len(own) == len(received) == 6  # floor, live, read-back, keys; live, read-back
     assert {line["station"] for line in own} == {"CP-1"}
     assert {line["direction"] for line in own} == {"south"}
     assert all(uuid.UUID(line["id"]).version == 4 for line in own)
@@ -248,13 +151,23 @@ async def test_a_station_is_refused_502_when_nobody_listens(tmp_path: Path) -> N
         await bench.gateway.stop()
 
 
-async def test_a_station_that_speaks_only_another_version_is_refused(bench: Bench) -> None:
+async def test_a_station_that_speaks_only_an_unknown_version_is_refused(bench: Bench) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        await bench.station(subprotocols=[Subprotocol("ocpp2.0.1")])
+        await bench.station(subprotocols=[Subprotocol("ocpp1.5")])
     assert refused.value.response.status_code == 502
-    async with bench.station(subprotocols=[Subprotocol("ocpp2.0.1"), OCPP16]) as station:
+    async with bench.station(subprotocols=[Subprotocol("ocpp1.5"), OCPP16]) as station:
         assert station.subprotocol == OCPP16
     assert bench.csms.requests[-1].headers["Sec-WebSocket-Protocol"] == "ocpp1.6"
+
+
+@pytest.mark.parametrize(("choice", "version"), [("ocpp2.1", Version.V21), ("ocpp2.0.1", Version.V201)])
+async def test_the_csms_chooses_among_the_versions_of_the_station(bench: Bench, choice: str, version: Version) -> None:
+    bench.csms.choice = Subprotocol(choice)
+    offer = [Subprotocol(name) for name in ("ocpp2.1", "ocpp2.0.1", "ocpp1.6")]
+    async with bench.station(subprotocols=offer) as station:
+        assert station.subprotocol == choice
+        assert bench.csms.requests[-1].headers["Sec-WebSocket-Protocol"] == "ocpp2.1, ocpp2.0.1, ocpp1.6"
+        assert bench.sessions["CP-1"].version is version
 
 
 async def test_the_newest_connection_wins_and_the_old_ones_end_disturbs_it_not(bench: Bench) -> None:

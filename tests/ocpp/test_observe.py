@@ -13,8 +13,9 @@ from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.machine import Now
 from dgm.ocpp import stamp
 from dgm.ocpp.events import PhaseTriple
-from dgm.ocpp.observe import STATUS, Booted, Metered, Reading, Status, Stopped, Wrong, observe
-from dgm.ocpp.store import StationMemory, to_site
+from dgm.ocpp.observe import STATUS, Booted, Metered, Status, Stopped, Wrong, observe
+from dgm.ocpp.sampled import Reading
+from dgm.ocpp.store import EvseMemory, to_site
 
 UTC = 1_793_000_000_000
 STAMP = "2026-10-26T06:13:20Z"
@@ -98,7 +99,7 @@ def test_a_reading_is_triggered_only_when_every_value_says_so(contexts: list[str
 @pytest.mark.parametrize(("text", "state"), STATUS.items())
 def test_every_status_is_a_plug_state(text: str, state: PlugState) -> None:
     seen = observe("StatusNotification", {"connectorId": 1, "status": text})
-    assert seen == Status(connector_id=1, plug_state=state)
+    assert seen == Status(evse_id=1, plug_state=state)
 
 
 def test_transactions_and_boots_are_seen() -> None:
@@ -159,21 +160,21 @@ def test_no_payload_makes_the_observer_raise(action: str, payload: dict[str, Any
 
 def metered(taken_utc_ms: int | None, amps: int = 10) -> Metered:
     found = Reading(current_ma=(amps * 1000, None, None))
-    return Metered(connector_id=1, reading=found, taken_utc_ms=taken_utc_ms, transaction_id=None, triggered=False)
+    return Metered(evse_id=1, reading=found, taken_utc_ms=taken_utc_ms, transaction_id=None, triggered=False)
 
 
 NOW = Now(mono_ms=500_000, utc_ms=UTC)
 
 
 def test_a_reading_of_the_past_is_history_and_not_used() -> None:
-    memory = StationMemory()
+    memory = EvseMemory()
     assert not memory.put_reading(metered(UTC - 61_000), claimed=False, now=NOW)
     assert memory.put_reading(metered(UTC - 30_000), claimed=False, now=NOW)
     assert memory.reading_at_ms == NOW.mono_ms - 30_000
 
 
 def test_the_reading_that_we_asked_for_shows_the_error_of_the_stations_clock() -> None:
-    memory = StationMemory()
+    memory = EvseMemory()
     hour = 3_600_000
     assert not memory.put_reading(metered(UTC - hour), claimed=False, now=NOW)
     assert memory.put_reading(metered(UTC - hour), claimed=True, now=NOW)
@@ -184,7 +185,7 @@ def test_the_reading_that_we_asked_for_shows_the_error_of_the_stations_clock() -
 
 
 def test_a_change_of_state_carries_no_older_reading() -> None:
-    memory = StationMemory()
+    memory = EvseMemory()
     memory.put_plug_state(PlugState.PLUG_STATE_CHARGING, NOW)
     memory.put_reading(metered(UTC), claimed=False, now=NOW)
     assert memory.reading_sample(settings(), NOW).current_ma == (10_000, None, None)
@@ -193,7 +194,7 @@ def test_a_change_of_state_carries_no_older_reading() -> None:
 
 
 def test_a_reading_stamped_in_whole_seconds_is_not_older_than_the_state_told_before_it() -> None:
-    memory = StationMemory()
+    memory = EvseMemory()
     memory.state_sample(settings(), NOW)
     later = Now(mono_ms=NOW.mono_ms + 400, utc_ms=UTC + 400)
     assert memory.put_reading(metered(UTC - 600), claimed=False, now=later)
@@ -202,16 +203,16 @@ def test_a_reading_stamped_in_whole_seconds_is_not_older_than_the_state_told_bef
 
 
 def test_an_energy_register_alone_does_not_hide_the_currents_of_the_same_second() -> None:
-    memory = StationMemory()
+    memory = EvseMemory()
     memory.put_reading(metered(UTC), claimed=False, now=NOW)
-    energy = Metered(connector_id=1, reading=Reading(energy_wh=5), taken_utc_ms=UTC, transaction_id=3, triggered=False)
+    energy = Metered(evse_id=1, reading=Reading(energy_wh=5), taken_utc_ms=UTC, transaction_id=3, triggered=False)
     memory.put_reading(energy, claimed=False, now=NOW)
     assert memory.reading == Reading(current_ma=(10_000, None, None), energy_wh=5)
     assert memory.transaction_id == 3
 
 
 def test_an_empty_socket_forgets_what_the_last_car_drew() -> None:
-    memory = StationMemory()
+    memory = EvseMemory()
     memory.put_reading(metered(UTC), claimed=False, now=NOW)
     assert memory.put_plug_state(PlugState.PLUG_STATE_AVAILABLE, NOW)
     assert memory.view(settings(), NOW).current_ma == (None, None, None)

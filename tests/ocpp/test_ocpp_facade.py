@@ -63,7 +63,9 @@ class Site:
         self.ems = Ems()
         self.drivers = [Driver(station=ModelStation(), asset_id=f"evse-{number}").connect() for number in (1, 2)]
         self.facade = EvseFacade(
-            FacadeConfig(host="127.0.0.1", port=0), [driver.session for driver in self.drivers], channel
+            FacadeConfig(host="127.0.0.1", port=0),
+            [(driver.session, driver.session.evses[0]) for driver in self.drivers],
+            channel,
         )
         self.modbus = AsyncModbusTcpClient("127.0.0.1", port=self.facade.port, timeout=3, retries=0)
 

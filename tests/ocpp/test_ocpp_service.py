@@ -54,6 +54,7 @@ class Ems(ems_pb2_grpc.EmsServiceServicer, site_pb2_grpc.SiteServiceServicer):
         self.sequences: dict[str, list[int]] = {"outcomes": [], "samples": []}
         self.subscribers: list[str] = []
         self.failures = 0
+        self.limits: dict[str, ems_pb2.Limit] = {}
         self.streams: asyncio.Queue[ems_pb2.WatchSetpointsResponse] = asyncio.Queue()
 
     async def WatchSetpoints(self, request: ems_pb2.WatchSetpointsRequest, context: Any) -> AsyncIterator[Any]:
@@ -74,6 +75,17 @@ class Ems(ems_pb2_grpc.EmsServiceServicer, site_pb2_grpc.SiteServiceServicer):
         self.sequences["samples"].append(request.sequence)
         self.samples += request.samples
         return site_pb2.ReportSamplesResponse()
+
+    async def PutLimit(self, request: ems_pb2.PutLimitRequest, context: Any) -> Any:
+        if self.failures:
+            self.failures -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        self.limits[request.limit.id] = request.limit
+        return ems_pb2.PutLimitResponse()
+
+    async def DeleteLimit(self, request: ems_pb2.DeleteLimitRequest, context: Any) -> Any:
+        found = self.limits.pop(request.id, None)
+        return ems_pb2.DeleteLimitResponse(existed=found is not None)
 
     def grant(self, current_ma: int, sequence: int) -> None:
         setpoint = ems_pb2.Setpoint(asset_id="evse-1", sequence=sequence, current_ma=current_ma, ttl_ms=15_000)
@@ -128,6 +140,7 @@ class Site:
                 call_timeout_s=10,
             ),
         )
+        self.journal = Journal(tmp_path / "ocpp.journal")
         self.ems_path = tmp_path / "ems.sock"
         self.channel = rpc.channel(f"unix:{self.ems_path}")
         self.role = OcppRole(
@@ -136,7 +149,7 @@ class Site:
                 base_dir=tmp_path,
                 state_dir=tmp_path / "state",
                 epoch=7,
-                journal=Journal(tmp_path / "ocpp.journal"),
+                journal=self.journal,
                 channel=lambda _name: self.channel,
                 registry=CollectorRegistry(),
             )
@@ -161,7 +174,11 @@ async def _answer(socket: ClientConnection) -> None:
             await socket.send(json.dumps([3, frame[1], model.answer(frame[2], frame[3], clock.now().utc_ms)]))
 
 
+CSMS_SOCKETS: list[ServerConnection] = []
+
+
 async def _csms(socket: ServerConnection) -> None:
+    CSMS_SOCKETS.append(socket)
     async for message in socket:
         frame = json.loads(message)
         if frame[0] == 2:
@@ -284,3 +301,37 @@ def test_ages_and_absences_survive_the_mapping() -> None:
     outcome = Outcome(asset_id="a", epoch=2, sequence=3, state=WIPED, current_ma=None, at_mono_ms=9_000, fallback_ma=0)
     message = outcome_message(outcome, now)
     assert (message.age_ms, message.HasField("current_ma"), message.HasField("fallback_ma")) == (1_000, False, True)
+
+
+async def test_what_the_cpo_allows_reaches_the_ems_as_its_limit_and_the_journal_before_that(site: Site) -> None:
+    async with Ems().running(site.ems_path) as ems, site.station():
+        await until(lambda: (CONFIRMED, 6_000) in ems.states())
+        ems.failures = 1
+        schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 12.0}]}
+        profile = {
+            "chargingProfileId": 5,
+            "stackLevel": 1,
+            "chargingProfilePurpose": "TxDefaultProfile",
+            "chargingProfileKind": "Relative",
+            "chargingSchedule": schedule,
+        }
+        payload = {"connectorId": 1, "csChargingProfiles": profile}
+        await CSMS_SOCKETS[-1].send(json.dumps([2, "p1", "SetChargingProfile", payload]))
+        await until(lambda: ems.limits)
+        limit = ems.limits["cpo:cpo-a:evse-1"]
+        assert (limit.source, limit.asset_id, limit.current_ma) == ("cpo:cpo-a", "evse-1", 12_000)
+        assert limit.quantity == ems_pb2.QUANTITY_CURRENT
+        assert not limit.HasField("failsafe_current_ma")
+        assert b"TxDefaultProfile" in site.journal.items("station")["profiles/CP-1"]
+        await CSMS_SOCKETS[-1].send(json.dumps([2, "p2", "ClearChargingProfile", {"id": 5}]))
+        await until(lambda: not ems.limits)
+
+
+async def test_the_mode_of_a_station_and_why_are_shown(site: Site) -> None:
+    async with Ems().running(site.ems_path) as ems, site.station():
+        await until(lambda: (CONFIRMED, 6_000) in ems.states())
+        (servicer,) = site.role.servicers()
+        answer = await servicer.servicer.ListStations(ocpp_pb2.ListStationsRequest(), None)
+        (station,) = answer.stations
+        assert station.mode == ocpp_pb2.ENFORCEMENT_MODE_MAX
+        assert "first that the station accepts" in station.mode_reason

@@ -111,7 +111,7 @@ def test_a_session_fills_every_register_that_it_knows() -> None:
     driver.setpoint(16_000, 1)
     driver.meter(15.5)
     driver.mono_ms += 700
-    values = block_values(driver.session, 4, driver.now, cap_ends_ms=driver.mono_ms + 9_000)
+    values = block_values(driver.session, driver.session.evses[0], 4, driver.now, cap_ends_ms=driver.mono_ms + 9_000)
     assert set(values) == {field.name for field in BLOCK}
     found = decode(BLOCK, encode(BLOCK, values, READ_SIZE))
     assert (found["number"], found["plug_state"], found["links"]) == (5, 2, 0b111)
@@ -119,5 +119,5 @@ def test_a_session_fills_every_register_that_it_knows() -> None:
     assert found["proved_by"] == registers.proved_code(OutcomeState.OUTCOME_STATE_CONFIRMED) == 2
     assert (found["cap_left_ms"], found["fallback_ma"], found["power_w"]) == (9_000, 6_000, None)
     driver.disconnect()
-    values = block_values(driver.session, 4, driver.now, cap_ends_ms=0)
+    values = block_values(driver.session, driver.session.evses[0], 4, driver.now, cap_ends_ms=0)
     assert (values["plug_state"], values["links"], values["cap_left_ms"]) == (9, 0b100, None)

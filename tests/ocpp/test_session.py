@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from ocpp_driver import QUICK, Driver, ModelStation
+from ocpp_driver import settings as driver_settings
 
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.ocpp.events import Direction, FrameIn, Later, Leg, LegUp, Reason, Send
 from dgm.ocpp.relay import CALL_GRACE_MS, CALL_WAIT_MS, MAX_PENDING, MAX_WAITING_CALLS
+from dgm.ocpp.version import Version
 
 ODD_FRAMES = [
     b'[2,"1","Heartbeat",{}]',
@@ -84,6 +86,55 @@ def test_a_wrong_payload_is_relayed_and_counted() -> None:
     driver.station_call("MeterValues", "not an object")
     assert len(driver.north_calls("StatusNotification")) == len(driver.north_calls("MeterValues")) == 1
     assert [found.detail for found in driver.counted] == ["StatusNotification", "MeterValues"]
+
+
+READINGS = st.builds(
+    lambda amps, context, age_s: ("meter", amps, context, age_s),
+    st.integers(0, 40),
+    st.sampled_from(["Sample.Periodic", "Trigger"]),
+    st.integers(0, 90),
+)
+STEPS = st.one_of(
+    READINGS,
+    READINGS,
+    st.tuples(st.just("wait"), st.integers(1, 20_000)),
+    st.tuples(st.just("south"), st.sampled_from([*ODD_FRAMES, b'[2,"h","Heartbeat",{}]', b'[2,"a","Authorize",{}]'])),
+    st.tuples(st.just("north"), st.sampled_from([b'[3,"m",{}]', b'[3,"b","x"]', b'[3,"s",{"status":"Accepted"}]'])),
+    st.tuples(st.just("status"), st.sampled_from(["Charging", "Available", "SuspendedEV"])),
+    st.tuples(st.just("boot"), st.sampled_from(["Accepted", "Pending", "Rejected"])),
+    st.tuples(st.just("limit"), st.integers(0, 32_000)),
+)
+
+
+def play(steps: list[tuple[Any, ...]], *, short_cut: bool) -> Driver:
+    driver = Driver(station=ModelStation(), short_cut=short_cut).connect()
+    for sequence, (kind, *what) in enumerate(steps, start=1):
+        match kind:
+            case "meter":
+                driver.meter(what[0], context=what[1], age_ms=what[2] * 1000)
+            case "wait":
+                driver.advance(what[0])
+            case "south" | "north":
+                driver.frame(Leg(kind), what[0])
+            case "limit":
+                driver.setpoint(what[0], sequence)
+            case "status":
+                driver.status(what[0])
+            case _:
+                driver.boot(what[0])
+    return driver
+
+
+@QUICK
+@given(st.lists(STEPS, max_size=30))
+def test_the_short_cut_decides_as_the_long_way(steps: list[tuple[Any, ...]]) -> None:
+    short, long = play(steps, short_cut=True), play(steps, short_cut=False)
+    assert short.north == long.north
+    assert short.samples == long.samples
+    assert short.outcomes == long.outcomes
+    assert short.counted == long.counted
+    assert [found.reason for found in short.excepted] == [found.reason for found in long.excepted]
+    assert [evse.memory for evse in short.session.evses] == [evse.memory for evse in long.session.evses]
 
 
 # The lane.
@@ -228,7 +279,7 @@ def test_calls_waiting_when_a_leg_is_lost_are_not_delivered_after_the_reconnect(
 def test_pending_calls_are_bounded() -> None:
     driver = idle()
     for _ in range(MAX_PENDING + 5):
-        driver.station_call("Heartbeat", {})
+        driver.station_call("StartTransaction", {"connectorId": 1})
     assert [found.name for found in driver.counted] == ["pending_full"] * 5
     assert len(driver.north) == MAX_PENDING + 5
 
@@ -306,12 +357,17 @@ def test_the_description_shows_links_counts_and_limits() -> None:
     assert (station.vendor, station.model) == ("V", "M")
 
 
+KEPT_CALLS = (Reason.CALL_EXPIRED, Reason.LANE_FULL, Reason.LEG_LOST, Reason.REPOINTING, Reason.PROFILE_CALL)
+
+
 class Interleavings(RuleBasedStateMachine):
     """Any order of frames, answers, setpoints and silence, against what must always hold."""
 
     def __init__(self) -> None:
         super().__init__()
         self.driver = Driver(call_timeout_ms=5_000)
+        self.subprotocol = ""
+        self.sends: dict[Leg, list[bytes]] = {Leg.SOUTH: [], Leg.NORTH: []}
         self.station_sent: list[bytes] = []
         self.csms_calls: list[bytes] = []
         self.csms_answers: list[bytes] = []
@@ -321,28 +377,60 @@ class Interleavings(RuleBasedStateMachine):
         self.sequence = 0
         self.number = 0
 
-    @initialize()
-    def connect(self) -> None:
+    @initialize(version=st.sampled_from(Version), evses=st.integers(1, 3), short_cut=st.booleans())
+    def connect(self, version: Version, evses: int, short_cut: bool) -> None:
+        found = [
+            driver_settings(asset_id=f"evse-{number}", connector_id=number, call_timeout_ms=5_000)
+            for number in range(1, evses + 1)
+        ]
+        self.driver = Driver(evses=found, short_cut=short_cut)
+        self.subprotocol = version.value
+        self.legs_up()
+
+    def legs_up(self) -> None:
         self.driver.put(LegUp(leg=Leg.NORTH))
-        self.driver.put(LegUp(leg=Leg.SOUTH, subprotocol="ocpp1.6"))
+        self.driver.put(LegUp(leg=Leg.SOUTH, subprotocol=self.subprotocol))
+
+    @rule()
+    def the_connection_is_lost_and_comes_back(self) -> None:
+        self.driver.disconnect()
+        self.driver.call_times.clear()
+        self.answered_after.clear()
+        self.unanswered_north.clear()
+        self.legs_up()
+
+    @rule(step_s=st.sampled_from([-90_000, -30, 30, 90_000]))
+    def the_clock_is_set(self, step_s: int) -> None:
+        self.driver.utc_step_ms += step_s * 1000
+
+    @rule(leg=st.sampled_from(Leg))
+    def a_send_comes(self, leg: Leg) -> None:
+        raw = self.raw(6, f"{self.number}", "NotifyPeriodicEventStream", {})
+        self.sends[leg].append(raw)
+        self.driver.frame(leg, raw)
 
     def raw(self, *frame: Any) -> bytes:
         self.number += 1
         return json.dumps(frame, indent=self.number % 3 or None).encode()
 
-    @rule(action=st.sampled_from(["Heartbeat", "BootNotification", "StatusNotification", "MeterValues", "Odd"]))
+    @rule(
+        action=st.sampled_from(
+            ["Heartbeat", "BootNotification", "StatusNotification", "MeterValues", "TransactionEvent"]
+        )
+    )
     def station_calls(self, action: str) -> None:
         # Stations use small counters as ids: the same number may be in use on the other leg.
         raw = self.raw(2, f"{self.number}", action, {"connectorId": 1, "status": "Charging", "errorCode": "NoError"})
         self.unanswered_north.append(json.loads(raw)[1])
         self.station_sent.append(raw)
-        self.driver.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+        self.driver.frame(Leg.SOUTH, raw)
 
-    @rule(action=st.sampled_from(["Reset", "ClearChargingProfile", "DataTransfer", "TriggerMessage"]))
+    @rule(action=st.sampled_from(["Reset", "ClearChargingProfile", "TriggerMessage", "ChangeConfiguration"]))
     def csms_calls_station(self, action: str) -> None:
-        raw = self.raw(2, f"{self.number}", action, {})
+        payload = {"key": "CentralSystemURL"} if action == "ChangeConfiguration" and self.number % 2 else {}
+        raw = self.raw(2, f"{self.number}", action, payload)
         self.csms_calls.append(raw)
-        self.driver.put(FrameIn(leg=Leg.NORTH, raw=raw))
+        self.driver.frame(Leg.NORTH, raw)
 
     @rule(data=st.data())
     def csms_answers_station(self, data: st.DataObject) -> None:
@@ -350,7 +438,7 @@ class Interleavings(RuleBasedStateMachine):
             message_id = self.unanswered_north.pop(data.draw(st.integers(0, len(self.unanswered_north) - 1)))
             raw = self.raw(3, message_id, {"status": "Accepted"})
             self.csms_answers.append(raw)
-            self.driver.put(FrameIn(leg=Leg.NORTH, raw=raw))
+            self.driver.frame(Leg.NORTH, raw)
 
     @rule(data=st.data(), status=st.sampled_from(["Accepted", "Rejected", 7]))
     def station_answers(self, data: st.DataObject, status: Any) -> None:
@@ -361,7 +449,7 @@ class Interleavings(RuleBasedStateMachine):
             self.answered_after[message_id] = len(self.driver.call_times)
             if not message_id.startswith("own-"):
                 self.answers_to_csms.append(raw)
-            self.driver.put(FrameIn(leg=Leg.SOUTH, raw=raw))
+            self.driver.frame(Leg.SOUTH, raw)
 
     @rule(current_ma=st.integers(0, 40_000), safety=st.booleans())
     def setpoint(self, current_ma: int, safety: bool) -> None:
@@ -381,16 +469,19 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def frames_of_the_station_arrive_equal_and_in_order(self) -> None:
-        arrived_calls = [raw for raw in self.driver.north if json.loads(raw)[0] == 2]
-        assert arrived_calls == self.station_sent
-        assert [raw for raw in self.driver.north if json.loads(raw)[0] == 3] == self.answers_to_csms
+        ours = {found.raw for found in self.driver.excepted if found.direction is Direction.NORTH}
+        arrived = [raw for raw in self.driver.north if raw not in ours]
+        assert [raw for raw in arrived if json.loads(raw)[0] == 2] == self.station_sent
+        assert [raw for raw in arrived if json.loads(raw)[0] == 3] == self.answers_to_csms
+        assert [raw for raw in arrived if json.loads(raw)[0] == 6] == self.sends[Leg.SOUTH]
 
     @invariant()
     def frames_of_the_csms_arrive_equal_and_in_order_or_are_refused_or_wait(self) -> None:
         south = [raw for raw in self.driver.south if json.loads(raw)[0] == 3]
         assert south == self.csms_answers
+        assert [raw for raw in self.driver.south if json.loads(raw)[0] == 6] == self.sends[Leg.NORTH]
         passed = [raw for raw in self.driver.south if json.loads(raw)[0] == 2 and raw in set(self.csms_calls)]
-        kept = {raw.raw for raw in self.driver.excepted if raw.reason in (Reason.CALL_EXPIRED, Reason.LANE_FULL)}
+        kept = {raw.raw for raw in self.driver.excepted if raw.reason in KEPT_CALLS}
         waiting = [found.raw for found in self.driver.session._lane._waiting]
         assert [raw for raw in self.csms_calls if raw not in kept] == passed + waiting
 
@@ -405,7 +496,7 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def every_frame_of_ours_is_in_the_manifest(self) -> None:
         listed = [found.raw for found in self.driver.excepted if found.direction is Direction.SOUTH]
-        relayed = {*self.csms_calls, *self.csms_answers}
+        relayed = {*self.csms_calls, *self.csms_answers, *self.sends[Leg.NORTH]}
         assert [raw for raw in self.driver.south if raw not in relayed] == listed
 
 

@@ -60,6 +60,21 @@ impl Budget {
         budget.budget = conductor_ma(room - margin(scene, row), row.kind, scene);
         budget
     }
+
+    /// Room for starts, mA x conductors, of what is `left` with everybody who is on at the minimum. A meter shows a start
+    /// as load that nobody controls until a sample tells whose it is: so half of it; without a meter there is no bound.
+    pub fn for_starts(&self, left: i64) -> i64 {
+        if self.has_meter() {
+            left.div_euclid(2)
+        } else {
+            i64::MAX
+        }
+    }
+
+    /// Whether raises under it are paced by what a meter will show. Also while it is lost: losing it must not make room.
+    pub fn has_meter(&self) -> bool {
+        self.measured.is_some() || self.is_lost
+    }
 }
 
 /// Kept free for EV grants and battery targets, rounded up. Breakers are set in current and need none.

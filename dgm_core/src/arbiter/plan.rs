@@ -3,7 +3,9 @@
 //! ```text
 //! budgets less what cannot be moved ─> admit (minimum each) ─> fill above it ─> quantise down ─> crumbs
 //! ```
-//! Sharing with a minimum is not convex: who gets the minimum is decided first, by order; the rest is exact.
+//! Sharing with a minimum is not convex: who gets the minimum is decided first, by order; the rest is exact. A car that
+//! step 2 could never start has no part: what is kept for it would be set free when data ages or a limit tightens, and
+//! then the others would rise because there is less.
 
 use super::account::Counted;
 use super::budget::Budget;
@@ -47,7 +49,7 @@ pub fn plan(
 ) -> Vec<Filled> {
     let left = left_for_grants(matrix, budgets.iter().map(|budget| budget.budget), entrants);
     let order = admission_order(entrants, now, rotation);
-    let mut filled = admit(matrix, &left, entrants, &order);
+    let (mut filled, order) = admit_startable(matrix, budgets, &left, entrants, order);
     let shares: Vec<Share> = entrants.iter().zip(&filled).map(|(entrant, admitted)| share(entrant, admitted)).collect();
     for (admitted, level) in filled.iter_mut().zip(fill(matrix, &left, &shares)) {
         if admitted.value > 0 {
@@ -87,6 +89,56 @@ fn admission_order(entrants: &[Entrant<'_>], now: Millis, rotation: Millis) -> V
     let mut order: Vec<usize> = (0..entrants.len()).filter(takes_part).collect();
     order.sort_by_cached_key(|column| key(*column));
     order
+}
+
+/// The minimum to each in order, without those that could not be started; and the order of those that take part.
+fn admit_startable(
+    matrix: &Matrix,
+    budgets: &[Budget],
+    left: &[i64],
+    entrants: &[Entrant<'_>],
+    mut order: Vec<usize>,
+) -> (Vec<Filled>, Vec<usize>) {
+    let mut kept_out = vec![None; entrants.len()];
+    loop {
+        let mut filled = admit(matrix, left, entrants, &order);
+        let is_found = keep_out(matrix, budgets, left, entrants, (&order, &filled), &mut kept_out);
+        if is_found {
+            order.retain(|column| kept_out[*column].is_none());
+            continue;
+        }
+        for (filled, row) in filled.iter_mut().zip(kept_out).filter(|(_, row)| row.is_some()) {
+            filled.row = row;
+        }
+        return (filled, order);
+    }
+}
+
+/// Marks those admitted that are off and will find no room to start (see `Budget::for_starts`) once everybody else who is
+/// admitted is at the minimum and seen there; whether there are any.
+fn keep_out(
+    matrix: &Matrix,
+    budgets: &[Budget],
+    left: &[i64],
+    entrants: &[Entrant<'_>],
+    (order, admitted): (&[usize], &[Filled]),
+    kept_out: &mut [Option<usize>],
+) -> bool {
+    let (off, on): (Vec<usize>, Vec<usize>) = order
+        .iter()
+        .filter(|column| admitted[**column].value > 0)
+        .partition(|column| entrants[**column].seat.granted == 0);
+    let (mut left, mut is_found) = (left.to_vec(), false);
+    on.iter().for_each(|column| matrix.take(*column, admitted[*column].value, &mut left));
+    for column in off {
+        let starts: Vec<i64> = budgets.iter().zip(&left).map(|(budget, left)| budget.for_starts(*left)).collect();
+        let minimum = admitted[column].value;
+        match matrix.room(column, &starts) {
+            (room, row @ Some(_)) if room < minimum => (kept_out[column], is_found) = (row, true),
+            _ => matrix.take(column, minimum, &mut left),
+        }
+    }
+    is_found
 }
 
 /// The minimum to each in order, where it fits; who gets nothing is told the row.

@@ -109,9 +109,8 @@ impl<'a> Raises<'a> {
             matrix.take(column, entrant.least() + unseen, &mut for_starts);
         }
         for (row, budget) in budgets.iter().enumerate() {
-            let is_metered = budget.measured.is_some();
-            for_rises[row] = if is_metered { for_rises[row].div_euclid(2) } else { left[row] };
-            for_starts[row] = if is_metered { for_starts[row].div_euclid(2) } else { i64::MAX };
+            for_rises[row] = if budget.has_meter() { for_rises[row].div_euclid(2) } else { left[row] };
+            for_starts[row] = budget.for_starts(for_starts[row]);
         }
         Self { matrix, entrants, planned, left, for_rises, for_starts, moves }
     }

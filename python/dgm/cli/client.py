@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +58,8 @@ async def _stations(site: Path, json_out: bool) -> None:
     if json_out:
         typer.echo(json_format.MessageToJson(answer))
         return
-    table = Table("station", "cpo", "south", "north", "evse", "state", "limit A", "proved A", "kW")
+    table = Table("station", "cpo", "south", "north", "mode", "evse", "state", "limit A", "proved A", "kW")
+    table.columns[0].no_wrap = True
     for station in answer.stations:
         for evse in station.evses:
             table.add_row(
@@ -66,6 +67,7 @@ async def _stations(site: Path, json_out: bool) -> None:
                 station.cpo_id,
                 _short(ocpp_pb2.LinkState.Name(station.south)),
                 _short(ocpp_pb2.LinkState.Name(station.north)),
+                _short(ocpp_pb2.EnforcementMode.Name(station.mode)),
                 evse.asset_id,
                 site_pb2.PlugState.Name(evse.plug_state).removeprefix("PLUG_STATE_"),
                 _amps(evse.limit_ma if evse.HasField("limit_ma") else None),
@@ -73,6 +75,23 @@ async def _stations(site: Path, json_out: bool) -> None:
                 f"{evse.power_w / 1000:.1f}" if evse.HasField("power_w") else "-",
             )
     Console().print(table)
+    for (mode, reason), names in sorted(_by_reason(answer.stations).items()):
+        shown = ", ".join(names[:NAMES_SHOWN]) + (
+            f" and {len(names) - NAMES_SHOWN} more" if names[NAMES_SHOWN:] else ""
+        )
+        typer.echo(f"{mode}: {reason} ({shown})")
+
+
+NAMES_SHOWN = 4
+
+
+def _by_reason(stations: Iterable[ocpp_pb2.Station]) -> dict[tuple[str, str], list[str]]:
+    """Stations by their mode and why they are in it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for station in stations:
+        mode = _short(ocpp_pb2.EnforcementMode.Name(station.mode))
+        found.setdefault((mode, station.mode_reason), []).append(station.id)
+    return found
 
 
 def _short(name: str) -> str:

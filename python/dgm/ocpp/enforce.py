@@ -1,43 +1,43 @@
-"""Keeps one station's floor and live limit installed and proved: mode `max`, OCPP 1.6.
+"""Keeps one station's floor and live limit installed and proved, in the Slot that its mode and model ask for.
 
-    SetpointIn (lease) ──> target ──> FLOOR, LIVE, READ_BACK calls ──> SENT > ACCEPTED > CONFIRMED > MEASURED
+    SetpointIn (lease) ──┐
+    ceiling of the CPO ──┴─> target ──> FLOOR, LIVE, READ_BACK calls ──> SENT > ACCEPTED > CONFIRMED > MEASURED
 
 The newest setpoint wins and is written over the old limit, never clear-then-set; when its lease ends the target is the
 fallback. The live limit is itself a lease in the station (validTo), renewed at half its time; when nobody renews it the
 floor holds. Where the station refuses the floor or its clock is wrong, no lease is installed: the live limit stands
-without end and no floor is reported (safety rules, section 4). Does not see frames; the session asks `next` when the
-lane is free. Absent: other purposes when a station refuses ChargePointMaxProfile.
+without end and no floor is reported (safety rules, section 4). A TX slot is taken for a transaction and given back
+after it: what was installed in the slot before still stands, and is remembered. Does not see frames; the session asks
+`next` when the lane is free.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.machine import Now
 from dgm.ocpp.events import Outcome, SetpointIn
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import (
-    Profile,
-    composite,
+from dgm.ocpp.merge import Ceiling
+from dgm.ocpp.own_profile import (
+    Slot,
+    asked_ma,
     floor_profile,
+    lease_end_utc_ms,
     live_profile,
-    parse_read_back,
+    parse_read,
     proves,
-    set_request,
+    read_call,
+    set_call,
+    update_request,
 )
+from dgm.ocpp.pace import RAISE_INTERVAL_MS, SAFETY_RETRY_MS, WRITES_PER_DAY, Backoff, WriteBudget
+from dgm.ocpp.pair import Lease, Parked, Proof
+from dgm.ocpp.profile import Profile, ProfileKind, Purpose
 from dgm.ocpp.relay import OwnCall, Step
 from dgm.ocpp.store import StationSettings
-
-RAISE_INTERVAL_MS = 5_000
-"""Write budget: raises at most this often. Reductions are never held back."""
-
-RETRY_MS = (5_000, 30_000, 120_000, 480_000, 1_800_000)
-"""After a refused or unanswered write; the last one repeats. About six tries in an hour."""
-
-SAFETY_RETRY_MS = 5_000
-"""A reduction below everything tried so far may go sooner than its turn."""
 
 READ_RETRY_MS = (2_000, 5_000, 15_000)
 """Stations show a new profile late; after these a read-back that disagrees is a refusal."""
@@ -49,48 +49,16 @@ SETTLE_MS = 2_000
 """A reading earlier than this after a write may still show the car before it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """The newest setpoint."""
-
-    current_ma: int
-    ends_ms: int
-    safety: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What is proved installed. profiles: the live limit, and the floor where it is proved too."""
-
-    profiles: tuple[Profile, ...]
-    limit_ma: int
-    state: OutcomeState
-    at_ms: int
-    evidence: str
-
-
-class Backoff:
-    """When a failing write may be tried again."""
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.at_ms = 0
-
-    def failed(self, now: Now) -> None:
-        """Count a failure."""
-        self.at_ms = now.mono_ms + RETRY_MS[min(self.failures, len(RETRY_MS) - 1)]
-        self.failures += 1
-
-    def reset(self) -> None:
-        """It works, or the station is another one now."""
-        self.failures, self.at_ms = 0, 0
-
-
 class Enforcer:
     """See the module. All outcomes carry the newest setpoint's sequence."""
 
-    def __init__(self, settings: StationSettings) -> None:
+    def __init__(self, settings: StationSettings, slot: Slot) -> None:
         self._settings = settings
+        self.slot = slot
+        self.ceiling: Ceiling | None = None
+        """What the CPO's own profiles allow now, where we install them merged with ours; None: no less than the EMS."""
+        self._parked: Parked | None = None
+        self._parked_tried_ma = 0
         self._order = (0, 0)
         self._lease: Lease | None = None
         self._has_lapsed = False
@@ -101,6 +69,12 @@ class Enforcer:
         self._floor_backoff, self._live_backoff = Backoff(), Backoff()
         self._seen_ma = 0
         self._raised_ms: int | None = None
+        self.lease_ms = settings.profile_lease_ms
+        """Of live limits; longer where the model's flash asks for it."""
+        self.budget = WriteBudget(WRITES_PER_DAY)
+        self.rewrite_after_pause_ms: int | None = None
+        """The model ignores the first limit after 0 A: it is written again after this."""
+        self._rewrite_ms: int | None = None
         self._forget_installed()
 
     def _forget_installed(self) -> None:
@@ -112,6 +86,7 @@ class Enforcer:
         self._tried_low_ma: int | None = None
         self._is_doubtful = False
         self._is_repair = True
+        self._rewrite_ms = None
         self._read_at_ms: int | None = None
         self._read_tries = 0
         self._seen_before_ma = 0
@@ -126,6 +101,11 @@ class Enforcer:
         return None if self._lease is None else self._lease.current_ma
 
     @property
+    def wanted_ma(self) -> int:
+        """What the site wants, mA: the newest setpoint, or the fallback."""
+        return self._settings.fallback_ma if self._lease is None else self._lease.current_ma
+
+    @property
     def proof_state(self) -> OutcomeState:
         """How far the installed limit is proved."""
         if self._proof is not None:
@@ -137,12 +117,12 @@ class Enforcer:
     @property
     def fallback_ma(self) -> int | None:
         """The floor, if it is proved and comes into force when nobody renews; None: none proved."""
-        leased = self._live is None or self._live.valid_to_utc_ms is not None
+        leased = self._live is None or lease_end_utc_ms(self._live) is not None
         return self._settings.fallback_ma if self._is_floor_proved and leased else None
 
     def proved_ma(self, now: Now) -> int | None:
         """What the station is proved to keep to now: the live limit, or the floor after its end."""
-        return None if self._proof is None else composite(self._proof.profiles, now.utc_ms)
+        return None if self._proof is None else self._proof.holds_ma(now)
 
     def setpoint(self, event: SetpointIn, now: Now) -> list[Outcome]:
         """Take a setpoint; an older one is refused. A value that is proved already is reported at once."""
@@ -153,11 +133,90 @@ class Enforcer:
         self._order, self._has_lapsed = order, False
         limit_ma = max(0, min(event.current_ma, self._settings.current_max_ma)) // 100 * 100
         self._lease = Lease(current_ma=limit_ma, ends_ms=now.mono_ms + event.ttl_ms, safety=event.safety)
-        proof, live = self._proof, self._live
-        is_held = live is not None and _limit(live) == limit_ma and not self._is_doubtful
-        if is_renewal or proof is None or not is_held or proof.limit_ma != limit_ma:
+        proof, target_ma = self._proof, self._target_ma()
+        is_held = self._live is not None and self._live_limit_ma == target_ma and not self._is_doubtful
+        if is_renewal or proof is None or not is_held or proof.limit_ma != target_ma:
             return []
-        return [self._outcome(proof.state, limit_ma, now, proof.evidence)]
+        return [self._outcome(proof.state, target_ma, now, proof.evidence)]
+
+    def use(self, slot: Slot, now: Now, *, running: int | str | None) -> list[Outcome]:
+        """Write into this slot from now on; running: the transaction that has not ended, as far as is known.
+
+        What is proved in another slot stays proved until ours leads here. From TX_DEFAULT to TX and back the pair of
+        TX_DEFAULT stays installed; any other slot begins with nothing.
+        """
+        outcomes = [] if slot == self.slot else self._change(slot, now)
+        proof = self._proof
+        if proof is None or proof.slot.purpose is not Purpose.TX or proof.slot.transaction_id == running:
+            return outcomes
+        self._proof, self._is_floor_proved = None, False
+        wiped = self._outcome(OutcomeState.OUTCOME_STATE_WIPED, None, now, "transaction ended", urgent=True)
+        return [*outcomes, wiped]
+
+    def _change(self, slot: Slot, now: Now) -> list[Outcome]:
+        before, self.slot = self.slot, slot
+        in_flight = self._in_flight
+        if slot.purpose is Purpose.TX and before.purpose is Purpose.TX_DEFAULT:
+            self._park(before, in_flight)
+            self._begin_in(in_flight)
+            self._is_repair = self._proof is None
+            return []
+        parked, self._parked = self._parked, None
+        self._begin_in(in_flight)
+        is_back = parked is not None and slot == parked.slot
+        return self._unpark(parked, now) if parked is not None and is_back else []
+
+    @property
+    def may_take_transaction(self) -> bool:
+        """The default pair stands: without it the end of a transaction would leave the station without a limit."""
+        if self.slot.purpose is Purpose.TX:
+            return self._parked is not None
+        return self._live is not None and (self._floor is not None or not self.slot.has_floor)
+
+    def _begin_in(self, in_flight: OwnCall | None) -> None:
+        self._forget_installed()
+        self._in_flight = in_flight
+        self._is_wiped_in_flight = in_flight is not None
+        self._is_floor_proved = False
+
+    def _park(self, slot: Slot, in_flight: OwnCall | None) -> None:
+        # A write that is not answered yet may or may not stand in the old slot.
+        unsure = in_flight.step if in_flight is not None else None
+        self._parked = Parked(
+            slot=slot,
+            floor=None if unsure is Step.FLOOR else self._floor,
+            live=None if unsure is Step.LIVE or self._is_doubtful else self._live,
+            live_ms=self._live_ms,
+            is_floor_proved=self._is_floor_proved,
+        )
+        self._parked_tried_ma = 0 if self._live is None else asked_ma(self._live, slot)
+
+    def _unpark(self, parked: Parked, now: Now) -> list[Outcome]:
+        """The transaction is over: its profiles are gone with it, the default pair holds again."""
+        live = parked.live
+        end_ms = None if live is None else lease_end_utc_ms(live)
+        if end_ms is not None and end_ms <= now.utc_ms:
+            live = None
+        self._floor, self._live, self._live_ms = parked.floor, live, parked.live_ms
+        self._is_repair = parked.floor is None
+        self._is_floor_proved = parked.is_floor_proved
+        standing = tuple(profile for profile in (live, parked.floor) if profile is not None)
+        self._read_soon(now)
+        if not standing or not parked.is_floor_proved:
+            self._proof = None
+            return [self._outcome(OutcomeState.OUTCOME_STATE_WIPED, None, now, "transaction ended", urgent=True)]
+        confirmed, evidence = OutcomeState.OUTCOME_STATE_CONFIRMED, "transaction ended, default pair holds"
+        self._proof = Proof(
+            slot=parked.slot, profiles=standing, limit_ma=0, state=confirmed, at_ms=now.mono_ms, evidence=evidence
+        )
+        held_ma = self.proved_ma(now) or 0
+        self._proof = replace(self._proof, limit_ma=held_ma)
+        return [self._outcome(confirmed, held_ma, now, evidence, urgent=True)]
+
+    @property
+    def is_settled(self) -> bool:
+        """What is proved is proved in the slot in use."""
+        return self._proof is not None and self._proof.slot == self.slot
 
     def connected(self, now: Now) -> list[Outcome]:
         """The station is here: floor and live limit are to be installed and proved again.
@@ -166,6 +225,7 @@ class Enforcer:
         may have been installed after what is proved, so then nothing is.
         """
         self._forget_installed()
+        self._parked = None
         if self._proof is None or self.proved_ma(now) == self._proof.limit_ma:
             return []
         held_ma = self.proved_ma(now)
@@ -186,6 +246,7 @@ class Enforcer:
         """Something passed that can remove our profiles: nothing is proved, install again at once."""
         in_flight = self._in_flight
         self._forget_installed()
+        self._parked = None
         self._in_flight = in_flight
         self._is_wiped_in_flight = in_flight is not None
         self._proof, self._is_floor_proved = None, False
@@ -199,8 +260,8 @@ class Enforcer:
         """Notice the end of the setpoint's lease, and of a live limit that could not be renewed."""
         if self._lease is not None and now.mono_ms >= self._lease.ends_ms:
             self._lease, self._has_lapsed = None, True
-        live = self._live
-        if live is None or live.valid_to_utc_ms is None or now.utc_ms < live.valid_to_utc_ms:
+        end_ms = None if self._live is None else lease_end_utc_ms(self._live)
+        if end_ms is None or now.utc_ms < end_ms:
             return []
         self._live = None
         if self._proof is None:
@@ -220,7 +281,7 @@ class Enforcer:
         else:
             found = [self._outcome(self._proof.state, proved, now, self._proof.evidence)]
         if self._live is not None and self._proof is None:
-            found.append(self._outcome(OutcomeState.OUTCOME_STATE_ACCEPTED, _limit(self._live), now, "accepted"))
+            found.append(self._outcome(OutcomeState.OUTCOME_STATE_ACCEPTED, self._live_limit_ma, now, "accepted"))
         elif self._sent_ma is not None:
             found.append(self._outcome(OutcomeState.OUTCOME_STATE_SENT, self._sent_ma, now, "sent"))
         return found
@@ -234,23 +295,34 @@ class Enforcer:
         floor: tuple[int | None, Callable[[Now], OwnCall]] = (self._floor_due(), self._floor_call)
         live: tuple[int | None, Callable[[Now], OwnCall]] = (self._live_due(), self._live_call)
         read: tuple[int | None, Callable[[Now], OwnCall]] = (self._read_at_ms, self._read_call)
-        for at_ms, build in (live, floor, read) if self._is_reduction() else (floor, live, read):
+        for at_ms, build in (live, floor, read) if self._is_live_first() else (floor, live, read):
             if at_ms is not None and at_ms <= now.mono_ms:
                 return build(now)
+        if self._is_parked_too_high(now):
+            return self._parked_call(now)
         ends = self._lease.ends_ms if self._lease else None
         return min((at for at in (floor[0], live[0], read[0], ends) if at is not None), default=None)
 
     def _target_ma(self) -> int:
-        return self._settings.fallback_ma if self._lease is None else self._lease.current_ma
+        ceiling = self.ceiling
+        return self.wanted_ma if ceiling is None else min(self.wanted_ma, ceiling.current_ma // 100 * 100)
+
+    def _phases(self) -> int:
+        return self.slot.phases if self.ceiling is None else min(self.slot.phases, self.ceiling.phases)
 
     def _is_reduction(self) -> bool:
-        return self._live is not None and self._target_ma() < _limit(self._live)
+        return self._live is not None and self._target_ma() < self._live_limit_ma
+
+    def _is_live_first(self) -> bool:
+        # In a TX slot the floor alone would lead for a moment and pause the car: the limit goes first, without lease.
+        takes_over = self.slot.purpose is Purpose.TX and self._live is None and not self._is_repair
+        return takes_over or self._is_reduction()
 
     def _may_lease(self) -> bool:
         return self._floor is not None and self._clock_good
 
     def _floor_due(self) -> int | None:
-        return self._floor_backoff.at_ms if self._floor is None else None
+        return self._floor_backoff.at_ms if self._floor is None and self.slot.has_floor else None
 
     def _live_due(self) -> int | None:
         due_ms = self._live_wanted()
@@ -263,59 +335,99 @@ class Enforcer:
 
     def _live_wanted(self) -> int | None:
         live = self._live
-        if live is None or self._is_doubtful or self._target_ma() < _limit(live):
+        if live is None or self._is_doubtful or self._target_ma() < self._live_limit_ma:
             return 0
-        if self._target_ma() > _limit(live):
-            return 0 if self._raised_ms is None else self._raised_ms + RAISE_INTERVAL_MS
-        if (live.valid_to_utc_ms is not None) != self._may_lease():
+        if live.periods[0].phases != self._phases():
             return 0
-        return None if live.valid_to_utc_ms is None else self._live_ms + self._settings.profile_lease_ms // 2
+        end_ms = lease_end_utc_ms(live)
+        renew_ms = None if end_ms is None else self._live_ms + self.lease_ms // 2
+        if self._target_ma() > self._live_limit_ma:
+            paced_ms = 0 if self._raised_ms is None else self._raised_ms + RAISE_INTERVAL_MS
+            raise_ms = max(paced_ms, self.budget.raise_ms)
+            return raise_ms if renew_ms is None else min(raise_ms, renew_ms)
+        if self._rewrite_ms is not None:
+            renew_ms = self._rewrite_ms if renew_ms is None else min(renew_ms, self._rewrite_ms)
+        return 0 if (end_ms is not None) != self._may_lease() else renew_ms
+
+    def _is_parked_too_high(self, now: Now) -> bool:
+        """When the transaction ends the default's live limit leads again: until its lease ends it follows downwards."""
+        parked = self._parked
+        if parked is None or parked.live is None or self._target_ma() >= self._parked_tried_ma:
+            return False
+        end_ms = lease_end_utc_ms(parked.live)
+        return end_ms is None or now.utc_ms < end_ms
+
+    def _parked_call(self, now: Now) -> OwnCall:
+        parked, self._parked_tried_ma = self._parked, self._target_ma()
+        assert parked is not None, "asked only while a pair is parked"
+        has_lease = parked.floor is not None and self._clock_good
+        lease_ms = self.lease_ms if has_lease else None
+        profile = live_profile(parked.slot, limit_ma=self._target_ma(), utc_ms=now.utc_ms, lease_ms=lease_ms)
+        action, payload = set_call(profile, parked.slot)
+        return OwnCall(step=Step.PARKED, action=action, payload=payload, profile=profile)
 
     def _floor_call(self, now: Now) -> OwnCall:
-        settings = self._settings
-        profile = floor_profile(
-            limit_ma=settings.fallback_ma, max_stack_level=settings.max_stack_level, utc_ms=now.utc_ms
-        )
-        return _set_call(Step.FLOOR, profile, safety=self._is_repair)
+        profile = floor_profile(self.slot, limit_ma=self._settings.fallback_ma, utc_ms=now.utc_ms)
+        return self._set_call(Step.FLOOR, profile, safety=self._is_repair)
 
     def _live_call(self, now: Now) -> OwnCall:
-        settings = self._settings
+        lease_ms = self.lease_ms if self._may_lease() else None
         profile = live_profile(
-            limit_ma=self._target_ma(),
-            max_stack_level=settings.max_stack_level,
+            self.slot,
+            limit_ma=self._live_call_ma(now),
             utc_ms=now.utc_ms,
-            lease_ms=settings.profile_lease_ms if self._may_lease() else None,
+            lease_ms=lease_ms,
+            phases=self._phases(),
         )
         urgent = self._has_lapsed or (self._lease is not None and self._lease.safety)
-        return _set_call(Step.LIVE, profile, safety=self._is_repair or (urgent and self._is_reduction()))
+        safety = self._is_repair or (urgent and self._is_reduction())
+        live = self._live
+        if live is not None and live.kind is ProfileKind.DYNAMIC and live.duration_s == profile.duration_s:
+            payload = update_request(profile)
+            action = "UpdateDynamicSchedule"
+            return OwnCall(step=Step.LIVE, action=action, payload=payload, safety=safety, profile=profile)
+        return self._set_call(Step.LIVE, profile, safety=safety)
+
+    def _live_call_ma(self, now: Now) -> int:
+        """The target; a raise that must still wait leaves a renewal at what is installed."""
+        target_ma, live = self._target_ma(), self._live
+        if live is None or self._is_doubtful or target_ma <= self._live_limit_ma:
+            return target_ma
+        paced_ms = 0 if self._raised_ms is None else self._raised_ms + RAISE_INTERVAL_MS
+        return target_ma if max(paced_ms, self.budget.raise_ms) <= now.mono_ms else self._live_limit_ma
+
+    def _set_call(self, step: Step, profile: Profile, *, safety: bool) -> OwnCall:
+        action, payload = set_call(profile, self.slot)
+        return OwnCall(step=step, action=action, payload=payload, safety=safety, profile=profile)
 
     def _read_call(self, now: Now) -> OwnCall:
-        end_s = self._live_end_s(now)
-        payload: Payload = {
-            "connectorId": 0,
-            "duration": READ_BEYOND_S + (end_s or 0),
-            "chargingRateUnit": "A",
-        }
-        return OwnCall(step=Step.READ_BACK, action="GetCompositeSchedule", payload=payload)
+        action, payload = read_call(self.slot, READ_BEYOND_S + (self._live_end_s(now) or 0))
+        return OwnCall(step=Step.READ_BACK, action=action, payload=payload)
 
     def _live_end_s(self, now: Now) -> int | None:
-        if self._live is None or self._live.valid_to_utc_ms is None:
-            return None
-        return max(0, self._live.valid_to_utc_ms - now.utc_ms) // 1000
+        end_ms = None if self._live is None else lease_end_utc_ms(self._live)
+        return None if end_ms is None else max(0, end_ms - now.utc_ms) // 1000
+
+    @property
+    def _live_limit_ma(self) -> int:
+        assert self._live is not None, "asked only with a live limit"
+        return asked_ma(self._live, self.slot)
 
     # What came of it.
 
     def sent(self, call: OwnCall, now: Now, message_id: str) -> list[Outcome]:
         """A call of `next` is on its way."""
         self._in_flight, self._is_wiped_in_flight = call, False
+        if call.profile is not None:
+            self.budget.spend(now)
         if call.step is Step.READ_BACK:
             self._read_at_ms = None
         if call.step is not Step.LIVE or call.profile is None:
             return []
-        limit_ma = _limit(call.profile)
+        limit_ma = asked_ma(call.profile, self.slot)
         self._tried_ms = now.mono_ms
         self._tried_low_ma = limit_ma if self._tried_low_ma is None else min(self._tried_low_ma, limit_ma)
-        if self._live is not None and _limit(self._live) == limit_ma and not self._is_doubtful:
+        if self._live is not None and self._live_limit_ma == limit_ma and not self._is_doubtful:
             return []
         self._sent_ma = limit_ma
         return [self._outcome(OutcomeState.OUTCOME_STATE_SENT, limit_ma, now, message_id)]
@@ -327,6 +439,10 @@ class Enforcer:
             return []
         if call.step is Step.READ_BACK:
             return self._read(payload, now, message_id)
+        if call.step is Step.PARKED:
+            if self._parked is not None and payload is not None and payload.get("status") == "Accepted":
+                self._parked = replace(self._parked, live=call.profile, live_ms=now.mono_ms)
+            return []
         status = payload.get("status") if payload is not None else None
         if status != "Accepted":
             return self._refused(call, now, f"{message_id}: {status or error or 'unreadable answer'}"[:120])
@@ -346,13 +462,15 @@ class Enforcer:
         if call.step is Step.READ_BACK:
             self._read_again(now)
             return []
+        if call.step is Step.PARKED:
+            return []
         if call.step is Step.FLOOR or call.profile is None:
             self._floor_backoff.failed(now)
             return []
         self._is_doubtful = True
         self._live_backoff.failed(now)
         state = OutcomeState.OUTCOME_STATE_TIMED_OUT
-        return [self._outcome(state, _limit(call.profile), now, message_id, urgent=True)]
+        return [self._outcome(state, asked_ma(call.profile, self.slot), now, message_id, urgent=True)]
 
     def measured(self, current_ma: int, now: Now) -> list[Outcome]:
         """The largest phase current of a reading. It proves a limit only where the draw was above it before."""
@@ -360,7 +478,7 @@ class Enforcer:
         live = self._live
         if live is None or self._is_doubtful or now.mono_ms < self._live_ms + SETTLE_MS:
             return []
-        limit_ma = _limit(live)
+        limit_ma = self._live_limit_ma
         ceiling_ma = limit_ma + max(500, limit_ma // 20)
         if current_ma > ceiling_ma or self._seen_before_ma <= ceiling_ma:
             return []
@@ -370,14 +488,21 @@ class Enforcer:
         return self._prove(measured, now, f"{current_ma} mA measured, {self._seen_before_ma} mA before")
 
     def _accepted(self, profile: Profile, now: Now, message_id: str) -> list[Outcome]:
-        before, limit_ma = self._live, _limit(profile)
-        is_same = before is not None and _limit(before) == limit_ma and not self._is_doubtful
-        if before is not None and limit_ma > _limit(before):
+        before, limit_ma = self._live, asked_ma(profile, self.slot)
+        is_same = before is not None and asked_ma(before, self.slot) == limit_ma and not self._is_doubtful
+        if before is not None and limit_ma > asked_ma(before, self.slot):
             self._raised_ms = now.mono_ms
+        self._rewrite_ms = None
+        if (
+            self.rewrite_after_pause_ms is not None
+            and before is not None
+            and asked_ma(before, self.slot) == 0 < limit_ma
+        ):
+            self._rewrite_ms = now.mono_ms + self.rewrite_after_pause_ms
         self._live, self._live_ms = profile, now.mono_ms
         self._is_doubtful, self._is_repair, self._sent_ma, self._tried_low_ma = False, False, None, None
         self._live_backoff.reset()
-        if is_same and self._proof is not None:
+        if is_same and self._proof is not None and self._proof.slot == self.slot:
             # A renewal moves the end only; what is proved stays proved.
             kept = tuple(p for p in self._proof.profiles if p.id != profile.id)
             self._proof = self._replaced_proof((profile, *kept))
@@ -395,19 +520,19 @@ class Enforcer:
         self._live_backoff.failed(now)
         self._sent_ma = None
         state = OutcomeState.OUTCOME_STATE_REJECTED
-        return [self._outcome(state, _limit(call.profile), now, evidence, urgent=True)]
+        return [self._outcome(state, asked_ma(call.profile, self.slot), now, evidence, urgent=True)]
 
     def _read(self, payload: Payload | None, now: Now, message_id: str) -> list[Outcome]:
         live = self._live
         if live is None:
             return []
-        read = None if payload is None else parse_read_back(payload, self._settings.nominal_voltage_mv)
+        read = None if payload is None else parse_read(payload, self.slot)
         if read is None:
             self._read_again(now)
             return []
-        floor_ma = None if self._floor is None else _limit(self._floor)
+        floor_ma = None if self._floor is None else self._settings.fallback_ma
         live_ok, self._is_floor_proved = proves(
-            read, live_ma=_limit(live), live_end_s=self._live_end_s(now), floor_ma=floor_ma
+            read, live_ma=self._live_limit_ma, live_end_s=self._live_end_s(now), floor_ma=floor_ma
         )
         if live_ok:
             return self._prove(OutcomeState.OUTCOME_STATE_CONFIRMED, now, message_id)
@@ -416,14 +541,15 @@ class Enforcer:
         self._is_doubtful, self._proof = True, None
         self._live_backoff.failed(now)
         evidence = f"{message_id}: composite {max(limit for _, limit in read.steps)} mA"
-        return [self._outcome(OutcomeState.OUTCOME_STATE_REJECTED, _limit(live), now, evidence, urgent=True)]
+        return [self._outcome(OutcomeState.OUTCOME_STATE_REJECTED, self._live_limit_ma, now, evidence, urgent=True)]
 
     def _prove(self, state: OutcomeState, now: Now, evidence: str) -> list[Outcome]:
         assert self._live is not None, "only an accepted limit can be proved"
         floor = (self._floor,) if self._floor is not None and self._is_floor_proved else ()
         self._proof = Proof(
+            slot=self.slot,
             profiles=(self._live, *floor),
-            limit_ma=_limit(self._live),
+            limit_ma=self._live_limit_ma,
             state=state,
             at_ms=now.mono_ms,
             evidence=evidence,
@@ -435,7 +561,7 @@ class Enforcer:
         return replace(self._proof, profiles=profiles)
 
     def _read_soon(self, now: Now) -> None:
-        if self._live is not None:
+        if self._live is not None and self.slot.reads_back:
             self._read_at_ms, self._read_tries = now.mono_ms, 0
 
     def _read_again(self, now: Now) -> bool:
@@ -460,11 +586,3 @@ class Enforcer:
             fallback_ma=self.fallback_ma,
             urgent=urgent or self._has_lapsed or (self._lease is not None and self._lease.safety),
         )
-
-
-def _limit(profile: Profile) -> int:
-    return profile.periods[0].limit_milli
-
-
-def _set_call(step: Step, profile: Profile, *, safety: bool) -> OwnCall:
-    return OwnCall(step=step, action="SetChargingProfile", payload=set_request(profile), safety=safety, profile=profile)

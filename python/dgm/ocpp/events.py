@@ -1,6 +1,7 @@
 """What goes into a station's session and what comes out of it.
 
     shell ──> LegUp, LegDown, FrameIn, SetpointIn, Tick ──> Session ──> Send, Close, Later, Sampled, Outcome, ...
+    shell ──> pass_on(leg, raw) ──> Glance                            the short cut of frames that need no decision
 
 `Later` is how a frame is passed on before its payload is decoded: the shell carries out the effects in order and then
 hands `Later.event` back at once, without waiting for anything.
@@ -8,7 +9,7 @@ hands `Later.event` back at once, without waiting for anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
@@ -34,7 +35,7 @@ class Reason(Enum):
     OWN_CALL = "own_call"
     """Sent south: a CALL of ours."""
     OWN_ANSWER = "own_answer"
-    """Kept: the station's answer to a CALL of ours."""
+    """Kept: a peer's answer to a CALL of ours."""
     TRIGGERED_READING = "triggered_reading"
     """Kept: the MeterValues that our TriggerMessage caused."""
     LOCAL_ANSWER = "local_answer"
@@ -45,10 +46,26 @@ class Reason(Enum):
     """Kept: a CSMS CALL that found the lane's queue full."""
     LEG_LOST = "leg_lost"
     """Kept: a CSMS CALL that was still waiting when a leg was lost."""
+    REPOINTING = "repointing"
+    """Kept: a CSMS CALL that would move the station off us."""
+    LOCAL_REFUSAL = "local_refusal"
+    """Sent north: our refusal of such a CALL."""
     LOCAL_ERROR = "local_error"
     """Sent north: our CALLERROR to a CSMS CALL that we did not pass on."""
+    PROFILE_CALL = "profile_call"
+    """Kept: a CSMS CALL about charging profiles that we answer for the station."""
+    PROFILE_ANSWER = "profile_answer"
+    """Sent north: our answer to it."""
+    PROFILE_REPORT = "profile_report"
+    """Sent north: a ReportChargingProfiles of ours, for the station."""
+    START_PROFILE = "start_profile"
+    """Kept: a remote start that carries a charging profile, which we keep."""
+    START_REWRITTEN = "start_rewritten"
+    """Sent south: that start without the profile."""
     UNREADABLE = "unreadable"
-    """Kept: not a frame of OCPP 1.6."""
+    """Kept: not an OCPP-J frame."""
+    OWN_RESULT_ERROR = "own_result_error"
+    """Kept: a peer's CALLRESULTERROR (2.1) to an answer of ours."""
 
 
 class Direction(Enum):
@@ -98,10 +115,30 @@ class Passed:
     own: bool = False
 
 
+class Glance(Enum):
+    """What `Session.pass_on` says of a frame."""
+
+    HANDLE = "handle"
+    """Not passed on: give it to `handle` as FrameIn."""
+    PASS = "pass"
+    """Write it on the other leg; nothing more is to be done."""
+    COPY = "copy"
+    """Write it on the other leg, then give it to `handle` as Copied, soon and before any other event of the station."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A frame that `pass_on` let through: now its payload may be decoded."""
+
+    leg: Leg
+    raw: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetpointIn:
-    """A leased limit from the ems role: mA per phase, valid for ttl_ms from now."""
+    """A leased limit from the ems role: mA per phase, valid for ttl_ms from now. asset_id: empty, the first EVSE."""
 
+    asset_id: str = ""
     epoch: int
     sequence: int
     current_ma: int
@@ -109,7 +146,7 @@ class SetpointIn:
     safety: bool = False
 
 
-Event = LegUp | LegDown | FrameIn | Passed | SetpointIn | Tick
+Event = LegUp | LegDown | FrameIn | Passed | Copied | SetpointIn | Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,10 +216,36 @@ class Excepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """Something worth a counter. name: "bad_frame", "wrong_payload", "old_reading", "pending_full"; detail: why."""
+    """Something worth a counter. name: "bad_frame", "wrong_payload", "schema_breach", "old_reading", "pending_full".
+
+    detail: why.
+    """
 
     name: str
     detail: str = ""
 
 
-Effect = Send | Close | Later | Sampled | Outcome | Excepted | Counted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Store this durably under the station's name before the effects after it are carried out."""
+
+    name: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpoLimit:
+    """What the CPO's own profiles allow an EVSE from now on, mA per phase; None: nothing any more."""
+
+    asset_id: str
+    current_ma: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordTaken:
+    """The station took a new password from its CSMS: from now on it shows this one."""
+
+    password: str = field(repr=False)
+
+
+Effect = PasswordTaken | Send | Close | Later | Sampled | Outcome | Excepted | Counted | Keep | CpoLimit

@@ -44,13 +44,20 @@ class Step(Enum):
     FLOOR = "floor"
     LIVE = "live"
     READ_BACK = "read_back"
+    PARKED = "parked"
+    CLEAN = "clean"
+    PROBE = "probe"
     ASK_READING = "ask_reading"
     ASK_STATUS = "ask_status"
+    ASK_STATE = "ask_state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCall:
-    """A CALL of ours that wants the lane. safety: before any CSMS CALL. profile: what FLOOR and LIVE install."""
+    """A CALL of ours that wants the lane, in words of 1.6 (see `dialect`).
+
+    safety: before any CSMS CALL. profile: what FLOOR and LIVE install.
+    """
 
     step: Step
     action: str
@@ -155,7 +162,7 @@ class Lane:
 
 
 class PendingCalls:
-    """Relayed CALLs by (leg that sent them, id), so that an answer is read with its action. Bounded; entries expire."""
+    """Relayed CALLs by (leg that sent them, id) whose answers we read. Bounded; entries expire."""
 
     def __init__(self) -> None:
         self._calls: OrderedDict[tuple[Leg, str], tuple[str, int]] = OrderedDict()

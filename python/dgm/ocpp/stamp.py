@@ -6,10 +6,11 @@ Pure integer arithmetic on the proleptic Gregorian calendar. Holds no clock; lea
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 DAY_MS = 86_400_000
 
-_STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(Z|z|[+-]\d\d:?\d\d)?", re.ASCII)
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(Z|z|[+-]\d\d:?\d\d)?", re.ASCII)
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -18,17 +19,22 @@ def parse(text: object) -> int | None:
     match = _STAMP.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         return None
-    year, month, day, hour, minute, second = (int(match[index]) for index in range(1, 7))
+    date, hour_text, minute_text, second_text, fraction, zone = match.groups()
+    days, hour, minute, second = _days(date), int(hour_text), int(minute_text), int(second_text)
+    offset_minutes = _offset_minutes(zone)
+    if days is None or offset_minutes is None or hour > 23 or minute > 59 or second > 59:
+        return None
+    fraction_ms = int(fraction.ljust(3, "0")[:3]) if fraction else 0
+    return ((days * 1440 + hour * 60 + minute - offset_minutes) * 60 + second) * 1000 + fraction_ms
+
+
+@lru_cache(maxsize=16)
+def _days(date: str) -> int | None:
+    """Days since 1970-01-01; None: no such day. Readings of a site are nearly all of the same one or two days."""
+    year, month, day = int(date[:4]), int(date[5:7]), int(date[8:])
     if year == 0 or not 1 <= month <= 12 or not 1 <= day <= _days_in(year, month):
         return None
-    if hour > 23 or minute > 59 or second > 59:
-        return None
-    offset_minutes = _offset_minutes(match[8])
-    if offset_minutes is None:
-        return None
-    fraction_ms = int((match[7] or "0").ljust(3, "0")[:3])
-    minutes = _days_from_civil(year, month, day) * 1440 + hour * 60 + minute - offset_minutes
-    return (minutes * 60 + second) * 1000 + fraction_ms
+    return _days_from_civil(year, month, day)
 
 
 def text(utc_ms: int) -> str:

@@ -29,6 +29,9 @@ OWN_ACTIONS = frozenset(
         "TriggerMessage",
         "GetConfiguration",
         "ChangeConfiguration",
+        "UpdateDynamicSchedule",
+        "GetVariables",
+        "SetVariables",
     }
 )
 """What a gateway may ask of a station on its own."""
@@ -48,18 +51,40 @@ class Stream(Enum):
 
 WHERE = {
     "own_call": (Stream.FLEET_GOT,),
-    "own_answer": (Stream.FLEET_SENT,),
+    "own_answer": (Stream.FLEET_SENT, Stream.CSMS_SENT),
     "triggered_reading": (Stream.FLEET_SENT,),
     "local_answer": (Stream.FLEET_GOT,),
     "call_expired": (Stream.CSMS_SENT,),
     "lane_full": (Stream.CSMS_SENT,),
     "leg_lost": (Stream.CSMS_SENT,),
+    "repointing": (Stream.CSMS_SENT,),
+    "local_refusal": (Stream.CSMS_GOT,),
     "local_error": (Stream.CSMS_GOT,),
+    "profile_call": (Stream.CSMS_SENT,),
+    "profile_answer": (Stream.CSMS_GOT,),
+    "profile_report": (Stream.CSMS_GOT,),
+    "start_profile": (Stream.CSMS_SENT,),
+    "start_rewritten": (Stream.FLEET_GOT,),
+    "own_result_error": (Stream.FLEET_SENT,),
     "unreadable": (Stream.FLEET_SENT, Stream.CSMS_SENT),
 }
 """The closed list: which streams show a frame of each kind."""
 
-_KEPT_CALLS = ("call_expired", "lane_full", "leg_lost")
+_KEPT_CALLS = ("call_expired", "lane_full", "leg_lost", "start_profile")
+
+PROFILE_ACTIONS = frozenset(
+    {
+        "SetChargingProfile",
+        "ClearChargingProfile",
+        "GetCompositeSchedule",
+        "GetChargingProfiles",
+        "UpdateDynamicSchedule",
+        "UsePriorityCharging",
+        "RemoteStartTransaction",
+        "RequestStartTransaction",
+    }
+)
+"""What a gateway may answer for a station: charging profiles, and starts that carry one."""
 
 Streams = dict[Stream, dict[str, list[FrameRow]]]
 """Frames by stream and station, in order."""
@@ -157,12 +182,20 @@ def _fault_of(entry: ExceptionRow, found: FrameRow | None, ids: Mapping[str, set
     match entry.kind:
         case "own_call" if found.action not in OWN_ACTIONS:
             return f"the gateway has no business with {found.action}"
-        case "own_answer" if key not in ids.get("own_call", ()):
+        case "own_answer" if not any(key in ids.get(kind, ()) for kind in ("own_call", "profile_report")):
             return "answers no CALL of the gateway"
         case "triggered_reading" if (entry.station, found.cause or "") not in ids.get("own_call", ()):
             return "no TriggerMessage of the gateway asked for it"
         case "local_answer" if key not in ids.get("triggered_reading", ()):
             return "answers no reading that the gateway kept"
+        case "profile_call" | "start_profile" if found.action not in PROFILE_ACTIONS:
+            return f"the gateway has no business with {found.action}"
+        case "profile_answer" if key not in ids.get("profile_call", ()):
+            return "answers no CALL about profiles that the gateway kept"
+        case "start_rewritten" if key not in ids.get("start_profile", ()):
+            return "rewrites no start that the gateway kept"
+        case "local_refusal" if key not in ids.get("repointing", ()):
+            return "answers no CALL that would have moved the station"
         case "local_error" if not any(key in ids.get(kind, ()) for kind in _KEPT_CALLS):
             return "answers no CALL that the gateway kept"
     return None

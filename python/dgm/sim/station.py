@@ -22,6 +22,7 @@ from dgm.sim.car import CURRENT_MIN_MA, Car, CarSpec
 from dgm.sim.connector import PERIODIC, Connector, ConnectorPlan, Session
 from dgm.sim.draw import Draw
 from dgm.sim.profiles import ProfileStore
+from dgm.sim.quirks import Quirk
 from dgm.sim.stamps import format_time
 
 QUEUE_MAX = 256
@@ -41,7 +42,11 @@ CALL, RESULT, ERROR = 2, 3, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationPlan:
-    """What a station is. `dialect` chooses its way of writing JSON; the voltage is phase to neutral, at its meter."""
+    """What a station is. `dialect` chooses its way of writing JSON; the voltage is phase to neutral, at its meter.
+
+    quirks: what it does differently from the standard, names of `quirks.Quirk`. subprotocol: what it speaks on a real
+    socket (see `station_2x`); the virtual world has 1.6 only.
+    """
 
     id: str
     vendor: str
@@ -50,6 +55,8 @@ class StationPlan:
     dialect: int
     voltage_mv: int
     meter_interval_s: int
+    quirks: tuple[str, ...] = ()
+    subprotocol: str = "ocpp1.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +373,9 @@ class Station:
     # Frames
 
     def _lose_connection(self) -> None:
+        if Quirk.FORGETS in self.plan.quirks:
+            self.profiles = ProfileStore()
+            self.refresh_limits()
         self.is_connected = False
         self.is_accepted = False
         self._heartbeat_due_ms = None
@@ -398,7 +408,7 @@ class Station:
         message_id = f"{self._next_id}"
         self._next_id += 1
         self._open = _Open(call=call, message_id=message_id, since_ms=now.mono_ms)
-        text = self._write([CALL, message_id, call.action, call.payload])
+        text = self.write([CALL, message_id, call.action, call.payload])
         return Send(text=text, message_type=CALL, message_id=message_id, action=call.action, cause=call.cause)
 
     def _receive(self, text: str, now: Now) -> list[Effect]:
@@ -420,9 +430,9 @@ class Station:
     def _answer(self, message_id: str, action: str, payload: dict[str, Any], now: Now) -> Send:
         answer = station_calls.answer(self, message_id, action, payload, now)
         if isinstance(answer, station_calls.Refusal):
-            text = self._write([ERROR, message_id, answer.code, answer.text, {}])
+            text = self.write([ERROR, message_id, answer.code, answer.text, {}])
             return Send(text=text, message_type=ERROR, message_id=message_id, action=action)
-        text = self._write([RESULT, message_id, answer])
+        text = self.write([RESULT, message_id, answer])
         return Send(text=text, message_type=RESULT, message_id=message_id, action=action)
 
     def _take_error(self, message_id: str) -> None:
@@ -476,7 +486,7 @@ class Station:
         connector.meter_due_ms = now.mono_ms + round(self._draw.uniform(0.1, 1.0) * interval_ms)
         self.enqueue("DataTransfer", self._signed_reading(connector, now))
 
-    def _write(self, frame: list[Any]) -> str:
+    def write(self, frame: list[Any]) -> str:
         """The frame as this make of station writes JSON."""
         match self.plan.dialect % 4:
             case 0:

@@ -15,6 +15,7 @@ from dgm.machine import Now
 from dgm.sim.connector import TRIGGERED, Connector
 from dgm.sim.plant import VOLTAGE_NOMINAL_V
 from dgm.sim.profiles import PERIODS_MAX, PROFILES_MAX, STACK_LEVEL_MAX, parse_profile
+from dgm.sim.quirks import Quirk, refusal
 from dgm.sim.stamps import format_time
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ def _set_charging_profile(station: Station, _id: str, payload: Payload, _now: No
     profile = parse_profile(connector_id, payload["csChargingProfiles"])
     if profile is None:
         return Refusal(code="FormationViolation", text="csChargingProfiles cannot be read")
-    status = "Rejected"
-    if connector_id == 0 or connector_id in station.connectors:
+    refused = refusal(station.plan.quirks, profile, str(payload["csChargingProfiles"]["chargingProfileKind"]))
+    status = refused or "Rejected"
+    if refused is None and (connector_id == 0 or connector_id in station.connectors):
         status = station.profiles.install(profile, active_transactions=_transactions(station))
     station.counters.profiles_set += status == "Accepted"
     station.counters.profiles_rejected += status != "Accepted"
@@ -99,6 +101,8 @@ def _get_composite_schedule(station: Station, _id: str, payload: Payload, now: N
     connectors = [connector for connector in chosen if connector is not None]
     if not connectors:
         return {"status": "Rejected"}
+    if Quirk.EMPTY_COMPOSITE in station.plan.quirks:
+        return {"status": "Accepted", "connectorId": connector_id}
     in_watts = payload.get("chargingRateUnit") == "W"
     periods = _composite(station, connectors, now.utc_ms, duration_s=duration_s, in_watts=in_watts)
     return {

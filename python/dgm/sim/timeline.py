@@ -20,6 +20,9 @@ from dgm.sim.plant import PlantConfig
 from dgm.sim.station import StationPlan
 
 REFERENCE_EVSES = 100
+SUBPROTOCOLS = ("ocpp1.6", "ocpp1.6", "ocpp2.0.1", "ocpp1.6", "ocpp2.1")
+"""What the stations speak, in turn: as on a site that grew over the years."""
+
 REFERENCE_SECONDS = 150
 SECONDS_MIN = 90
 VOLTAGE_V = 230
@@ -259,6 +262,7 @@ def _evse(index: int, count: int, evse_class: EvseClass, *, first_phase: int, vo
             dialect=index,
             voltage_mv=voltage_mv,
             meter_interval_s=10,
+            subprotocol=SUBPROTOCOLS[index % len(SUBPROTOCOLS)],
         ),
         connector_id=1,
         grid_phases=tuple((first_phase + offset) % 3 + 1 for offset in range(evse_class.phases)),

@@ -14,12 +14,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1.ems_pb2 import Setpoint
+from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.der.resource import AssignedProgram, ControlBase, ControlMode, DERControl, EventState, EventStatus, Interval
 from dgm.machine import Now, Tick
 from dgm.ocpp import events as ocpp
@@ -30,6 +31,7 @@ from dgm.sim.draw import Draw
 from dgm.sim.invariants import Invariants
 from dgm.sim.nodes import Csms, EmsNode, Link, Outbox, UtilityNode, apply_grants, image_of
 from dgm.sim.plant import EvLoad, Plant
+from dgm.sim.quirks import Quirk
 from dgm.sim.station import Connected, Disconnected, Hangup, Plug, Received, Send, Station, Unplug
 from dgm.sim.timeline import EvsePlan, Timeline
 
@@ -240,9 +242,16 @@ class World:
         def link() -> Link:
             return Link(delay_ms=round(self._draw.uniform(1, 40)))
 
-        station = Station(plan.station, self._draw)
-        session = Session(settings, fresh_id)
+        quirks = self._quirks()
+        vendor = FORGETFUL if Quirk.FORGETS in quirks else plan.station.vendor
+        station = Station(replace(plan.station, quirks=quirks, vendor=vendor), self._draw)
+        session = Session(settings, fresh_id, models=MODELS)
         return Line(index, plan, station, session, Csms(), link(), link(), link(), link())
+
+    def _quirks(self) -> tuple[str, ...]:
+        """Every third station is different in one way."""
+        kinds = list(Quirk)
+        return (kinds[self._draw.randrange(len(kinds))],) if self._draw.randrange(3) == 0 else ()
 
     def _ev_load(self) -> EvLoad:
         phases = [0.0, 0.0, 0.0]
@@ -310,9 +319,20 @@ class World:
 
         def arrive() -> None:
             if line.epoch == epoch:
-                self._session(line, event)
+                self._frame(line, event)
 
         self._at(at_ms, arrive)
+
+    def _frame(self, line: Line, event: ocpp.FrameIn) -> None:
+        """A frame as the gateway's shell hands it over: by the short cut where the session lets it."""
+        glance = line.session.pass_on(event.leg, event.raw)
+        if glance is ocpp.Glance.HANDLE:
+            self._session(line, event)
+            return
+        to = ocpp.Leg.NORTH if event.leg is ocpp.Leg.SOUTH else ocpp.Leg.SOUTH
+        self._sent(line, ocpp.Send(leg=to, raw=event.raw, relayed=True))
+        if glance is ocpp.Glance.COPY:
+            self._session(line, ocpp.Copied(leg=event.leg, raw=event.raw))
 
     def _session(self, line: Line, event: ocpp.Event) -> None:
         for effect in line.session.handle(event, self.now):
@@ -330,6 +350,8 @@ class World:
                 case ocpp.Excepted():
                     self.count(f"excepted {effect.reason.value}")
                     self.invariants.excepted(line, effect)
+                case ocpp.PasswordTaken():
+                    self.count("password taken")
                 case ocpp.Counted():
                     self.count(f"counted {effect.name}")
 
@@ -391,6 +413,9 @@ class World:
             ("GetConfiguration", {}),
             ("ClearChargingProfile", {}),
             ("Reset", {"type": "Soft"}),
+            ("SetChargingProfile", _cpo_profile(line.plan.connector_id, "TxDefaultProfile", level=1, limit_a=14.0)),
+            ("SetChargingProfile", _cpo_profile(line.plan.connector_id, "TxProfile", level=2, limit_a=9.0)),
+            ("SetChargingProfile", _cpo_profile(0, "ChargePointMaxProfile", level=9, limit_a=20.0)),
             ("TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": line.plan.connector_id}),
             ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": line.plan.connector_id}),
         ]
@@ -448,3 +473,21 @@ class World:
         for request in self.utility.programs(programs, self.now):
             if self.ems is not None:
                 self._deliver(self.ems.handle(request, self.now))
+
+
+def _cpo_profile(connector_id: int, purpose: str, *, level: int, limit_a: float) -> dict[str, object]:
+    """A CPO's SetChargingProfile; level 9 of the station's maximum is a place where ours may be."""
+    schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit_a}]}
+    profile = {
+        "chargingProfileId": 10 * level + connector_id,
+        "stackLevel": level,
+        "chargingProfilePurpose": purpose,
+        "chargingProfileKind": "Relative",
+        "chargingSchedule": schedule,
+    }
+    return {"connectorId": connector_id, "csChargingProfiles": profile}
+
+
+FORGETFUL = "Forgetful"
+MODELS = (EvseModel(name=FORGETFUL, vendor=FORGETFUL, forgets_profiles=True),)
+"""What cannot be found out by asking has to be known."""

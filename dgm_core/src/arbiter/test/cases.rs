@@ -405,3 +405,64 @@ fn cars_that_start_together_are_not_lowered_by_their_own_draw() {
     }
     assert!(rig.amps().iter().all(|amps| *amps >= 10), "{:?}", rig.amps());
 }
+
+/// A site on which every reading is good, and on which evse 1 (three phases, 6 A at least) finds no room to start: it would
+/// need its minimum twice (see `publish`). Evse 0 draws without leave, and the battery is nobody's.
+fn site_where_one_cannot_start() -> Rig {
+    let mut rig = Rig::ready(0);
+    rig.arbiter.put_control(BATTERY, false, ms(rig.now)).unwrap();
+    rig.sample(0, PlugState::Charging, 16, 0);
+    rig.bound(Quantity::NetImport, SITE, 59_107);
+    rig.settle(14, 20_966, 5_000, -3_000, 600);
+    rig.want(5, 10);
+    rig.settle(14, 20_966, 5_000, -3_000, 600);
+    rig.want(1, 9);
+    rig.settle(60, 20_966, 5_000, -3_000, 600);
+    rig
+}
+
+#[test]
+fn a_car_that_cannot_start_takes_nothing_from_one_that_charges() {
+    let rig = site_where_one_cannot_start();
+    assert_eq!(rig.amps(), [0, 0, 0, 0, 0, 10]);
+    assert_eq!(rig.arbiter.grants()[evse(1).0].binding_limit.as_deref(), Some("test"));
+}
+
+#[test]
+fn nobody_rises_when_the_car_that_could_not_start_loses_its_place_to_a_lost_meter() {
+    let mut rig = site_where_one_cannot_start();
+    let (amps, counted) = (rig.amps(), rig.row(Quantity::NetImport, SITE).evse_counted);
+    for _ in 0..300 {
+        rig.tick(100);
+        rig.prove_all();
+        assert!(rig.row(Quantity::NetImport, SITE).evse_counted <= counted);
+    }
+    assert!(rig.row(Quantity::NetImport, SITE).meter_lost);
+    assert_eq!(rig.amps(), amps);
+}
+
+#[test]
+fn nobody_rises_when_the_car_that_could_not_start_loses_its_place_to_a_tighter_limit() {
+    let mut rig = site_where_one_cannot_start();
+    let amps = rig.amps();
+    rig.bound(Quantity::NetImport, SITE, 56_000);
+    for _ in 0..10 {
+        rig.settle(1, 20_966, 5_000, -3_000, 600);
+        assert_eq!(rig.amps(), amps);
+    }
+}
+
+#[test]
+fn a_car_that_waits_for_twice_its_minimum_is_not_started_by_the_loss_of_the_meter() {
+    let mut rig = Rig::ready(0);
+    rig.bound(Quantity::NetImport, SITE, 30_000);
+    rig.want(0, 16);
+    rig.settle(60, 22_000, 0, 0, 100);
+    assert_eq!(rig.amps(), [0; EVSES], "7.7 kW are less than twice 4.14 kW");
+    for _ in 0..300 {
+        rig.tick(100);
+        rig.prove_all();
+        assert_eq!(rig.amps(), [0; EVSES]);
+    }
+    assert!(rig.row(Quantity::NetImport, SITE).meter_lost);
+}

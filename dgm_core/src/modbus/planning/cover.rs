@@ -197,6 +197,10 @@ impl Search<'_> {
             }
             // A read from the next item on does whatever that one could do; the rest is rounding.
             let count = other.end.checked_sub(next).and_then(|count| u16::try_from(count).ok()).unwrap_or_default();
+            // Only an item that is too long for any read but its own reaches so far: no new read can.
+            if count > self.registers_max {
+                return false;
+            }
             load = load + self.load(Span { start: 0, count }, class) + Load::ROUNDING;
             reads += 1;
             if load > label.cost.0 {

@@ -255,7 +255,7 @@ fn any_needs(most: usize) -> impl Strategy<Value = Vec<Need>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn the_plan_costs_what_the_best_of_all_plans_costs(

@@ -5,6 +5,8 @@ station ──> Gateway (listener, one Line per station) ──> Session ──>
 
 from dgm.ocpp.gateway.audit import AuditFile
 from dgm.ocpp.gateway.counts import GatewayMetrics
+from dgm.ocpp.gateway.schemas import Schemas
+from dgm.ocpp.gateway.security import Security, station_tls
 from dgm.ocpp.gateway.server import Gateway
 
-__all__ = ["AuditFile", "Gateway", "GatewayMetrics"]
+__all__ = ["AuditFile", "Gateway", "GatewayMetrics", "Schemas", "Security", "station_tls"]

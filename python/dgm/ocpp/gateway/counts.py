@@ -1,12 +1,53 @@
-"""Prometheus series of the OCPP gateway. Labels come from closed lists; no series per EVSE."""
+"""Prometheus series of the OCPP gateway. Labels come from closed lists; no series per EVSE.
+
+What happens once per relayed frame is counted in plain integers (`Passage`) and shown when it is asked for.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from dgm.ocpp.events import Reason
 
 FORWARD_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1)
+
+
+class Passage(Collector):
+    """Frames passed on, how long each took from its arrival to its write, and what reading copies of them cost."""
+
+    def __init__(self) -> None:
+        self.north, self.south = 0, 0
+        self.copies, self.copies_cpu_s, self.copies_waiting = 0, 0.0, 0
+        self._forward_s = 0.0
+        self._buckets = [0] * (len(FORWARD_BUCKETS_S) + 1)
+
+    def took(self, seconds: float) -> None:
+        """One frame's way through us."""
+        self._forward_s += seconds
+        self._buckets[bisect_left(FORWARD_BUCKETS_S, seconds)] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of this moment."""
+        frames = CounterMetricFamily("dgm_ocpp_frames", "Frames passed on unchanged", labels=["direction"])
+        frames.add_metric(["north"], self.north)
+        frames.add_metric(["south"], self.south)
+        yield frames
+        total, buckets = 0, []
+        for bound, count in zip((*map(str, FORWARD_BUCKETS_S), "+Inf"), self._buckets, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        text = "From a frame's arrival to its write on the other leg"
+        yield HistogramMetricFamily("dgm_ocpp_forward_seconds", text, buckets=buckets, sum_value=self._forward_s)
+        yield CounterMetricFamily("dgm_ocpp_copies", "Copies of passed frames decoded in their turn", value=self.copies)
+        text = "CPU time of decoding copies and of what follows from them (sampled)"
+        yield CounterMetricFamily("dgm_ocpp_copies_cpu_seconds", text, value=self.copies_cpu_s)
+        text = "Copies not decoded yet; the bound is MAX_COPIES"
+        yield GaugeMetricFamily("dgm_ocpp_copies_waiting", text, value=self.copies_waiting)
 
 
 class GatewayMetrics:
@@ -17,19 +58,16 @@ class GatewayMetrics:
             return Counter(name, text, labels, registry=registry)
 
         self.connections = Gauge("dgm_ocpp_connections", "Stations with both legs open", registry=registry)
-        frames = counter("dgm_ocpp_frames_total", "Frames passed on unchanged", "direction")
-        self.frames_north, self.frames_south = frames.labels("north"), frames.labels("south")
+        self.passage = Passage()
+        registry.register(self.passage)
         excepted = counter("dgm_ocpp_excepted_total", "Frames of the closed list", "reason")
         self.excepted = {reason: excepted.labels(reason.value) for reason in Reason}
-        self.forward_seconds = Histogram(
-            "dgm_ocpp_forward_seconds",
-            "From a frame's arrival to its write on the other leg",
-            buckets=FORWARD_BUCKETS_S,
-            registry=registry,
-        )
         self.audit_lost = counter("dgm_ocpp_audit_lost_total", "Lines that the audit file could not take")
-        self.bad_frames = counter("dgm_ocpp_bad_frames_total", "What is not OCPP 1.6 on a station's socket", "reason")
+        self.bad_frames = counter("dgm_ocpp_bad_frames_total", "What is not OCPP-J on a station's sockets", "reason")
         self.wrong_payloads = counter("dgm_ocpp_wrong_payloads_total", "Payloads we could not read", "action")
+        self.schema_breaches = counter(
+            "dgm_ocpp_schema_breaches_total", "Payloads that break their schema and were read all the same", "action"
+        )
         self.old_readings = counter("dgm_ocpp_old_readings_total", "Readings of the past, not used")
         self.pending_full = counter("dgm_ocpp_pending_full_total", "CALLs forgotten before their answer")
         self.refused = counter("dgm_ocpp_refused_total", "Connections refused", "reason")

@@ -23,6 +23,7 @@ from dgm.facade import keep_certificates, open_facade
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.ocpp import registers
+from dgm.ocpp.evse import Evse
 from dgm.ocpp.registers import Cap
 from dgm.ocpp.session import Session
 
@@ -33,13 +34,13 @@ RPC_TIMEOUT_S = 2.0
 class EvseFacade:
     """One Modbus server over all EVSEs."""
 
-    def __init__(self, config: FacadeConfig, sessions: Sequence[Session], channel: grpc.aio.Channel) -> None:
-        if len(sessions) > registers.MAX_EVSES:
-            raise TransportError(f"ocpp.facade: {len(sessions)} EVSEs; the map has room for {registers.MAX_EVSES}")
+    def __init__(self, config: FacadeConfig, evses: Sequence[tuple[Session, Evse]], channel: grpc.aio.Channel) -> None:
+        if len(evses) > registers.MAX_EVSES:
+            raise TransportError(f"ocpp.facade: {len(evses)} EVSEs; the map has room for {registers.MAX_EVSES}")
         self._server = open_facade(config, place="ocpp.facade", units=registers.UNIT)
-        self._sessions = sessions
-        self._caps = registers.CapBook(len(sessions))
-        self._ends_ms = [0] * len(sessions)
+        self._evses = evses
+        self._caps = registers.CapBook(len(evses))
+        self._ends_ms = [0] * len(evses)
         self._ems = ems_pb2_grpc.EmsServiceStub(channel)
         self._heartbeat = 0
         self._written = asyncio.Event()
@@ -87,11 +88,11 @@ class EvseFacade:
     def _define(self) -> None:
         unit = registers.UNIT
         self._server.define(unit, 0, registers.HEADER_SIZE)
-        for index, session in enumerate(self._sessions):
+        for index, (_, evse) in enumerate(self._evses):
             base = registers.block_address(index)
             self._server.define(unit, base, registers.BLOCK_SIZE)
             limits = (
-                (registers.CAP_MA, 0, session.settings.current_max_ma),
+                (registers.CAP_MA, 0, evse.settings.current_max_ma),
                 (registers.CAP_VALID_S, 1, registers.MAX_VALID_S),
             )
             for cell, low, high in limits:
@@ -102,17 +103,17 @@ class EvseFacade:
         header = {
             "magic": registers.MAGIC,
             "version": registers.MAP_VERSION,
-            "evses": len(self._sessions),
+            "evses": len(self._evses),
             "first_block": registers.FIRST_BLOCK,
             "block_size": registers.BLOCK_SIZE,
             "heartbeat": self._heartbeat,
         }
         words = registers.encode(registers.HEADER, header, registers.HEADER_SIZE)
         self._server.publish(registers.UNIT, 0, words)
-        for index, session in enumerate(self._sessions):
+        for index, (session, evse) in enumerate(self._evses):
             words = registers.encode(
                 registers.BLOCK,
-                block_values(session, index, now, cap_ends_ms=self._ends_ms[index]),
+                block_values(session, evse, index, now, cap_ends_ms=self._ends_ms[index]),
                 registers.READ_SIZE,
             )
             self._server.publish(registers.UNIT, registers.block_address(index), words)
@@ -123,7 +124,7 @@ class EvseFacade:
         await asyncio.gather(*(self._put(cap) for cap in caps))
 
     async def _put(self, cap: Cap) -> None:
-        settings, now = self._sessions[cap.index].settings, clock.now()
+        settings, now = self._evses[cap.index][1].settings, clock.now()
         limit = ems_pb2.Limit(
             id=f"facade:ocpp:{settings.asset_id}",
             source="facade:ocpp",
@@ -143,9 +144,9 @@ class EvseFacade:
             self._log.warning("cap not taken by ems", asset=settings.asset_id, code=error.code().name)
 
 
-def block_values(session: Session, index: int, now: Now, *, cap_ends_ms: int) -> dict[str, int | None]:
+def block_values(session: Session, evse: Evse, index: int, now: Now, *, cap_ends_ms: int) -> dict[str, int | None]:
     """One EVSE's registers by field name."""
-    memory, enforcer, settings = session.memory, session.enforcer, session.settings
+    memory, enforcer, settings = evse.memory, evse.enforcer, evse.settings
     sample = memory.view(settings, now, offline=not session.is_up)
     fallback_proved = enforcer.fallback_ma is not None
     values = {

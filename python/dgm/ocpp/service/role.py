@@ -18,12 +18,16 @@ import grpc.aio
 from dgm import clock
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
+from dgm.devices.evse_models import load_all
 from dgm.facade import with_base
+from dgm.journal import Journal
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.metrics import CountersCollector
-from dgm.ocpp.events import Outcome, Sampled, SetpointIn
-from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics
+from dgm.ocpp.events import CpoLimit, Keep, Outcome, Sampled, SetpointIn
+from dgm.ocpp.evse import Evse
+from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
+from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade
 from dgm.ocpp.service.reports import Reports
 from dgm.ocpp.session import Session
@@ -34,8 +38,21 @@ RETRY_MIN_S, RETRY_MAX_S = 0.2, 1.0
 WATCH_MIN_MS, WATCH_DEFAULT_MS = 100, 1000
 
 
+STATION_TABLE = "station"
+"""Of the journal: what sessions keep, under <name>/<station id>."""
+
+
 def _new_id() -> str:
     return str(uuid.uuid4())
+
+
+def _stored(journal: Journal) -> dict[str, dict[str, bytes]]:
+    """What the sessions kept in an earlier life: bodies by station id and name."""
+    found: dict[str, dict[str, bytes]] = {}
+    for key, body in journal.items(STATION_TABLE).items():
+        name, _, station_id = key.partition("/")
+        found.setdefault(station_id, {})[name] = body
+    return found
 
 
 class OcppRole:
@@ -48,15 +65,33 @@ class OcppRole:
         self._subscriber = f"ocpp:{context.epoch}"
         self._channel = context.channel("ems")
         self._registry = context.registry
-        found = (Session(settings_of(context.config, station), _new_id) for station in context.config.stations)
+        self._journal = context.journal
+        is_valid, stored = Schemas().is_valid, _stored(context.journal)
+        found = (
+            Session(
+                settings_of(context.config, station),
+                _new_id,
+                is_valid,
+                stored=stored.get(station.id),
+                models=load_all(),
+            )
+            for station in context.config.stations
+        )
         self._sessions = {session.settings.station_id: session for session in found}
         self._reports = Reports(self._channel, source=self._subscriber, standing=self._standing)
+        cpos = {evse.settings.asset_id: evse.settings.cpo_id for _, evse in self._evses()}
+        self._cpo_limits = CpoLimits(self._channel, cpos)
         self.gateway = Gateway(
             self._sessions,
             metrics=GatewayMetrics(context.registry),
             audit=AuditFile(context.state_dir),
-            report=self._reports.put,
+            report=self._report,
+            keep=self._keep,
+            security=Security.of(context.config, context.base_dir, context.state_dir),
+            compression=self._config.compression,
+            ping_interval_s=self._config.ping_interval_s,
         )
+        self._base_dir = context.base_dir
         self._log = logger("ocpp")
 
     def servicers(self) -> Sequence[Servicer]:
@@ -69,11 +104,15 @@ class OcppRole:
         """Listen, follow setpoints and report until cancelled."""
         await self.gateway.start(self._config.host, self._config.port)
         try:
+            if self._config.HasField("tls"):
+                tls = station_tls(self._config.tls, self._base_dir)
+                await self.gateway.start(self._config.host, self._config.tls.port, tls=tls)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())
+                group.create_task(self._cpo_limits.run())
                 if self._config.HasField("facade"):
-                    facade = EvseFacade(self._facade_config, list(self._sessions.values()), self._channel)
+                    facade = EvseFacade(self._facade_config, self._evses(), self._channel)
                     self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
                     group.create_task(facade.run())
                     group.create_task(facade.keep_certificates())
@@ -92,6 +131,7 @@ class OcppRole:
                     if is_first:
                         self._log.info("following setpoints", ems_epoch=response.epoch)
                         self._reports.resync()
+                        self._cpo_limits.resync()
                         is_first, delay_s = False, RETRY_MIN_S
                     self._deliver(response)
             except grpc.aio.AioRpcError as error:
@@ -104,13 +144,26 @@ class OcppRole:
             if not setpoint.HasField("current_ma") or setpoint.ttl_ms <= 0:
                 continue
             event = SetpointIn(
+                asset_id=setpoint.asset_id,
                 epoch=setpoint.epoch or response.epoch,
                 sequence=setpoint.sequence,
                 current_ma=setpoint.current_ma,
                 ttl_ms=setpoint.ttl_ms,
                 safety=setpoint.safety,
             )
-            self.gateway.deliver(setpoint.asset_id, event)
+            self.gateway.deliver(event)
+
+    def _evses(self) -> list[tuple[Session, Evse]]:
+        return [(session, evse) for session in self._sessions.values() for evse in session.evses]
+
+    def _report(self, report: Sampled | Outcome | CpoLimit) -> None:
+        if isinstance(report, CpoLimit):
+            self._cpo_limits.put(report)
+        else:
+            self._reports.put(report)
+
+    def _keep(self, station_id: str, kept: Keep) -> None:
+        self._journal.put(STATION_TABLE, f"{kept.name}/{station_id}", kept.body)
 
     def _standing(self, now: Now) -> Iterator[Sampled | Outcome]:
         for session in self._sessions.values():

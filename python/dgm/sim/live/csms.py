@@ -1,6 +1,6 @@
 """One CSMS process: a central system for any station that connects, on the `ocpp` library's ChargePoint.
 
-    station id = last path segment ──> Tap (hashes every frame) ──> ocpp.v16.ChargePoint ──> answers
+    station id = last path segment ──> Tap (hashes every frame) ──> ocpp.v16.ChargePoint, or csms_2x ──> answers
                                                                  └──now and then──> CALLs of the CPO's own
 
 Everything is accepted; the point is that an independent implementation validates each frame and that both directions
@@ -28,7 +28,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from dgm.sim.live.frames import FrameLog
+from dgm.sim.live import csms_2x
+from dgm.sim.live.frames import FrameLog, head_of
 from dgm.sim.live.process import LineFile, announce, flushing, run, utc_ms, wait_for_stop
 from dgm.sim.stamps import format_time
 
@@ -53,9 +54,12 @@ class Tap:
 
     async def recv(self) -> str:
         """Next frame."""
-        raw = await self._connection.recv(decode=False)
-        self._log.received_frame(self._station, raw)
-        return raw.decode("utf-8", "replace")
+        while True:
+            raw = await self._connection.recv(decode=False)
+            self._log.received_frame(self._station, raw)
+            # Frames of 2.1 that are never answered; the library does not know them.
+            if head_of(raw)[0] not in (5, 6):
+                return raw.decode("utf-8", "replace")
 
     async def send(self, message: str) -> None:
         """Send one frame."""
@@ -114,18 +118,18 @@ class Central(ChargePoint):  # type: ignore[misc]  # the library is untyped
         """Take the vendor's message."""
         return call_result.DataTransfer(status="Accepted", data="Grüße ✓")
 
-
-def own_call(number: int) -> Any:
-    """The CPO's own CALLs, in turn."""
-    match number % 4:
-        case 0:
-            return call.GetConfiguration(key=["HeartbeatInterval", "NumberOfConnectors", "NoSuchKey"])
-        case 1:
-            return call.TriggerMessage(requested_message="StatusNotification", connector_id=1)
-        case 2:
-            return call.SetChargingProfile(connector_id=1, cs_charging_profiles=default_profile())
-        case _:
-            return call.DataTransfer(vendor_id="org.example.cpo", message_id="Tariff", data='{"€/kWh": "0,49"}')
+    @staticmethod
+    def own_call(number: int) -> Any:
+        """The CPO's own CALLs, in turn."""
+        match number % 4:
+            case 0:
+                return call.GetConfiguration(key=["HeartbeatInterval", "NumberOfConnectors", "NoSuchKey"])
+            case 1:
+                return call.TriggerMessage(requested_message="StatusNotification", connector_id=1)
+            case 2:
+                return call.SetChargingProfile(connector_id=1, cs_charging_profiles=default_profile())
+            case _:
+                return call.DataTransfer(vendor_id="org.example.cpo", message_id="Tariff", data='{"€/kWh": "0,49"}')
 
 
 def default_profile() -> dict[str, Any]:
@@ -165,7 +169,11 @@ class Csms:
         if old is not None:
             old.transport.abort()
         self._connections[station] = connection
-        central = Central(station, Tap(station, connection, self._log), self._transactions, self.counters)
+        tap, central = Tap(station, connection, self._log), None
+        if connection.subprotocol in csms_2x.CENTRALS:
+            central = csms_2x.CENTRALS[connection.subprotocol](station, tap, self.counters)
+        else:
+            central = Central(station, tap, self._transactions, self.counters)
         calling = asyncio.create_task(self._call_forever(central))
         with contextlib.suppress(ConnectionClosed):
             await central.start()
@@ -174,12 +182,12 @@ class Csms:
         if self._connections.get(station) is connection:
             del self._connections[station]
 
-    async def _call_forever(self, central: Central) -> None:
+    async def _call_forever(self, central: Central | csms_2x.Central2x) -> None:
         await asyncio.sleep(QUIET_S + self._draw.uniform(0.0, self._call_interval_s))
         for number in itertools.count(self._draw.randrange(4)):
             self.counters["calls"] += 1
             try:
-                await central.call(own_call(number), suppress=False)
+                await central.call(central.own_call(number), suppress=False)
             except (TimeoutError, ConnectionClosed, ocpp.exceptions.OCPPError):
                 self.counters["calls_failed"] += 1
             await asyncio.sleep(self._call_interval_s * self._draw.uniform(0.7, 1.3))
@@ -201,7 +209,7 @@ async def main(config: Mapping[str, Any]) -> None:
             csms.serve_station,
             HOST,
             0,
-            subprotocols=[Subprotocol("ocpp1.6")],
+            subprotocols=[Subprotocol(name) for name in (*csms_2x.CENTRALS, "ocpp1.6")],
             compression=None,
             max_size=FRAME_BYTES_MAX,
             close_timeout=CLOSE_TIMEOUT_S,

@@ -1,4 +1,4 @@
-"""The fleet process: all stations of the site as OCPP 1.6J clients, with their cars, on one event loop.
+"""The fleet process: all stations of the site as OCPP-J clients, with their cars, on one event loop.
 
     timeline ──plug, unplug──> Station (machine, one per charge point) ──frames──> WebSocket ──> gateway
                                    │ currents                            └──> fleet-frames.jsonl
@@ -46,8 +46,8 @@ from dgm.sim.station import (
     StationPlan,
     Unplug,
 )
+from dgm.sim.station_2x import Station2x
 
-SUBPROTOCOL = Subprotocol("ocpp1.6")
 STEP_S = 0.05
 STATION_EVERY = 2
 """Stations are stepped at every second step: at 10 Hz."""
@@ -97,7 +97,7 @@ class Stay:
 class Client:
     """One station on its WebSocket."""
 
-    def __init__(self, station: Station, url: str, log: FrameLog, draw: random.Random) -> None:
+    def __init__(self, station: Station | Station2x, url: str, log: FrameLog, draw: random.Random) -> None:
         self.station = station
         self.schema_violations = 0
         self.reconnects = -1
@@ -130,7 +130,7 @@ class Client:
     async def _connect_once(self) -> None:
         async with connect(
             self._url,
-            subprotocols=[SUBPROTOCOL],
+            subprotocols=[Subprotocol(self.station.plan.subprotocol)],
             compression=None,
             open_timeout=OPEN_TIMEOUT_S,
             ping_interval=PING_INTERVAL_S,
@@ -156,7 +156,7 @@ class Client:
             async for message in _messages(connection):
                 self._log.received_frame(self.station.plan.id, message)
                 text = message.decode("utf-8", "replace")
-                self.schema_violations += not is_valid_call(text)
+                self.schema_violations += not is_valid_call(text, self.station.plan.subprotocol)
                 self.take(Received(text))
                 if sending.done():
                     break
@@ -201,12 +201,12 @@ async def _messages(connection: ClientConnection) -> Any:
         yield message
 
 
-def is_valid_call(text: str) -> bool:
+def is_valid_call(text: str, subprotocol: str) -> bool:
     """Whether a CALL keeps to its JSON schema (answers are not looked at: most are the CSMS's own)."""
     try:
         message = ocpp.messages.unpack(text)
         if isinstance(message, ocpp.messages.Call):
-            ocpp.messages._validate_payload(message, "1.6")
+            ocpp.messages._validate_payload(message, subprotocol.removeprefix("ocpp"))
     except OCPPError:
         return False
     return True
@@ -338,7 +338,7 @@ def build(config: Mapping[str, Any], log: FrameLog, cars: LineFile) -> tuple[Fle
     clients: dict[str, Client] = {}
     for evse in evses:
         if evse.station.id not in clients:
-            station = Station(evse.station, random.Random(chance.getrandbits(64)))
+            station = _machine(evse.station, random.Random(chance.getrandbits(64)))
             clients[evse.station.id] = Client(
                 station, config["gateway_url"], log, random.Random(chance.getrandbits(64))
             )
@@ -352,6 +352,10 @@ def build(config: Mapping[str, Any], log: FrameLog, cars: LineFile) -> tuple[Fle
         for raw in config["stays"]
     ]
     return Fleet(evses, stays, clients, cars), list(clients.values())
+
+
+def _machine(plan: StationPlan, draw: random.Random) -> Station | Station2x:
+    return Station(plan, draw) if plan.subprotocol == "ocpp1.6" else Station2x(plan, draw, plan.subprotocol)
 
 
 def _evse(raw: Mapping[str, Any]) -> FleetEvse:

@@ -60,8 +60,8 @@ def head_of(text: str | bytes) -> tuple[int, str, str]:
     except ValueError:
         return 0, "", ""
     match frame:
-        case [2, str(message_id), str(action), *_]:
-            return 2, message_id, action
-        case [3 | 4 as message_type, str(message_id), *_]:
+        case [2 | 6 as message_type, str(message_id), str(action), *_]:
+            return message_type, message_id, action
+        case [3 | 4 | 5 as message_type, str(message_id), *_]:
             return message_type, message_id, ""
     return 0, "", ""

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DgmConfig(_message.Message):
-    __slots__ = ("site", "circuits", "assets", "cpos", "stations", "ems", "der", "ocpp", "api", "devices")
+    __slots__ = ("site", "circuits", "assets", "cpos", "stations", "ems", "der", "ocpp", "api", "devices", "stations_csv")
     SITE_FIELD_NUMBER: _ClassVar[int]
     CIRCUITS_FIELD_NUMBER: _ClassVar[int]
     ASSETS_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class DgmConfig(_message.Message):
     OCPP_FIELD_NUMBER: _ClassVar[int]
     API_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    STATIONS_CSV_FIELD_NUMBER: _ClassVar[int]
     site: SiteConfig
     circuits: _containers.RepeatedCompositeFieldContainer[CircuitConfig]
     assets: _containers.RepeatedCompositeFieldContainer[AssetConfig]
@@ -30,7 +31,8 @@ class DgmConfig(_message.Message):
     ocpp: OcppConfig
     api: ApiConfig
     devices: _containers.RepeatedCompositeFieldContainer[_device_pb2.DeviceTable]
-    def __init__(self, site: _Optional[_Union[SiteConfig, _Mapping]] = ..., circuits: _Optional[_Iterable[_Union[CircuitConfig, _Mapping]]] = ..., assets: _Optional[_Iterable[_Union[AssetConfig, _Mapping]]] = ..., cpos: _Optional[_Iterable[_Union[CpoConfig, _Mapping]]] = ..., stations: _Optional[_Iterable[_Union[StationConfig, _Mapping]]] = ..., ems: _Optional[_Union[EmsConfig, _Mapping]] = ..., der: _Optional[_Union[DerConfig, _Mapping]] = ..., ocpp: _Optional[_Union[OcppConfig, _Mapping]] = ..., api: _Optional[_Union[ApiConfig, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[_device_pb2.DeviceTable, _Mapping]]] = ...) -> None: ...
+    stations_csv: str
+    def __init__(self, site: _Optional[_Union[SiteConfig, _Mapping]] = ..., circuits: _Optional[_Iterable[_Union[CircuitConfig, _Mapping]]] = ..., assets: _Optional[_Iterable[_Union[AssetConfig, _Mapping]]] = ..., cpos: _Optional[_Iterable[_Union[CpoConfig, _Mapping]]] = ..., stations: _Optional[_Iterable[_Union[StationConfig, _Mapping]]] = ..., ems: _Optional[_Union[EmsConfig, _Mapping]] = ..., der: _Optional[_Union[DerConfig, _Mapping]] = ..., ocpp: _Optional[_Union[OcppConfig, _Mapping]] = ..., api: _Optional[_Union[ApiConfig, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[_device_pb2.DeviceTable, _Mapping]]] = ..., stations_csv: _Optional[str] = ...) -> None: ...
 
 class SiteConfig(_message.Message):
     __slots__ = ("id", "name", "nominal_voltage_mv", "state_dir", "run_dir")
@@ -149,24 +151,42 @@ class ModbusTlsConfig(_message.Message):
     def __init__(self, certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., server_name: _Optional[str] = ...) -> None: ...
 
 class CpoConfig(_message.Message):
-    __slots__ = ("id", "url")
+    __slots__ = ("id", "url", "ca", "certificate", "private_key")
     ID_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
+    CA_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
     id: str
     url: str
-    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
+    ca: str
+    certificate: str
+    private_key: str
+    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ..., ca: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ...) -> None: ...
 
 class StationConfig(_message.Message):
-    __slots__ = ("id", "cpo", "evses", "csms_url")
+    __slots__ = ("id", "cpo", "evses", "csms_url", "enforcement", "security_profile", "certificate_name", "csms_password_file", "abort_on_close", "subprotocol")
     ID_FIELD_NUMBER: _ClassVar[int]
     CPO_FIELD_NUMBER: _ClassVar[int]
     EVSES_FIELD_NUMBER: _ClassVar[int]
     CSMS_URL_FIELD_NUMBER: _ClassVar[int]
+    ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    SECURITY_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_NAME_FIELD_NUMBER: _ClassVar[int]
+    CSMS_PASSWORD_FILE_FIELD_NUMBER: _ClassVar[int]
+    ABORT_ON_CLOSE_FIELD_NUMBER: _ClassVar[int]
+    SUBPROTOCOL_FIELD_NUMBER: _ClassVar[int]
     id: str
     cpo: str
     evses: _containers.RepeatedCompositeFieldContainer[EvseConfig]
     csms_url: str
-    def __init__(self, id: _Optional[str] = ..., cpo: _Optional[str] = ..., evses: _Optional[_Iterable[_Union[EvseConfig, _Mapping]]] = ..., csms_url: _Optional[str] = ...) -> None: ...
+    enforcement: str
+    security_profile: int
+    certificate_name: str
+    csms_password_file: str
+    abort_on_close: bool
+    subprotocol: str
+    def __init__(self, id: _Optional[str] = ..., cpo: _Optional[str] = ..., evses: _Optional[_Iterable[_Union[EvseConfig, _Mapping]]] = ..., csms_url: _Optional[str] = ..., enforcement: _Optional[str] = ..., security_profile: _Optional[int] = ..., certificate_name: _Optional[str] = ..., csms_password_file: _Optional[str] = ..., abort_on_close: _Optional[bool] = ..., subprotocol: _Optional[str] = ...) -> None: ...
 
 class EvseConfig(_message.Message):
     __slots__ = ("id", "connector_id", "circuit", "phases", "current_max_ma", "current_min_ma", "current_step_ma", "fallback_ma", "weight", "stratum")
@@ -241,7 +261,7 @@ class DerConfig(_message.Message):
     def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ...) -> None: ...
 
 class OcppConfig(_message.Message):
-    __slots__ = ("host", "port", "profile_lease_s", "max_stack_level", "trigger_interval_s", "call_timeout_s", "facade")
+    __slots__ = ("host", "port", "profile_lease_s", "max_stack_level", "trigger_interval_s", "call_timeout_s", "facade", "tls", "passwords_file", "compression", "ping_interval_s")
     HOST_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     PROFILE_LEASE_S_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +269,10 @@ class OcppConfig(_message.Message):
     TRIGGER_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
     CALL_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     FACADE_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    PASSWORDS_FILE_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_FIELD_NUMBER: _ClassVar[int]
+    PING_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
     host: str
     port: int
     profile_lease_s: int
@@ -256,7 +280,23 @@ class OcppConfig(_message.Message):
     trigger_interval_s: int
     call_timeout_s: int
     facade: FacadeConfig
-    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., profile_lease_s: _Optional[int] = ..., max_stack_level: _Optional[int] = ..., trigger_interval_s: _Optional[int] = ..., call_timeout_s: _Optional[int] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ...) -> None: ...
+    tls: StationTlsConfig
+    passwords_file: str
+    compression: bool
+    ping_interval_s: int
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., profile_lease_s: _Optional[int] = ..., max_stack_level: _Optional[int] = ..., trigger_interval_s: _Optional[int] = ..., call_timeout_s: _Optional[int] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., tls: _Optional[_Union[StationTlsConfig, _Mapping]] = ..., passwords_file: _Optional[str] = ..., compression: _Optional[bool] = ..., ping_interval_s: _Optional[int] = ...) -> None: ...
+
+class StationTlsConfig(_message.Message):
+    __slots__ = ("port", "certificate", "private_key", "client_ca")
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_CA_FIELD_NUMBER: _ClassVar[int]
+    port: int
+    certificate: str
+    private_key: str
+    client_ca: str
+    def __init__(self, port: _Optional[int] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., client_ca: _Optional[str] = ...) -> None: ...
 
 class FacadeConfig(_message.Message):
     __slots__ = ("host", "port", "tls", "write_roles")

@@ -20,6 +20,7 @@ class EnforcementMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENFORCEMENT_MODE_MAX: _ClassVar[EnforcementMode]
     ENFORCEMENT_MODE_MERGE: _ClassVar[EnforcementMode]
     ENFORCEMENT_MODE_NATIVE: _ClassVar[EnforcementMode]
+    ENFORCEMENT_MODE_NONE: _ClassVar[EnforcementMode]
 LINK_STATE_UNSPECIFIED: LinkState
 LINK_STATE_DOWN: LinkState
 LINK_STATE_UP: LinkState
@@ -27,9 +28,10 @@ ENFORCEMENT_MODE_UNSPECIFIED: EnforcementMode
 ENFORCEMENT_MODE_MAX: EnforcementMode
 ENFORCEMENT_MODE_MERGE: EnforcementMode
 ENFORCEMENT_MODE_NATIVE: EnforcementMode
+ENFORCEMENT_MODE_NONE: EnforcementMode
 
 class Station(_message.Message):
-    __slots__ = ("id", "cpo_id", "subprotocol", "south", "north", "mode", "evses", "frames_north", "frames_south", "frames_excepted", "vendor", "model")
+    __slots__ = ("id", "cpo_id", "subprotocol", "south", "north", "mode", "evses", "frames_north", "frames_south", "frames_excepted", "vendor", "model", "mode_reason", "firmware", "quirks")
     ID_FIELD_NUMBER: _ClassVar[int]
     CPO_ID_FIELD_NUMBER: _ClassVar[int]
     SUBPROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +44,9 @@ class Station(_message.Message):
     FRAMES_EXCEPTED_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODE_REASON_FIELD_NUMBER: _ClassVar[int]
+    FIRMWARE_FIELD_NUMBER: _ClassVar[int]
+    QUIRKS_FIELD_NUMBER: _ClassVar[int]
     id: str
     cpo_id: str
     subprotocol: str
@@ -54,10 +59,13 @@ class Station(_message.Message):
     frames_excepted: int
     vendor: str
     model: str
-    def __init__(self, id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., subprotocol: _Optional[str] = ..., south: _Optional[_Union[LinkState, str]] = ..., north: _Optional[_Union[LinkState, str]] = ..., mode: _Optional[_Union[EnforcementMode, str]] = ..., evses: _Optional[_Iterable[_Union[Evse, _Mapping]]] = ..., frames_north: _Optional[int] = ..., frames_south: _Optional[int] = ..., frames_excepted: _Optional[int] = ..., vendor: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+    mode_reason: str
+    firmware: str
+    quirks: str
+    def __init__(self, id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., subprotocol: _Optional[str] = ..., south: _Optional[_Union[LinkState, str]] = ..., north: _Optional[_Union[LinkState, str]] = ..., mode: _Optional[_Union[EnforcementMode, str]] = ..., evses: _Optional[_Iterable[_Union[Evse, _Mapping]]] = ..., frames_north: _Optional[int] = ..., frames_south: _Optional[int] = ..., frames_excepted: _Optional[int] = ..., vendor: _Optional[str] = ..., model: _Optional[str] = ..., mode_reason: _Optional[str] = ..., firmware: _Optional[str] = ..., quirks: _Optional[str] = ...) -> None: ...
 
 class Evse(_message.Message):
-    __slots__ = ("asset_id", "connector_id", "plug_state", "limit_ma", "proved_ma", "power_w", "transaction_id")
+    __slots__ = ("asset_id", "connector_id", "plug_state", "limit_ma", "proved_ma", "power_w", "transaction_id", "transaction")
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTOR_ID_FIELD_NUMBER: _ClassVar[int]
     PLUG_STATE_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +73,7 @@ class Evse(_message.Message):
     PROVED_MA_FIELD_NUMBER: _ClassVar[int]
     POWER_W_FIELD_NUMBER: _ClassVar[int]
     TRANSACTION_ID_FIELD_NUMBER: _ClassVar[int]
+    TRANSACTION_FIELD_NUMBER: _ClassVar[int]
     asset_id: str
     connector_id: int
     plug_state: _site_pb2.PlugState
@@ -72,7 +81,8 @@ class Evse(_message.Message):
     proved_ma: int
     power_w: int
     transaction_id: int
-    def __init__(self, asset_id: _Optional[str] = ..., connector_id: _Optional[int] = ..., plug_state: _Optional[_Union[_site_pb2.PlugState, str]] = ..., limit_ma: _Optional[int] = ..., proved_ma: _Optional[int] = ..., power_w: _Optional[int] = ..., transaction_id: _Optional[int] = ...) -> None: ...
+    transaction: str
+    def __init__(self, asset_id: _Optional[str] = ..., connector_id: _Optional[int] = ..., plug_state: _Optional[_Union[_site_pb2.PlugState, str]] = ..., limit_ma: _Optional[int] = ..., proved_ma: _Optional[int] = ..., power_w: _Optional[int] = ..., transaction_id: _Optional[int] = ..., transaction: _Optional[str] = ...) -> None: ...
 
 class ListStationsRequest(_message.Message):
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Charging profiles: the rules by which a station combines them, ours, the read-back, and what can remove ours."""
+"""Our floor and live limit: how they are written, what a read-back proves of them, and what can remove them."""
 
 from __future__ import annotations
 
@@ -9,124 +9,94 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ocpp_driver import QUICK
 
-from dgm.ocpp.profile import (
+from dgm.ocpp.composite import View, limit_at
+from dgm.ocpp.own_profile import (
     FLOOR_ID,
     LIVE_ID,
-    Period,
-    Profile,
-    ProfileKind,
-    Purpose,
-    RateUnit,
     ReadBack,
-    Transaction,
+    Slot,
+    asked_ma,
     can_remove_ours,
-    composite,
     floor_profile,
+    lease_end_utc_ms,
     live_profile,
     parse_read_back,
-    parse_set_request,
     proves,
     set_request,
+    update_request,
 )
+from dgm.ocpp.profile import Profile, ProfileKind, Purpose, RateUnit
+from dgm.ocpp.profile_codec import parse_profile
+from dgm.ocpp.version import Version
 
 T0 = 1_793_000_000_000
 HOUR = 3_600_000
 
 
-def held(purpose: Purpose, level: int, *limits_a: float, connector_id: int = 0, **changes: Any) -> Profile:
-    """Absolute profile from T0; each further limit begins an hour later."""
-    found: dict[str, Any] = {
-        "connector_id": connector_id,
-        "id": level,
-        "stack_level": level,
-        "purpose": purpose,
-        "kind": ProfileKind.ABSOLUTE,
-        "unit": RateUnit.A,
-        "periods": tuple(Period(start_s=3600 * n, limit_milli=int(a * 1000)) for n, a in enumerate(limits_a)),
-        "start_utc_ms": T0,
-    }
-    return Profile(**{**found, **changes})
+STATION = View(evse_id=0, nominal_voltage_mv=230_000)
+
+
+def composite(profiles: list[Profile], at: int) -> int | None:
+    limit = limit_at(profiles, STATION, at)
+    return None if limit is None else limit.current_ma(230_000)
 
 
 def test_the_floor_holds_as_soon_as_the_live_limit_ends() -> None:
-    floor = floor_profile(limit_ma=6_000, max_stack_level=8, utc_ms=T0)
-    live = live_profile(limit_ma=16_000, max_stack_level=8, utc_ms=T0, lease_ms=120_000)
+    floor = floor_profile(Slot(), limit_ma=6_000, utc_ms=T0)
+    live = live_profile(Slot(), limit_ma=16_000, utc_ms=T0, lease_ms=120_000)
     assert composite([floor, live], T0) == 16_000
     assert composite([floor, live], T0 + 119_999) == 16_000
     assert composite([floor, live], T0 + 120_000) == 6_000
 
 
 def test_a_live_limit_without_lease_never_ends() -> None:
-    live = live_profile(limit_ma=16_000, max_stack_level=8, utc_ms=T0, lease_ms=None)
+    live = live_profile(Slot(), limit_ma=16_000, utc_ms=T0, lease_ms=None)
     assert composite([live], T0 + 10_000 * HOUR) == 16_000
-    assert "validTo" not in set_request(live)["csChargingProfiles"]
+    assert "validTo" not in set_request(live, Slot())["csChargingProfiles"]
+
+
+SLOTS = [
+    Slot(),
+    Slot(purpose=Purpose.TX, evse_id=1, transaction_id=7),
+    Slot(unit=RateUnit.W, phases=1),
+    Slot(unit=RateUnit.W, nominal_voltage_mv=231_700),
+    Slot(kind=ProfileKind.RELATIVE),
+    Slot(version=Version.V201, purpose=Purpose.TX_DEFAULT, evse_id=1),
+    Slot(version=Version.V21, purpose=Purpose.TX, evse_id=2, transaction_id="tx", kind=ProfileKind.DYNAMIC),
+]
 
 
 @QUICK
-@given(st.integers(min_value=0, max_value=500_000))
-def test_our_profiles_carry_one_decimal_rounded_down_and_start_in_the_past(limit_ma: int) -> None:
-    live = live_profile(limit_ma=limit_ma, max_stack_level=8, utc_ms=T0, lease_ms=60_000)
-    request = set_request(live)
-    body = request["csChargingProfiles"]
-    limit = body["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"]
-    assert request["connectorId"] == 0
-    assert body["chargingProfilePurpose"] == "ChargePointMaxProfile"
-    assert round(limit * 10) == limit_ma // 100
-    assert limit * 1000 <= limit_ma
+@given(st.sampled_from(SLOTS), st.integers(min_value=0, max_value=500_000))
+def test_our_profiles_carry_one_decimal_rounded_down_and_start_in_the_past(slot: Slot, limit_ma: int) -> None:
+    live = live_profile(slot, limit_ma=limit_ma, utc_ms=T0, lease_ms=60_000)
+    request = set_request(live, slot)
+    body = request.get("csChargingProfiles") or request["chargingProfile"]
+    schedule = body["chargingSchedule"][0] if slot.version.is_2x else body["chargingSchedule"]
+    limit = schedule["chargingSchedulePeriod"][0]["limit"]
+    wanted_ma = limit_ma // 100 * 100
+    is_watts = slot.unit is RateUnit.W
+    wanted_milli = wanted_ma * slot.phases * slot.nominal_voltage_mv // 1000 if is_watts else wanted_ma
+    assert wanted_milli - 100 < round(limit * 1000) <= wanted_milli
     assert len(str(limit).split(".")[1]) == 1
-    assert parse_set_request(request) == live
+    assert parse_profile(body, evse_id=slot.evse_id, version=slot.version, utc_ms=T0) == live
+    assert asked_ma(live, slot) == limit_ma // 100 * 100
+    assert lease_end_utc_ms(live) == T0 + 60_000
+
+
+def test_a_dynamic_lease_is_renewed_by_an_update_of_its_limit() -> None:
+    live = live_profile(SLOTS[-1], limit_ma=12_340, utc_ms=T0, lease_ms=60_000)
+    assert update_request(live) == {"chargingProfileId": LIVE_ID, "scheduleUpdate": {"limit": 12.3}}
+    assert floor_profile(SLOTS[-1], limit_ma=6_000, utc_ms=T0).kind is ProfileKind.ABSOLUTE
 
 
 def test_floor_and_live_differ_in_level_and_id_only() -> None:
-    floor, live = (
-        floor_profile(limit_ma=6_000, max_stack_level=5, utc_ms=T0),
-        live_profile(limit_ma=6_000, max_stack_level=5, utc_ms=T0, lease_ms=None),
-    )
-    assert (floor.stack_level, live.stack_level) == (4, 5)
+    slot = Slot(live_level=5)
+    floor = floor_profile(slot, limit_ma=6_000, utc_ms=T0)
+    live = live_profile(slot, limit_ma=6_000, utc_ms=T0, lease_ms=None)
+    assert (floor.stack_level, live.stack_level) == slot.levels == (4, 5)
     assert (floor.id, live.id) == (FLOOR_ID, LIVE_ID)
-    assert (floor.purpose, floor.connector_id, floor.periods) == (live.purpose, live.connector_id, live.periods)
-
-
-MAX, DEFAULT, TX = Purpose.MAX, Purpose.TX_DEFAULT, Purpose.TX
-RUNNING = Transaction(id=7, start_utc_ms=T0 + HOUR)
-
-
-@pytest.mark.parametrize(
-    ("profiles", "connector_id", "transaction", "expected_a"),
-    [
-        ([], 1, None, None),
-        ([held(MAX, 3, 20), held(MAX, 5, 32)], 1, None, 32),
-        ([held(MAX, 3, 20), held(DEFAULT, 1, 10)], 1, None, 10),
-        ([held(MAX, 3, 8), held(DEFAULT, 1, 10)], 1, None, 8),
-        ([held(MAX, 3, 20), held(DEFAULT, 1, 10)], 0, None, 20),
-        ([held(DEFAULT, 1, 10), held(TX, 0, 25, connector_id=1)], 1, RUNNING, 25),
-        ([held(DEFAULT, 1, 10), held(TX, 0, 25, connector_id=1)], 1, None, 10),
-        ([held(DEFAULT, 1, 10), held(TX, 0, 25, connector_id=1, transaction_id=8)], 1, RUNNING, 10),
-        ([held(DEFAULT, 9, 10), held(DEFAULT, 1, 14, connector_id=1)], 1, None, 14),
-        ([held(DEFAULT, 9, 10), held(DEFAULT, 1, 14, connector_id=2)], 1, None, 10),
-        ([held(MAX, 5, 32, 7)], 0, None, 7),
-        ([held(MAX, 5, 32, duration_s=3600), held(MAX, 1, 9)], 0, None, 9),
-        ([held(MAX, 5, 32, valid_from_utc_ms=T0 + 5 * HOUR), held(MAX, 1, 9)], 0, None, 9),
-        ([held(MAX, 5, 32, start_utc_ms=T0 + 5 * HOUR), held(MAX, 1, 9)], 0, None, 9),
-        ([held(TX, 0, 25, 11, connector_id=1, kind=ProfileKind.RELATIVE)], 1, RUNNING, 11),
-        ([held(MAX, 1, 30, 12, kind=ProfileKind.RECURRING, recurrency_s=7200)], 0, None, 30),
-        ([held(MAX, 1, 11_040, unit=RateUnit.W)], 0, None, 16),
-    ],
-)
-def test_composite_follows_the_rules_of_the_standard(
-    profiles: list[Profile], connector_id: int, transaction: Transaction | None, expected_a: int | None
-) -> None:
-    found = composite(profiles, T0 + 2 * HOUR, connector_id=connector_id, transaction=transaction)
-    assert found == (None if expected_a is None else expected_a * 1000)
-
-
-@QUICK
-@given(st.lists(st.tuples(st.sampled_from([MAX, DEFAULT]), st.integers(0, 9), st.integers(0, 63)), max_size=8))
-def test_another_purpose_never_raises_the_composite(drawn: list[tuple[Purpose, int, int]]) -> None:
-    profiles = {(purpose, level): held(purpose, level, amps) for purpose, level, amps in drawn}.values()
-    alone = composite([p for p in profiles if p.purpose is MAX], T0, connector_id=1)
-    together = composite(profiles, T0, connector_id=1)
-    assert alone is None or (together is not None and together <= alone)
+    assert (floor.purpose, floor.evse_id, floor.periods) == (live.purpose, live.evse_id, live.periods)
 
 
 def accepted(*periods: tuple[int, float], duration: int | None = 180, unit: str = "A") -> dict[str, Any]:
@@ -204,6 +174,8 @@ def set_by_cpo(purpose: str, level: Any, profile_id: Any = 5) -> dict[str, Any]:
         ("ClearChargingProfile", {}, True),
         ("ClearChargingProfile", None, True),
         ("ClearChargingProfile", {"id": 5}, False),
+        ("ClearChargingProfile", {"id": []}, False),
+        ("SetChargingProfile", {"csChargingProfiles": {"chargingProfileId": []}}, False),
         ("ClearChargingProfile", {"id": LIVE_ID}, True),
         ("ClearChargingProfile", {"connectorId": 1}, False),
         ("ClearChargingProfile", {"connectorId": 0}, True),
@@ -224,7 +196,7 @@ def set_by_cpo(purpose: str, level: Any, profile_id: Any = 5) -> dict[str, Any]:
     ],
 )
 def test_what_can_remove_our_profiles(action: str, payload: dict[str, Any] | None, removes: bool) -> None:
-    assert can_remove_ours(action, payload, max_stack_level=8) is removes
+    assert can_remove_ours(action, payload, Slot()) is removes
 
 
 KEYS = st.sampled_from(
@@ -254,6 +226,5 @@ JUNK = st.recursive(
 @QUICK
 @given(st.dictionaries(KEYS, JUNK, max_size=6))
 def test_no_payload_makes_the_readers_raise(payload: dict[str, Any]) -> None:
-    assert parse_set_request(payload) is None or isinstance(parse_set_request(payload), Profile)
     assert parse_read_back({"status": "Accepted", **payload}, 230_000) is None or payload
-    assert can_remove_ours("SetChargingProfile", payload, max_stack_level=8) in (True, False)
+    assert can_remove_ours("SetChargingProfile", payload, Slot()) in (True, False)
