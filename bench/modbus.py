@@ -59,7 +59,7 @@ PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "memory": lambda scale: modbus_boundary.memory(scale.reads),
     "server": lambda scale: modbus_server.throughput(scale.rounds, scale.span_ms),
     "isolation": lambda scale: modbus_server.isolation(scale.isolation_rounds, scale.isolation_ms),
-    "security": lambda scale: modbus_server.security(scale.rounds, scale.span_ms),
+    "security": lambda scale: modbus_server.security((scale.rounds + 1) // 2, scale.span_ms),
     "package": lambda scale: modbus_package.figures(scale.rounds),
 }
 

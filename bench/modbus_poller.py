@@ -5,6 +5,7 @@
     modbus_poller.py set PORT COUNT               write() on an idle line, and a plain socket: when each was handed in
     modbus_poller.py reading PORT ROUNDS          one value; refresh() of 1,000 x 125 registers beside a plain copy
     modbus_poller.py held PORT SECONDS            a fleet while the interpreter is held
+    modbus_poller.py rate PORT MS [CERTIFICATES]  one line as fast as it can, plain or with TLS
     modbus_poller.py memory PORT READS            resident memory of a fleet, and after very many reads
     modbus_poller.py config PORT                  the configuration of that fleet, as bytes
 
@@ -39,7 +40,7 @@ IDLE_PERIOD_MS, SET_EVERY_S, SET_DEADLINE_MS = 60_000, 0.003, 1000
 WRITE_ONE = ">HHHBBHHBH"
 
 
-def fleet(port: int, *, lines: int, period_ms: int, window: int = 1) -> bytes:
+def fleet(port: int, *, lines: int, period_ms: int, window: int = 1, certificates: str = "") -> bytes:
     """PollerConfig: one connection and one read of 125 registers a line, due times spread over the period."""
     if not hasattr(_core, "Poller"):
         print(json.dumps({"absent": "dgm._core has no Poller"}))
@@ -50,6 +51,9 @@ def fleet(port: int, *, lines: int, period_ms: int, window: int = 1) -> bytes:
     config = PollerConfig()
     for number in range(lines):
         line = config.lines.add(host=HOST, port=port, window_max=window)
+        if certificates:
+            line.tls.certificate, line.tls.private_key = f"{certificates}/client.pem", f"{certificates}/client.key"
+            line.tls.ca = f"{certificates}/ca.pem"
         device = line.devices.add(unit_id=1)
         # A read is in flight once at most, so a window needs as many.
         for place in range(window):
@@ -167,6 +171,19 @@ def held(port: int, seconds: float) -> dict[str, Any]:
     return found
 
 
+def rate(port: int, span_ms: int, certificates: str = "") -> dict[str, Any]:
+    """One line that reads as fast as it can; Python sleeps, so the CPU time of the process is the poller's."""
+    source = polling(fleet(port, lines=1, period_ms=0, certificates=certificates))
+    time.sleep(SETTLE_S)
+    # Counters are shown ten times a second.
+    reads, cpu_ns, wall_ns = source.counters()["readings_total"], time.process_time_ns(), time.monotonic_ns()
+    time.sleep(span_ms / 1000)
+    found = {"cpu_ns": time.process_time_ns() - cpu_ns, "wall_ns": time.monotonic_ns() - wall_ns}
+    found["reads"] = source.counters()["readings_total"] - reads
+    source.stop()
+    return found
+
+
 def resident_kib() -> float:
     """Of this process."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -208,6 +225,8 @@ def main() -> None:
             found = reading(int(port), int(rounds))
         case ["held", port, seconds]:
             found = held(int(port), float(seconds))
+        case ["rate", port, span_ms, *certificates]:
+            found = rate(int(port), int(span_ms), *certificates)
         case ["memory", port, reads]:
             found = memory(int(port), int(reads))
         case ["config", port]:

@@ -31,6 +31,7 @@ from modbus_processes import (
     libmodbus,
     peers,
     python,
+    role,
     serving,
     start,
 )
@@ -213,22 +214,28 @@ def expiry_ms(found: dict[str, Any]) -> float:
 
 
 def security(rounds: int, span_ms: int) -> list[Figure]:
-    """M18, the server's half: the same blocking reader, plain and with TLS 1.3; CPU of the facade's thread alone."""
-    costs: dict[str, list[float]] = {"plain": [], "tls": []}
+    """M18, both ends: the same blocking reader and the same poller against a facade, plain and with TLS 1.3 in turn."""
+    answers: dict[str, list[float]] = {"plain": [], "tls": []}
+    reads: dict[str, list[float]] = {"plain": [], "tls": []}
     with tempfile.TemporaryDirectory(prefix="dgm-modbus-") as directory, contextlib.ExitStack() as stack:
         certificates.write(Path(directory))
-        ways = {name: [directory] if name == "tls" else [] for name in costs}
+        ways = {name: [directory] if name == "tls" else [] for name in answers}
         servers = {name: stack.enter_context(serving(python("facade", *files))) for name, files in ways.items()}
         for _ in range(rounds):
             for name, files in ways.items():
                 server = servers[name]
                 before_ns = server.cpu_ns()
                 found = asked(python("reader", server.port, span_ms, *files))
-                costs[name].append((server.cpu_ns() - before_ns) / found["reads"] / 1000)
-    shown = ", ".join(f"{name} {statistics.median(values):.1f}" for name, values in costs.items())
-    beside = f"us: {shown}; the handshake is in it"
+                answers[name].append((server.cpu_ns() - before_ns) / found["reads"] / 1000)
+                polled = role("rate", server.port, span_ms, *files)
+                reads[name].append(polled["cpu_ns"] / max(1, polled["reads"]) / 1000)
     return [
-        Figure(
-            name="M18 TLS CPU an answer / plain", unit="x", samples=ratios(costs["tls"], costs["plain"]), beside=beside
-        )
+        against_plain("M18 TLS CPU an answer / plain", answers, "us of the facade, handshake included"),
+        against_plain("M18 TLS CPU a read / plain", reads, "us of the poller, one line as fast as it can"),
     ]
+
+
+def against_plain(name: str, costs: dict[str, list[float]], what: str) -> Figure:
+    """TLS beside plaintext."""
+    shown = ", ".join(f"{way} {statistics.median(values):.1f}" for way, values in costs.items())
+    return Figure(name=name, unit="x", samples=ratios(costs["tls"], costs["plain"]), beside=f"{what}: {shown}")
