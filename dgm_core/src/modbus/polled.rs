@@ -17,7 +17,7 @@ use super::beat::Beat;
 use super::breaker::Breaker;
 use super::image::{RegisterImage, Registers, Stamp};
 use super::line::{Ask, LineCounters, Roster};
-use super::mapped::Place;
+use super::mapped::Mapped;
 use super::pdu::{Exception, Reply, ReplyView, Request, Span, Table};
 use super::planning::cost::{LineCost, Load, ROUND_TRIP_ASSUMED};
 use super::planning::estimate::CostEstimator;
@@ -59,8 +59,8 @@ pub struct UnitConfig {
     pub unit: u8,
     /// What is read.
     pub reads: Vec<ReadConfig>,
-    /// Where named points stand in it; none where the reads were given as they are.
-    pub places: Vec<Place>,
+    /// Named points in it; none where the reads were given as they are.
+    pub points: Mapped,
 }
 
 /// What all reads of a line have in common.

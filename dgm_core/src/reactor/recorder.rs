@@ -117,3 +117,25 @@ impl Recorder {
         self.ending = Some(ending);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A fleet that says more at once than the file may hold must not take the head of the log along.
+    #[test]
+    fn a_file_that_is_full_at_once_is_still_a_log_that_says_so() {
+        let path = std::env::temp_dir().join(format!("dgm-recorder-{}", std::process::id()));
+        let mut recorder = Recorder::create(&path, 64, Digest::default(), 7).unwrap();
+        recorder.log().unwrap().bytes.extend([0; 1_000]);
+        recorder.pass_on();
+        assert!(!recorder.is_on());
+        recorder.finish(Digest::default());
+        let found = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let mut expected = Log::new(Digest::default(), 7);
+        expected.end(Ending::Full, Digest::default());
+        assert_eq!(found, expected.bytes);
+    }
+}
