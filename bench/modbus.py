@@ -37,27 +37,29 @@ class Scale:
 
     rounds: int = 7
     span_ms: int = 500
+    fleet_rounds: int = 5
     fleet_ms: int = 2000
-    isolation_ms: int = 1500
+    isolation_rounds: int = 14
+    isolation_ms: int = 600
     reads: int = 1_000_000
 
 
-FULL, QUICK = Scale(), Scale(rounds=3, span_ms=200, fleet_ms=1000, isolation_ms=500, reads=200_000)
-
+FULL = Scale()
+QUICK = Scale(rounds=3, span_ms=150, fleet_rounds=1, fleet_ms=1000, isolation_rounds=5, isolation_ms=300, reads=200_000)
 SOAK_READS = 10_000_000
 JSON = ROOT / ".benchmarks" / "modbus.json"
 
 PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "one": lambda scale: modbus_master.one_connection(scale.rounds, scale.span_ms),
-    "fleet": lambda scale: modbus_master.fleet(scale.rounds, scale.fleet_ms),
+    "fleet": lambda scale: modbus_master.fleet(scale.fleet_rounds, scale.fleet_ms),
     "boundary": lambda scale: modbus_boundary.latency(scale.rounds, scale.span_ms),
     "set": lambda scale: modbus_boundary.setting(scale.rounds),
     "reading": lambda scale: modbus_boundary.reading(scale.rounds),
     "held": lambda scale: modbus_boundary.held() + modbus_server.held(),
     "memory": lambda scale: modbus_boundary.memory(scale.reads),
     "server": lambda scale: modbus_server.throughput(scale.rounds, scale.span_ms),
-    "isolation": lambda scale: modbus_server.isolation(scale.rounds, scale.isolation_ms),
-    "security": lambda scale: modbus_server.security(scale.rounds, scale.span_ms),
+    "isolation": lambda scale: modbus_server.isolation(scale.isolation_rounds, scale.isolation_ms),
+    "security": lambda scale: modbus_server.security((scale.rounds + 1) // 2, scale.span_ms),
     "package": lambda scale: modbus_package.figures(scale.rounds),
 }
 

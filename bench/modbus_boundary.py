@@ -10,21 +10,14 @@ wake, its decoding and the copy.
 from __future__ import annotations
 
 import statistics
-import sys
-from typing import Any
 
 from modbus_bars import Figure, ratios
-from modbus_processes import HERE, Absent, asked, peers, serving
+from modbus_processes import Absent, asked, peers, role, serving
 
 PERIOD_US, FLEET_PERIOD_US = 1000, 100_000
 HELD_S, SETS = 2.0, 150
 # What 125,000 registers may take where twice a plain copy is less.
 REFRESH_US = 10.0
-
-
-def role(*words: str | int | float) -> dict[str, Any]:
-    """One process of modbus_poller.py on the measured core."""
-    return asked([sys.executable, HERE / "modbus_poller.py", *(str(word) for word in words)])
 
 
 def latency(rounds: int, span_ms: int) -> list[Figure]:
@@ -53,7 +46,9 @@ def latency(rounds: int, span_ms: int) -> list[Figure]:
 
 def setting(rounds: int) -> list[Figure]:
     """M9: until the device has taken the bytes from its socket, its own wake on the same core included."""
-    ours, plain, timer_us = [], [], []
+    timer_us: list[float] = []
+    ours: list[list[float]] = []
+    plain: list[list[float]] = []
     for _ in range(rounds):
         timer_us.append(asked([peers(), "timer", 0, 300, PERIOD_US])["p99_ns"] / 1000)
         with serving([peers(), "device"]) as server:

@@ -5,7 +5,9 @@
     modbus_poller.py set PORT COUNT               write() on an idle line, and a plain socket: when each was handed in
     modbus_poller.py reading PORT ROUNDS          one value; refresh() of 1,000 x 125 registers beside a plain copy
     modbus_poller.py held PORT SECONDS            a fleet while the interpreter is held
+    modbus_poller.py rate PORT MS [CERTIFICATES]  one line as fast as it can, plain or with TLS
     modbus_poller.py memory PORT READS            resident memory of a fleet, and after very many reads
+    modbus_poller.py config PORT                  the configuration of that fleet, as bytes
 
 Each prints one line of JSON, or {"absent": why}.
 """
@@ -38,8 +40,8 @@ IDLE_PERIOD_MS, SET_EVERY_S, SET_DEADLINE_MS = 60_000, 0.003, 1000
 WRITE_ONE = ">HHHBBHHBH"
 
 
-def poller(port: int, *, lines: int, period_ms: int, window: int = 1) -> Any:
-    """A running poller: one connection and one read of 125 registers a line, due times spread over the period."""
+def fleet(port: int, *, lines: int, period_ms: int, window: int = 1, certificates: str = "") -> bytes:
+    """PollerConfig: one connection and one read of 125 registers a line, due times spread over the period."""
     if not hasattr(_core, "Poller"):
         print(json.dumps({"absent": "dgm._core has no Poller"}))
         raise SystemExit
@@ -49,12 +51,20 @@ def poller(port: int, *, lines: int, period_ms: int, window: int = 1) -> Any:
     config = PollerConfig()
     for number in range(lines):
         line = config.lines.add(host=HOST, port=port, window_max=window)
+        if certificates:
+            line.tls.certificate, line.tls.private_key = f"{certificates}/client.pem", f"{certificates}/client.key"
+            line.tls.ca = f"{certificates}/ca.pem"
         device = line.devices.add(unit_id=1)
         # A read is in flight once at most, so a window needs as many.
         for place in range(window):
             read = device.reads.add(table=RegisterTable.HOLDING, address=place * REGISTERS, count=REGISTERS)
             read.period_ms, read.phase_ms = period_ms, number * period_ms // lines
-    started = _core.Poller(config.SerializeToString())
+    return config.SerializeToString()
+
+
+def polling(config: bytes) -> _core.Poller:
+    """A poller that runs."""
+    started = _core.Poller(config)
     started.start()
     return started
 
@@ -85,7 +95,7 @@ def floor(peers: str, span_ms: int, period_us: int) -> dict[str, Any]:
 
 def reply(port: int, span_ms: int) -> dict[str, Any]:
     """The device's first four registers are the time at which it made its answer."""
-    source = poller(port, lines=1, period_ms=REPLY_PERIOD_MS)
+    source = polling(fleet(port, lines=1, period_ms=REPLY_PERIOD_MS))
     view = source.registers()
     times_ns: list[int] = []
     newest_ns = 0
@@ -107,7 +117,7 @@ def reply(port: int, span_ms: int) -> dict[str, Any]:
 def set_values(port: int, count: int) -> dict[str, Any]:
     """One value after the other, each when its line has long been idle, odd ones by write(), even ones by a socket of
     Python's own on a connection of its own: the price of the path without a second thread. [ns, value] of each."""
-    source = poller(port, lines=1, period_ms=IDLE_PERIOD_MS)
+    source = polling(fleet(port, lines=1, period_ms=IDLE_PERIOD_MS))
     handed_in = []
     with socket.create_connection((HOST, port), 5) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -128,7 +138,7 @@ def set_values(port: int, count: int) -> dict[str, Any]:
 def reading(port: int, rounds: int) -> dict[str, Any]:
     """refresh() when every device has changed, and a copy of as many bytes at the same moment, now one first, now the
     other: after 150 ms of other work neither finds its memory in the cache. Then the copy again, which does."""
-    source = poller(port, lines=FLEET, period_ms=FLEET_PERIOD_MS)
+    source = polling(fleet(port, lines=FLEET, period_ms=FLEET_PERIOD_MS))
     target, origin = bytearray(2 * REGISTERS * FLEET), os.urandom(2 * REGISTERS * FLEET)
     times_ns: dict[str, list[int]] = {"refresh": [], "copy": [], "copy_again": []}
 
@@ -152,11 +162,29 @@ def reading(port: int, rounds: int) -> dict[str, Any]:
 
 def held(port: int, seconds: float) -> dict[str, Any]:
     """Run, hold, run."""
-    source = poller(port, lines=FLEET // 10, period_ms=FLEET_PERIOD_MS)
+    source = polling(fleet(port, lines=FLEET // 10, period_ms=FLEET_PERIOD_MS))
     time.sleep(SETTLE_S)
     hold(seconds)
     time.sleep(SETTLE_S)
     found: dict[str, Any] = source.counters()
+    source.stop()
+    return found
+
+
+def times_read(source: _core.Poller) -> int:
+    """How often the first read has been made until now; counters() is older."""
+    source.refresh()
+    return source.stamps()[_core.STAMP_COLUMNS.index("sequence")]
+
+
+def rate(port: int, span_ms: int, certificates: str = "") -> dict[str, Any]:
+    """One line that reads as fast as it can; Python sleeps, so the CPU time of the process is the poller's."""
+    source = polling(fleet(port, lines=1, period_ms=0, certificates=certificates))
+    time.sleep(SETTLE_S)
+    reads, cpu_ns, wall_ns = times_read(source), time.process_time_ns(), time.monotonic_ns()
+    time.sleep(span_ms / 1000)
+    found = {"cpu_ns": time.process_time_ns() - cpu_ns, "wall_ns": time.monotonic_ns() - wall_ns}
+    found["reads"] = times_read(source) - reads
     source.stop()
     return found
 
@@ -168,15 +196,17 @@ def resident_kib() -> float:
 
 
 def memory(port: int, reads: int) -> dict[str, Any]:
-    """A fleet against nothing; then one line that reads as fast as it can."""
-    poller(port, lines=1, period_ms=FLEET_PERIOD_MS).stop()
+    """A fleet against nothing; then one line that reads as fast as it can. Another process writes the configuration
+    of the fleet: what protobuf leaves behind in ours is not the poller's."""
+    polling(fleet(port, lines=1, period_ms=FLEET_PERIOD_MS)).stop()
+    config = subprocess.run([sys.executable, __file__, "config", str(port)], capture_output=True, check=True).stdout
     empty_kib = resident_kib()
-    source = poller(port, lines=FLEET, period_ms=FLEET_PERIOD_MS)
+    source = polling(config)
     time.sleep(SETTLE_S)
     source.refresh()
     fleet_kib = resident_kib()
     source.stop()
-    source = poller(port, lines=1, period_ms=0, window=16)
+    source = polling(fleet(port, lines=1, period_ms=0, window=16))
     start_kib = 0.0
     while (done := source.counters()["readings_total"]) < reads:
         time.sleep(0.02)
@@ -200,8 +230,13 @@ def main() -> None:
             found = reading(int(port), int(rounds))
         case ["held", port, seconds]:
             found = held(int(port), float(seconds))
+        case ["rate", port, span_ms, *certificates]:
+            found = rate(int(port), int(span_ms), *certificates)
         case ["memory", port, reads]:
             found = memory(int(port), int(reads))
+        case ["config", port]:
+            sys.stdout.buffer.write(fleet(int(port), lines=FLEET, period_ms=FLEET_PERIOD_MS))
+            return
         case words:
             raise SystemExit(f"found {words}; expected one of the roles at the head of this file")
     print(json.dumps(found))

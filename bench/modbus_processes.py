@@ -186,6 +186,11 @@ def asked(command: Command, core: int | None = None) -> dict[str, Any]:
     return answered(process)
 
 
+def role(*words: str | int | float) -> dict[str, Any]:
+    """One process of modbus_poller.py on the measured core."""
+    return asked([sys.executable, HERE / "modbus_poller.py", *(str(word) for word in words)])
+
+
 def answered(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What a client that runs already reports at its end."""
     try:

@@ -31,6 +31,7 @@ from modbus_processes import (
     libmodbus,
     peers,
     python,
+    role,
     serving,
     start,
 )
@@ -122,10 +123,10 @@ def compared(servers: dict[str, Way], clients: int) -> list[Figure]:
 def isolation(rounds: int, span_ms: int) -> list[Figure]:
     """M13: a good client alone and among bad ones, in turn; the ideal server shows what the host itself does."""
     figures = []
-    for name in ("facade", "ideal"):
+    for name, times in (("facade", rounds), ("ideal", (rounds + 1) // 2)):
         with serving(commands()[name]()) as server:
             alone, among = [], []
-            for _ in range(rounds):
+            for _ in range(times):
                 alone.append(good(server, span_ms))
                 with bad_clients(server, span_ms + 300):
                     among.append(good(server, span_ms))
@@ -149,9 +150,10 @@ def bad_clients(server: Server, span_ms: int) -> Iterator[None]:
 
 
 def moved(name: str, alone: list[dict[str, Any]], among: list[dict[str, Any]]) -> list[Figure]:
-    """How far p99 moved, and how far it moves by itself."""
+    """How far the median p99 moved, and how far p99 moves by itself from round to round."""
     quiet, loud = ([found["p99_ns"] / 1000 for found in side] for side in (alone, among))
-    band = f"alone p99 {statistics.median(quiet):.0f} us, by itself {min(quiet):.0f} .. {max(quiet):.0f}; "
+    low, _, high = statistics.quantiles(quiet, n=4)
+    band = f"alone p99 {statistics.median(quiet):.0f} us, half of its rounds {low:.0f} .. {high:.0f}; "
     band += (
         f"among {HALF_OPEN} half-open and {1_000_000 // BAD_PERIOD_US:,} bad frames/s {statistics.median(loud):.0f} us"
     )
@@ -212,22 +214,28 @@ def expiry_ms(found: dict[str, Any]) -> float:
 
 
 def security(rounds: int, span_ms: int) -> list[Figure]:
-    """M18, the server's half: the same blocking reader, plain and with TLS 1.3; CPU of the facade's thread alone."""
-    costs: dict[str, list[float]] = {"plain": [], "tls": []}
+    """M18, both ends: the same blocking reader and the same poller against a facade, plain and with TLS 1.3 in turn."""
+    answers: dict[str, list[float]] = {"plain": [], "tls": []}
+    reads: dict[str, list[float]] = {"plain": [], "tls": []}
     with tempfile.TemporaryDirectory(prefix="dgm-modbus-") as directory, contextlib.ExitStack() as stack:
         certificates.write(Path(directory))
-        ways = {name: [directory] if name == "tls" else [] for name in costs}
+        ways = {name: [directory] if name == "tls" else [] for name in answers}
         servers = {name: stack.enter_context(serving(python("facade", *files))) for name, files in ways.items()}
         for _ in range(rounds):
             for name, files in ways.items():
                 server = servers[name]
                 before_ns = server.cpu_ns()
                 found = asked(python("reader", server.port, span_ms, *files))
-                costs[name].append((server.cpu_ns() - before_ns) / found["reads"] / 1000)
-    shown = ", ".join(f"{name} {statistics.median(values):.1f}" for name, values in costs.items())
-    beside = f"us: {shown}; the handshake is in it"
+                answers[name].append((server.cpu_ns() - before_ns) / found["reads"] / 1000)
+                polled = role("rate", server.port, span_ms, *files)
+                reads[name].append(polled["cpu_ns"] / max(1, polled["reads"]) / 1000)
     return [
-        Figure(
-            name="M18 TLS CPU an answer / plain", unit="x", samples=ratios(costs["tls"], costs["plain"]), beside=beside
-        )
+        against_plain("M18 TLS CPU an answer / plain", answers, "us of the facade, handshake included"),
+        against_plain("M18 TLS CPU a read / plain", reads, "us of the poller, one line as fast as it can"),
     ]
+
+
+def against_plain(name: str, costs: dict[str, list[float]], what: str) -> Figure:
+    """TLS beside plaintext."""
+    shown = ", ".join(f"{way} {statistics.median(values):.1f}" for way, values in costs.items())
+    return Figure(name=name, unit="x", samples=ratios(costs["tls"], costs["plain"]), beside=f"{what}: {shown}")

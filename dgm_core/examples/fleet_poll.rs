@@ -16,6 +16,7 @@ use std::time::Duration;
 use dgm_core::fleet::{image_of, Fleet, FleetLine};
 use dgm_core::modbus::endpoint::Endpoint;
 use dgm_core::modbus::image::{RegisterImage, STAMP_WIDTH};
+use dgm_core::modbus::mapped::Mapped;
 use dgm_core::modbus::pdu::{Span, Table};
 use dgm_core::modbus::polled::{ReadConfig, UnitConfig};
 use dgm_core::modbus::session::{SessionConfig, Transport};
@@ -27,9 +28,9 @@ use rustix::time::{clock_gettime, ClockId};
 
 /// Longest wait until every device was read, and how long it goes on before it is measured.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-const SETTLE: Duration = Duration::from_millis(300);
+const SETTLE: Duration = Duration::from_millis(700);
 /// Between two looks at the stamps; a fleet with a shorter period is sampled.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(100);
 
 struct Options {
     port: u16,
@@ -81,7 +82,7 @@ impl Options {
             age_max: Micros::from_millis(1_000),
         };
         let reads = if self.period_ms == 0 { usize::from(self.window) } else { 1 };
-        UnitConfig { unit: 1, reads: vec![read; reads] }
+        UnitConfig { unit: 1, reads: vec![read; reads], points: Mapped::nothing() }
     }
 }
 

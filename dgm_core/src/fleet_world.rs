@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::*;
 use crate::modbus::frame::{self, Decoder};
 use crate::modbus::line::LineEvent;
+use crate::modbus::mapped::Mapped;
 use crate::modbus::pdu::{encode_exception, encode_registers, encode_written, Exception, Span, Table};
 use crate::modbus::polled::{Done, ReadConfig};
 use crate::modbus::session::{LinkCommand, Transport};
@@ -86,7 +87,10 @@ pub fn read(start: u16, period: i64, phase: i64) -> ReadConfig {
 /// A line to a host of its own.
 pub fn line(window_max: u16, units: &[(u8, Vec<ReadConfig>)]) -> FleetLine {
     let session = SessionConfig { transport: Transport::Tcp { window_max }, gap: Micros::ZERO };
-    let units = units.iter().map(|(unit, reads)| UnitConfig { unit: *unit, reads: reads.clone() }).collect();
+    let units = units
+        .iter()
+        .map(|(unit, reads)| UnitConfig { unit: *unit, reads: reads.clone(), points: Mapped::nothing() })
+        .collect();
     FleetLine { endpoint: Endpoint::Tcp { host: "a".to_owned(), port: 502 }, session, timeout: ms(200), units }
 }
 

@@ -5,6 +5,7 @@
 mod admission;
 mod arbiter;
 mod columns;
+mod copy;
 mod devices;
 mod facade;
 mod field;

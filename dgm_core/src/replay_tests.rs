@@ -5,6 +5,7 @@ use super::*;
 use crate::modbus::endpoint::Endpoint;
 use crate::modbus::frame::{self, Decoder};
 use crate::modbus::line::LineEvent;
+use crate::modbus::mapped::Mapped;
 use crate::modbus::pdu::{Span, Table};
 use crate::modbus::polled::{ReadConfig, UnitConfig};
 use crate::modbus::session::{SessionConfig, Transport};
@@ -18,7 +19,7 @@ fn config() -> Vec<FleetLine> {
         phase: Micros::ZERO,
         age_max: Micros::from_millis(1_000),
     };
-    let units = vec![UnitConfig { unit: 1, reads: vec![read(0, 10), read(20, 0)] }];
+    let units = vec![UnitConfig { unit: 1, reads: vec![read(0, 10), read(20, 0)], points: Mapped::nothing() }];
     let session = SessionConfig { transport: Transport::Tcp { window_max: 4 }, gap: Micros::ZERO };
     let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 1 };
     vec![FleetLine { endpoint, session, timeout: Micros::from_millis(100), units }; 2]

@@ -191,6 +191,18 @@ class Poller:
         """Position in registers() of the first register of a device's read."""
     def row(self, device: int, read: int = 0) -> int:
         """Row in stamps() of a device's read."""
+    def points(self, device: int) -> list[str]:
+        """Names of the points of a device's map, in the order of the alphabet; none where its reads were given."""
+    def point(self, device: int, name: str) -> int:
+        """Position in registers() of the first register of a point of a device's map: for once, not for each value."""
+    def point_row(self, device: int, name: str) -> int:
+        """Row in stamps() of the read that brings a point."""
+    def number(self, device: int, name: str, digits: int = 0) -> int | None:
+        """A point's value as of the newest refresh(): type, word order, gain and the scale factor that came with it; in
+        a unit `digits` (0..9) decimal digits finer than the point's, rounded half away from zero. None: its read is not
+        GOOD (never, stale, failed), the registers or the scale factor say "not known", or it does not fit 64 bits."""
+    def text(self, device: int, name: str) -> str | None:
+        """A STRING point as of the newest refresh(). None: its read is not GOOD, or there is no text."""
     def reads(self) -> list[tuple[int, int, int, int, int]]:
         """(device, table, address, count, offset) of each row of stamps(); table: core.v1.RegisterTable number."""
     def write(self, device: int, address: int, registers: Buffer, deadline_ms: int) -> int:
@@ -203,7 +215,7 @@ class Poller:
         registers or bits of the answer). state: done, refused, timed_out, lost (the connection; it may have been
         carried out), malformed, expired (never sent)."""
     def lines(self) -> memoryview:
-        """A copy of the counters of each line, at most 100 ms old: rows in LINE_COLUMNS order."""
+        """A copy of the counters of each line, at most 500 ms old: rows in LINE_COLUMNS order."""
     def counters(self) -> dict[str, int]:
         """Sums over lines() by name (the longest of late_us_max), `recording` and `running`: 0 or 1."""
 

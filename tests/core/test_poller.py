@@ -18,7 +18,7 @@ from pymodbus.client import ModbusTcpClient
 
 from dgm import _core
 from dgm.api.core.v1.poller_pb2 import PollerConfig, PollerLine
-from dgm.api.core.v1.registers_pb2 import RegisterTable
+from dgm.api.core.v1.registers_pb2 import PointType, RegisterTable, WordOrder
 from dgm.api.site.v1.site_pb2 import Quality
 
 HOST = "127.0.0.1"
@@ -119,6 +119,94 @@ def test_every_register_is_what_another_implementation_reads(facade: _core.Facad
             start = running.poller.offset(device)
             assert list(view[start : start + REGISTERS]) == expected
         assert (view.format, view.readonly) == ("H", True)
+
+
+def mapped(port: int) -> PollerConfig:
+    """One device by its map: two values side by side with their scale factor, one far away."""
+    config = PollerConfig()
+    device = config.lines.add(host=HOST, port=port).devices.add(unit_id=2)
+    device.map.name, device.map.period_ms = "meter", 20
+    add = device.map.points.add
+    add(name="power", table=RegisterTable.HOLDING, address=10, type=PointType.I32, scale_point="power_sf")
+    add(name="current", table=RegisterTable.HOLDING, address=12, type=PointType.U16)
+    add(name="power_sf", table=RegisterTable.HOLDING, address=14, type=PointType.I16)
+    add(name="far", table=RegisterTable.INPUT, address=100, type=PointType.U16, period_ms=40)
+    return config
+
+
+def test_a_map_is_read_in_few_requests_and_its_points_are_found(facade: _core.Facade) -> None:
+    with polling(mapped(facade.port())) as running:
+        poller = running.poller
+        running.until_read()
+        spans = [read[1:4] for read in poller.reads()]
+        assert spans == [(RegisterTable.HOLDING, 10, 5), (RegisterTable.INPUT, 100, 1)]
+        view = poller.registers()
+        found = {name: view[poller.point(0, name)] for name in ("power", "current", "power_sf", "far")}
+    assert found == {"power": word(2, 10), "current": word(2, 12), "power_sf": word(2, 14), "far": word(2, 100)}
+    with pytest.raises(_core.CoreError, match="nothing"):
+        poller.point(0, "nothing")
+
+
+def test_a_value_is_found_by_name_as_its_map_says(facade: _core.Facade) -> None:
+    """Word order, sign, gain, the live scale factor, text and what means "not known"."""
+    words = [0xFFFE, 0xFFFF, 0xFF85, 2, 0x8000, 0x4447, 0x4D00, 0x436A, 0x8000, 7]
+    facade.publish(2, 20, b"".join(word.to_bytes(2, "big") for word in words))
+    config = mapped(facade.port())
+    add = config.lines[0].devices[0].map.points.add
+    holding = RegisterTable.HOLDING
+    add(name="energy", table=holding, address=20, type=PointType.I32, word_order=WordOrder.LOW_FIRST, multiplier=-3)
+    add(name="real", table=holding, address=22, type=PointType.I16, scale_point="real_sf")
+    add(name="real_sf", table=holding, address=23, type=PointType.I16)
+    add(name="nothing", table=holding, address=24, type=PointType.I16, absent=[-32768])
+    add(name="maker", table=holding, address=25, type=PointType.STRING, length=2)
+    add(name="voltage", table=holding, address=27, type=PointType.F32)
+    add(name="flag", table=holding, address=29, type=PointType.BIT, bit=2)
+    with polling(config) as running:
+        poller = running.poller
+        assert poller.number(0, "real") is None
+        running.until_read()
+        names = ("energy", "real", "nothing", "voltage", "flag")
+        assert [poller.number(0, name) for name in names] == [6, -12300, None, 235, 1]
+        assert (poller.number(0, "voltage", 2), poller.text(0, "maker")) == (23450, "DGM")
+        assert running.stamp(poller.point_row(0, "far"))["quality"] == Quality.QUALITY_GOOD
+        assert set(names) < set(poller.points(0))
+
+
+def test_a_value_that_is_not_there_is_refused_by_name_and_address(facade: _core.Facade) -> None:
+    config = mapped(facade.port())
+    config.lines[0].devices[0].map.points.add(
+        name="maker", table=RegisterTable.HOLDING, address=25, type=PointType.STRING, length=2
+    )
+    poller = _core.Poller(config.SerializeToString())
+    with pytest.raises(_core.CoreError, match=r"device 0: found maker at HOLDING 25..26; expected a number"):
+        poller.number(0, "maker")
+    with pytest.raises(_core.CoreError, match=r"device 0: found far at INPUT 100; expected a STRING"):
+        poller.text(0, "far")
+    with pytest.raises(_core.CoreError, match=r"device 0: found nothing; expected the name of a point"):
+        poller.number(0, "nothing")
+    with pytest.raises(_core.CoreError, match="digits"):
+        poller.number(0, "far", 10)
+
+
+def test_a_value_is_absent_while_its_device_is_silent(facade: _core.Facade) -> None:
+    with polling(mapped(facade.port())) as running:
+        running.until_read()
+        assert running.poller.number(0, "current") == word(2, 12)
+        facade.stop()
+        running.until(lambda: running.stamp(0)["quality"] != Quality.QUALITY_GOOD)
+        assert running.poller.number(0, "current") is None
+        assert running.poller.registers()[running.poller.point(0, "current")] == word(2, 12)
+
+
+def test_a_map_that_makes_no_sense_is_refused_by_its_point(facade: _core.Facade) -> None:
+    config = mapped(facade.port())
+    config.lines[0].devices[0].map.points[1].address = 11
+    with pytest.raises(_core.CoreError, match=r"lines\[0\].devices\[0\].map.points\[1\]"):
+        _core.Poller(config.SerializeToString())
+    both = mapped(facade.port())
+    both.lines[0].devices[0].reads.add(table=RegisterTable.HOLDING, count=1)
+    with pytest.raises(_core.CoreError, match="beside reads"):
+        _core.Poller(both.SerializeToString())
 
 
 def test_a_view_shows_the_newest_copy_and_the_copy_only_what_refresh_brought(facade: _core.Facade) -> None:
@@ -316,6 +404,7 @@ def test_a_recording_ends_at_its_size_and_the_poller_goes_on(facade: _core.Facad
     assert (tmp_path / "run").stat().st_size < 20_100
     summary = _core.replay(config, tmp_path / "run")
     assert (summary["mismatches"], summary["is_whole"]) == (0, False)
+    assert summary["entries"] > 100
 
 
 def test_a_recording_is_refused_where_it_cannot_begin(facade: _core.Facade, tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ impl Beat {
         Self { period, phase, due: Due::First }
     }
 
+    /// Time between two reads.
+    pub fn period(&self) -> Micros {
+        self.period
+    }
+
     /// When the next read is due.
     pub fn due(&self) -> Micros {
         match self.due {

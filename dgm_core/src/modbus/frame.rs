@@ -58,22 +58,18 @@ impl Decoder {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let Some(([t1, t0, p1, p0, l1, l0], rest)) = self.buffer.get(self.taken..).and_then(<[u8]>::split_first_chunk)
-        else {
-            return Ok(None);
-        };
-        let length = match check(u16::from_be_bytes([*p1, *p0]), u16::from_be_bytes([*l1, *l0])) {
-            Ok(length) => usize::from(length),
+        let kept = self.buffer.get(self.taken..).unwrap_or_default();
+        match split(kept) {
+            Ok(Some((frame, rest))) => {
+                self.taken = self.buffer.len() - rest.len();
+                Ok(Some(frame))
+            }
+            Ok(None) => Ok(None),
             Err(error) => {
                 self.failed = Some(error);
-                return Err(error);
+                Err(error)
             }
-        };
-        let Some([unit, pdu @ ..]) = rest.get(..length) else {
-            return Ok(None);
-        };
-        self.taken += HEADER + length;
-        Ok(Some(Frame { transaction: u16::from_be_bytes([*t1, *t0]), unit: *unit, pdu }))
+        }
     }
 
     /// Whether part of a frame is waiting for its rest.
@@ -85,6 +81,19 @@ impl Decoder {
     pub fn reset(&mut self) {
         self.buffer.clear();
         (self.taken, self.failed) = (0, None);
+    }
+}
+
+/// The first frame of bytes that begin with one, and what comes behind it; `None` while it is not complete. Who keeps
+/// nothing from before can take frames out of what came without a copy.
+pub fn split(bytes: &[u8]) -> Result<Option<(Frame<'_>, &[u8])>, FrameError> {
+    let Some(([t1, t0, p1, p0, l1, l0], behind)) = bytes.split_first_chunk() else { return Ok(None) };
+    let length = check(u16::from_be_bytes([*p1, *p0]), u16::from_be_bytes([*l1, *l0]))?;
+    match behind.split_at_checked(usize::from(length)) {
+        Some(([unit, pdu @ ..], rest)) => {
+            Ok(Some((Frame { transaction: u16::from_be_bytes([*t1, *t0]), unit: *unit, pdu }, rest)))
+        }
+        _ => Ok(None),
     }
 }
 

@@ -28,6 +28,7 @@ pub mod layout;
 pub mod life;
 pub mod line;
 pub mod map;
+pub mod mapped;
 pub mod models;
 pub mod number;
 pub mod obedience;

@@ -190,8 +190,13 @@ impl Slot {
         if self.table.is_bits() {
             return block.bit(self.table, self.address).map(|bit| Raw::Integer(i128::from(bit)));
         }
-        let words = block.words(self.table, self.address, self.kind.registers())?;
-        let bits = if self.low_first { join(words.iter().rev()) } else { join(words.iter()) };
+        self.raw_of(block.words(self.table, self.address, self.kind.registers())?.iter())
+    }
+
+    /// The raw value of its own registers, given in the order of their addresses; of a coil or discrete input a register
+    /// of 0 or 1. `None` where it is absent.
+    pub fn raw_of(&self, words: impl DoubleEndedIterator<Item = u16>) -> Option<Raw> {
+        let bits = if self.low_first { join(words.rev()) } else { join(words) };
         let float = match self.kind {
             Kind::F32 => f64::from(f32::from_bits(u32::try_from(bits).ok()?)),
             Kind::F64 => f64::from_bits(bits),
@@ -214,10 +219,7 @@ impl Slot {
     pub fn scale(&self, block: &Block<'_>) -> Option<Scale> {
         match self.scale {
             ScaleAt::Fixed(scale) => Some(scale),
-            ScaleAt::Register(at) => {
-                let word = block.words(self.table, at, 1)?.get(0)?;
-                Scale::new(i64::from(i16::from_be_bytes(word.to_be_bytes())))
-            }
+            ScaleAt::Register(at) => scale_of(block.words(self.table, at, 1)?.get(0)?),
         }
     }
 
@@ -263,6 +265,11 @@ impl Slot {
         }
         words
     }
+}
+
+/// The scale factor that a register holds; `None` where that is none.
+pub fn scale_of(word: u16) -> Option<Scale> {
+    Scale::new(i64::from(i16::from_be_bytes(word.to_be_bytes())))
 }
 
 fn join(words: impl Iterator<Item = u16>) -> u64 {

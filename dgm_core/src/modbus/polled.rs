@@ -1,13 +1,15 @@
 //! The registers to poll behind a line: whose turn it is, and into the image with what comes.
 //!
 //! ```text
-//! reads (slots) ──┐                                  ┌─ good ──> image, cost of the line
-//! orders ─────────┴─ schedule ──> one request ── end ┼─ silent ──> breaker of the unit
-//!                                                    └─ of an order ──> its end, by ticket
+//! reads (slots) ──┐ earliest deadline              ┌─ good ──> image, cost of the line
+//! orders ─────────┴─ first ──> one request ── end ─┼─ silent ──> breaker of the unit
+//!                                                  └─ of an order ──> its end, by ticket
 //! ```
 //!
-//! An order (a one-off request with a deadline) waits for no queued read while orders keep to their share of the line.
-//! It knows nothing of what the registers mean, and allocates nothing for a read.
+//! An order (a one-off request with a deadline) waits for no queued read, but after each order a due read has its turn.
+//! Whose turn it is, is found by looking at the reads of the line: most lines have a few, and a queue for each of a
+//! thousand lines costs more memory and time than it saves. It knows nothing of what the registers mean, and allocates
+//! nothing for a read.
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -15,10 +17,10 @@ use super::beat::Beat;
 use super::breaker::Breaker;
 use super::image::{RegisterImage, Registers, Stamp};
 use super::line::{Ask, LineCounters, Roster};
+use super::mapped::Mapped;
 use super::pdu::{Exception, Reply, ReplyView, Request, Span, Table};
 use super::planning::cost::{LineCost, Load, ROUND_TRIP_ASSUMED};
 use super::planning::estimate::CostEstimator;
-use super::planning::schedule::{JobId, Lane, Schedule};
 use super::session::{Completion, Failure, Session, Token, Transport};
 use crate::site::image::Quality;
 use crate::units::{Micros, Nanos, Permille};
@@ -30,7 +32,8 @@ pub const ORDERS_MAX: usize = 256;
 /// Marks the tokens of orders; the rest is the ticket.
 const ORDER: u64 = 1 << 63;
 /// The cost of the line is measured at every read of so many first ones, then at each 16th.
-const MEASURED_FIRST: i64 = 64;
+const MEASURED_FIRST: i64 = 16;
+const NEVER: Micros = Micros::new(i64::MIN);
 /// Exception of a gateway that has no path to the unit.
 const GATEWAY_PATH: u8 = 0x0A;
 
@@ -56,6 +59,8 @@ pub struct UnitConfig {
     pub unit: u8,
     /// What is read.
     pub reads: Vec<ReadConfig>,
+    /// Named points in it; none where the reads were given as they are.
+    pub points: Mapped,
 }
 
 /// What all reads of a line have in common.
@@ -127,6 +132,8 @@ struct Unit {
     /// Position in the image.
     device: usize,
     breaker: Breaker,
+    /// It owes a late answer until then, on a serial line.
+    held_until: Micros,
 }
 
 #[derive(Debug)]
@@ -135,11 +142,9 @@ struct Read {
     row: usize,
     table: Table,
     span: Span,
-    job: JobId,
     beat: Beat,
-    period: Micros,
     /// The slot of the read in flight.
-    slot: Micros,
+    in_flight: Option<Micros>,
     failures: u32,
     stamp: Stamp,
 }
@@ -148,23 +153,23 @@ struct Read {
 #[derive(Debug)]
 pub struct Polled {
     image: Arc<RegisterImage>,
-    units: Vec<Unit>,
-    reads: Vec<Read>,
+    units: Box<[Unit]>,
+    reads: Box<[Read]>,
     timeout: Micros,
-    schedule: Schedule,
     cost: CostEstimator,
     /// Since when the line works for what was sent first.
     busy_from: Micros,
     orders: VecDeque<Order>,
-    order_job: Option<JobId>,
+    /// From when on the first order may be sent.
+    orders_from: Micros,
+    order_was_last: bool,
     done: Vec<Done>,
     has_news: bool,
     counters: LineCounters,
 }
 
 impl Polled {
-    /// Units that stand in the image from `device` on, with a row for each read from `row` on. Reads beyond
-    /// `planning::schedule::JOBS_MAX` of one line are left out: the configuration is checked before.
+    /// Units that stand in the image from `device` on, with a row for each read from `row` on.
     pub fn new(
         units: &[UnitConfig],
         config: PolledConfig,
@@ -172,27 +177,19 @@ impl Polled {
         device: usize,
         row: usize,
     ) -> Self {
-        let PolledConfig { timeout, cost, cost_least } = config;
-        let mut schedule = Schedule::new(Micros::ZERO);
-        let order_job = schedule.add_once(Lane::Write, cost.write(0));
         let configs =
             units.iter().enumerate().flat_map(|(unit, config)| config.reads.iter().map(move |read| (unit, read)));
-        let read = |(row, (unit, config)): (usize, (usize, &ReadConfig))| {
-            let job = schedule.add_once(Lane::Read, cost.read(config.span.count))?;
-            let read = Read::new(unit, row, config, job);
-            schedule.ask(job, read.beat.due(), read.beat.deadline());
-            Some(read)
-        };
+        let reads = (row..).zip(configs).map(|(row, (unit, config))| Read::new(unit, row, config));
         Self {
-            reads: (row..).zip(configs).map_while(read).collect(),
+            reads: reads.collect(),
             units: (device..).zip(units).map(|(device, config)| Unit::new(config.unit, device)).collect(),
             image,
-            timeout,
-            schedule,
-            cost: CostEstimator::new(cost, cost_least),
-            busy_from: Micros::new(i64::MIN),
+            timeout: config.timeout,
+            cost: CostEstimator::new(config.cost, config.cost_least),
+            busy_from: NEVER,
             orders: VecDeque::new(),
-            order_job,
+            orders_from: NEVER,
+            order_was_last: false,
             done: Vec::new(),
             has_news: false,
             counters: LineCounters::default(),
@@ -202,8 +199,7 @@ impl Polled {
     /// Takes an order; it ends once, whatever happens. Too many at once end as expired.
     pub fn order(&mut self, order: Order, now: Micros) {
         if self.orders.len() < ORDERS_MAX && now < order.deadline {
-            self.orders.push_back(order);
-            return self.ask_for_order(now);
+            return self.orders.push_back(order);
         }
         self.done.push(Done { ticket: order.ticket, end: End::Expired, sent_at: None, done_at: now });
     }
@@ -212,7 +208,7 @@ impl Polled {
     pub fn load(&self) -> (LineCost, Permille) {
         let cost = self.cost.cost();
         let periodic = self.reads.iter().filter(|read| !read.beat.is_endless());
-        let wanted: Load = periodic.map(|read| Load::of(cost.read(read.span.count), read.period)).sum();
+        let wanted: Load = periodic.map(|read| Load::of(cost.read(read.span.count), read.beat.period())).sum();
         (cost, wanted.permille())
     }
 
@@ -226,18 +222,24 @@ impl Polled {
         std::mem::take(&mut self.has_news)
     }
 
-    /// The turn of the front order, if it has none yet.
-    fn ask_for_order(&mut self, now: Micros) {
-        if let (Some(job), Some(order)) = (self.order_job, self.orders.front()) {
-            self.schedule.ask(job, now, order.deadline);
-        }
+    /// The due read with the earliest deadline.
+    fn due(&self, now: Micros) -> Option<usize> {
+        let due = self.reads.iter().enumerate().filter(|(_, read)| self.due_at(read).is_some_and(|due| due <= now));
+        due.min_by_key(|(_, read)| read.beat.deadline()).map(|(index, _)| index)
+    }
+
+    /// When a read wants to be sent; `None` while it is in flight.
+    fn due_at(&self, read: &Read) -> Option<Micros> {
+        let unit = self.units.get(read.unit).filter(|_| read.in_flight.is_none())?;
+        Some(read.beat.due().max(unit.breaker.until()).max(unit.held_until))
     }
 
     fn start_read(&mut self, index: usize, now: Micros) -> Option<Ask> {
         let read = self.reads.get_mut(index)?;
         let unit = self.units.get(read.unit)?;
         let start = read.beat.start(now);
-        read.slot = start.due_at;
+        read.in_flight = Some(start.due_at);
+        self.order_was_last = false;
         self.counters.polls_missed += start.missed;
         self.counters.late_max = self.counters.late_max.max(now - start.due_at);
         let request = Request::Read { table: read.table, span: read.span };
@@ -247,21 +249,22 @@ impl Polled {
 
     fn start_order(&mut self, now: Micros) -> Option<Ask> {
         let Order { ticket, unit, request, deadline } = self.orders.pop_front()?;
+        self.order_was_last = true;
         Some(Ask { unit, request, token: Token(ticket | ORDER), deadline: deadline.min(now + self.timeout) })
     }
 
-    /// Until when a read must wait though it is due: its unit is left alone.
-    fn read_waits(&self, index: usize, session: &Session, now: Micros) -> Option<Micros> {
-        let unit = self.units.get(self.reads.get(index)?.unit)?;
-        let until = session.free_at(unit.id).map_or(unit.breaker.until(), |free_at| free_at.max(unit.breaker.until()));
-        Some(until).filter(|until| *until > now)
+    /// Whether the session holds a due read back; then it is due when its unit is free.
+    fn hold(&mut self, index: usize, session: &Session, now: Micros) -> bool {
+        let unit = self.reads.get(index).and_then(|read| self.units.get_mut(read.unit));
+        let held = unit.and_then(|unit| Some((session.free_at(unit.id).filter(|until| *until > now)?, unit)));
+        held.map(|(until, unit)| unit.held_until = until).is_some()
     }
 
-    /// The same for the front order; a write waits until `now` where only reads may be sent.
-    fn order_waits(&self, session: &Session, reads_only: bool, now: Micros) -> Option<Micros> {
-        let order = self.orders.front()?;
-        let held = session.free_at(order.unit).filter(|until| *until > now);
-        held.or((reads_only && order.request.is_write()).then_some(now))
+    /// Whether the first order can be sent now.
+    fn has_order(&mut self, session: &Session, reads_only: bool, now: Micros) -> bool {
+        let Some(order) = self.orders.front() else { return false };
+        self.orders_from = session.free_at(order.unit).unwrap_or(NEVER);
+        self.orders_from <= now && !(reads_only && order.request.is_write())
     }
 
     /// Line time that a transaction has taken: what others in flight had of it before is theirs.
@@ -278,17 +281,14 @@ impl Polled {
         };
         self.counters.writes += u64::from(end == End::Answered(Reply::Written));
         self.done.push(Done { ticket, end, sent_at: Some(completion.sent_at), done_at: now });
-        let time = self.take_time(completion.sent_at, now);
-        if let Some(job) = self.order_job {
-            self.schedule.done(job, Nanos::from(time), now);
-        }
-        self.ask_for_order(now);
+        self.take_time(completion.sent_at, now);
     }
 
     fn end_read(&mut self, index: usize, completion: &Completion<'_>, now: Micros) {
         let time = self.take_time(completion.sent_at, now);
         let Some(read) = self.reads.get_mut(index) else { return };
         let Some(unit) = self.units.get_mut(read.unit) else { return };
+        let slot = read.in_flight.take().unwrap_or(completion.sent_at);
         read.beat.ended(now);
         let registers = match completion.result {
             Ok(ReplyView::Registers(values)) => Some(Registers::Words(values.as_bytes())),
@@ -297,7 +297,8 @@ impl Polled {
         };
         if let Some(registers) = registers {
             unit.breaker.answered();
-            read.succeed(unit.device, registers, completion.sent_at, &self.image);
+            let stamp = read.good(completion.sent_at, slot);
+            self.image.write(unit.device, read.row, registers, stamp);
             if read.stamp.sequence <= MEASURED_FIRST || read.stamp.sequence % 16 == 0 {
                 self.cost.observe(read.span.count, time);
             }
@@ -311,38 +312,33 @@ impl Polled {
             }
             self.has_news |= read.fail(unit.device, &self.image);
         }
-        self.schedule.done(read.job, Nanos::from(time), now);
-        self.schedule.ask(read.job, read.beat.due().max(unit.breaker.until()), read.beat.deadline());
     }
 }
 
 impl Unit {
     fn new(id: u8, device: usize) -> Self {
-        Self { id, device, breaker: Breaker::default() }
+        Self { id, device, breaker: Breaker::default(), held_until: NEVER }
     }
 }
 
 impl Read {
-    fn new(unit: usize, row: usize, config: &ReadConfig, job: JobId) -> Self {
+    fn new(unit: usize, row: usize, config: &ReadConfig) -> Self {
         Self {
             unit,
             row,
             table: config.table,
             span: config.span,
-            job,
             beat: Beat::new(config.period, config.phase),
-            period: config.period,
-            slot: Micros::ZERO,
+            in_flight: None,
             failures: 0,
             stamp: Stamp::NEVER,
         }
     }
 
-    fn succeed(&mut self, device: usize, registers: Registers<'_>, read_at: Micros, image: &RegisterImage) {
+    fn good(&mut self, read_at: Micros, due_at: Micros) -> Stamp {
         self.failures = 0;
-        let sequence = self.stamp.sequence + 1;
-        self.stamp = Stamp { quality: Quality::Good, read_at, due_at: self.slot, sequence };
-        image.write(device, self.row, registers, self.stamp);
+        self.stamp = Stamp { quality: Quality::Good, read_at, due_at, sequence: self.stamp.sequence + 1 };
+        self.stamp
     }
 
     /// Counts a failure; one or two leave the registers in force until they are too old. Whether they have failed now.
@@ -368,25 +364,13 @@ fn is_silence(result: &Result<ReplyView<'_>, Failure>) -> bool {
 
 impl Roster for Polled {
     fn next(&mut self, session: &Session, reads_only: bool, now: Micros) -> Option<Ask> {
+        let has_order = self.has_order(session, reads_only, now);
         loop {
-            let turn = self.schedule.next(now)?;
-            // The order job was added before all reads.
-            let index = turn.job.index().checked_sub(1);
-            let wait = match index {
-                Some(index) => self.read_waits(index, session, now),
-                None => self.order_waits(session, reads_only, now),
-            };
-            match (wait, index) {
-                (None, Some(index)) => return self.start_read(index, now),
-                (None, None) => return self.start_order(now),
-                (Some(until), _) => {
-                    self.schedule.done(turn.job, Nanos::ZERO, now);
-                    self.schedule.ask(turn.job, until, turn.deadline.max(until));
-                    // Nothing else may be sent with the read that proves the window.
-                    if until <= now {
-                        return None;
-                    }
-                }
+            match self.due(now) {
+                Some(read) if self.hold(read, session, now) => {}
+                Some(read) if !has_order || self.order_was_last => return self.start_read(read, now),
+                Some(_) | None if has_order => return self.start_order(now),
+                Some(_) | None => return None,
             }
         }
     }
@@ -401,22 +385,17 @@ impl Roster for Polled {
     /// Whoever was silent on the old connection has its chance on the new one.
     fn lose(&mut self, _now: Micros) {
         self.units.iter_mut().for_each(|unit| unit.breaker = Breaker::default());
-        for read in &self.reads {
-            self.schedule.ask(read.job, read.beat.due(), read.beat.deadline());
-        }
     }
 
     fn wake_time(&self) -> Option<Micros> {
-        self.schedule.wake_time()
+        let order = self.orders.front().map(|_| self.orders_from);
+        self.reads.iter().filter_map(|read| self.due_at(read)).chain(order).min()
     }
 
     fn expire(&mut self, now: Micros) {
         while let Some(late) = self.orders.iter().position(|order| order.deadline <= now) {
             let Some(order) = self.orders.remove(late) else { return };
             self.done.push(Done { ticket: order.ticket, end: End::Expired, sent_at: None, done_at: now });
-        }
-        if let (Some(job), true) = (self.order_job, self.orders.is_empty()) {
-            self.schedule.withdraw(job);
         }
     }
 

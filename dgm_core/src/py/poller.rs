@@ -2,24 +2,24 @@
 //!
 //! ```text
 //! refresh(): image ── words of the devices that changed ──> bytearrays ── views made once ──> registers(), stamps()
+//!                                                                       └─ points by name ──> number(), text()
 //! write(), request(): ticket ──> line ── its end ──> outcome(ticket)
 //! ```
-use std::cell::Cell;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyTuple};
 
 use super::columns;
+use super::copy::{Copy, STAMP_COLUMNS};
 use super::CoreError as PyCoreError;
 use crate::error::CoreError;
 use crate::fleet::{image_of, Fleet, FleetLine};
-use crate::modbus::image::RegisterImage;
+use crate::modbus::mapped::{Mapped, Place};
 use crate::modbus::pdu::{Reply, Request};
 use crate::modbus::polled::{Done, End};
 use crate::modbus::session::Failure;
@@ -33,11 +33,8 @@ use crate::site::{within, SPAN_MS_MAX};
 use crate::units::Micros;
 use crate::wire;
 
-/// One int64 row per read.
-const STAMP_COLUMNS: [&str; 5] = ["quality", "read_at_us", "due_at_us", "age_ms", "sequence"];
-
-/// Size to which a recording grows unless another is given: some minutes of 1,000 devices at 10 Hz.
-const RECORD_BYTES: i64 = 1 << 30;
+/// Finest unit that number() gives: 10^-9 of the point's own.
+const DIGITS_MAX: i64 = 9;
 
 /// Device, table, address, count, offset.
 type ReadRow = (usize, i64, u16, u16, usize);
@@ -52,6 +49,8 @@ pub struct PyPoller {
     board: Arc<Board>,
     thread: Mutex<Stage>,
     copy: Mutex<Copy>,
+    /// Points of each device.
+    points: Box<[Mapped]>,
     /// A thread does not survive a fork, so whoever forked may not use this.
     process: u32,
 }
@@ -62,67 +61,6 @@ enum Stage {
     Stopped,
 }
 
-/// Items that Python owns, with the one view of them that is handed out.
-struct Column<T: Element> {
-    /// What the buffer is replaced with, kept between the calls.
-    items: Vec<T>,
-    buffer: PyBuffer<T>,
-    view: Py<PyAny>,
-}
-
-struct Copy {
-    registers: Column<u64>,
-    stamps: Column<i64>,
-    changed: Column<u32>,
-    changes: usize,
-}
-
-impl<T: Element + Default> Column<T> {
-    /// Zeros, at least one: an empty memory has no format.
-    fn new(py: Python<'_>, items: usize, cast_in: &str, cast_out: &str) -> PyResult<Self> {
-        let items = vec![T::default(); items.max(1)];
-        let bytes = PyByteArray::new(py, &vec![0; size_of_val(items.as_slice())]);
-        let view = PyMemoryView::from(bytes.as_any())?;
-        let buffer = PyBuffer::get(&view.call_method1("cast", (cast_in,))?)?;
-        let view = view.call_method1("cast", (cast_out,))?.call_method0("toreadonly")?;
-        Ok(Self { items, buffer, view: view.unbind() })
-    }
-
-    fn cells(&mut self) -> &[Cell<T>] {
-        Cell::from_mut(self.items.as_mut_slice()).as_slice_of_cells()
-    }
-
-    fn show(&self, py: Python<'_>) -> PyResult<()> {
-        self.buffer.copy_from_slice(py, &self.items)
-    }
-}
-
-impl Copy {
-    /// Takes what changed; how many devices that were.
-    fn take(&mut self, image: &RegisterImage, now: Micros) -> usize {
-        let (words, stamps, list) = (self.registers.cells(), self.stamps.cells(), self.changed.cells());
-        let mut changes = 0;
-        image.copy_changed(words, stamps, |device| {
-            if let Some(cell) = list.get(changes) {
-                cell.set(u32::try_from(device).unwrap_or(u32::MAX));
-                changes += 1;
-            }
-        });
-        image.age(stamps, now);
-        self.changes = changes;
-        changes
-    }
-
-    fn show(&self, py: Python<'_>) -> PyResult<()> {
-        self.stamps.show(py)?;
-        if self.changes > 0 {
-            self.registers.show(py)?;
-            self.changed.show(py)?;
-        }
-        Ok(())
-    }
-}
-
 #[pymethods]
 impl PyPoller {
     #[new]
@@ -130,14 +68,11 @@ impl PyPoller {
         let configuration = Digest::of(config);
         let config = wire::decode_poller(config)?;
         let image = Arc::new(image_of(&config));
-        let copy = Copy {
-            registers: Column::new(py, image.words(), "Q", "H")?,
-            stamps: Column::new(py, image.rows() * STAMP_COLUMNS.len(), "q", "q")?,
-            changed: Column::new(py, image.devices(), "I", "I")?,
-            changes: 0,
-        };
+        let copy = Copy::new(py, &image)?;
         let board = Arc::new(Board::new(image, config.len(), Notifier::new()?));
+        let units = config.iter().flat_map(|line| &line.units);
         let poller = Self {
+            points: units.map(|unit| unit.points.clone()).collect(),
             config,
             configuration,
             seed: clock::seed(),
@@ -147,8 +82,7 @@ impl PyPoller {
             copy: Mutex::new(copy),
             process: std::process::id(),
         };
-        poller.refresh(py)?;
-        lock(&poller.copy).changes = 0;
+        lock(&poller.copy).begin(py, &poller.board.image);
         Ok(poller)
     }
 
@@ -167,8 +101,9 @@ impl PyPoller {
         Ok(())
     }
 
-    /// Records everything from start() on into a new file, for replay(); it ends at `bytes_max`.
-    #[pyo3(signature = (path, bytes_max=RECORD_BYTES))]
+    /// Records everything from start() on into a new file, for replay(); it ends at `bytes_max`: by default after some
+    /// minutes of 1,000 devices at 10 Hz.
+    #[pyo3(signature = (path, bytes_max=1_073_741_824))]
     fn record(&self, path: PathBuf, bytes_max: i64) -> PyResult<()> {
         self.check_process("record")?;
         within("Poller.record: bytes_max", bytes_max, 1, i64::MAX)?;
@@ -201,29 +136,25 @@ impl PyPoller {
         self.check_process("refresh")?;
         let mut copy = lock(&self.copy);
         self.board.acknowledge();
-        let changes = copy.take(&self.board.image, clock::micros());
-        copy.show(py)?;
-        Ok(changes)
+        Ok(copy.take(py, &self.board.image, clock::micros()))
     }
 
     /// Read-only view of the copy: all registers, native uint16. It shows what refresh() copied last.
     fn registers(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.check_process("registers")?;
-        Ok(lock(&self.copy).registers.view.clone_ref(py))
+        Ok(lock(&self.copy).registers.view(py))
     }
 
     /// Read-only view of the copy: int64 rows in STAMP_COLUMNS order, one per read. It shows the last refresh().
     fn stamps(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.check_process("stamps")?;
-        Ok(lock(&self.copy).stamps.view.clone_ref(py))
+        Ok(lock(&self.copy).stamps.view(py))
     }
 
     /// Read-only view of the devices that the last refresh() copied, uint32, ascending.
     fn changed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process("changed")?;
-        let copy = lock(&self.copy);
-        let slice = pyo3::types::PySlice::new(py, 0, isize::try_from(copy.changes).unwrap_or_default(), 1);
-        copy.changed.view.bind(py).get_item(slice)
+        lock(&self.copy).changed(py)
     }
 
     /// Position of a device's first register of a read in registers().
@@ -241,6 +172,50 @@ impl PyPoller {
         let found = usize::try_from(read).ok().filter(|read| *read < rows.len());
         let missing = || CoreError::Index { what: "read", found: read, expected: format!("below {}", rows.len()) };
         Ok(rows.start + found.ok_or_else(missing)?)
+    }
+
+    /// Position in registers() of the first register of a point of a device's map.
+    fn point(&self, device: i64, name: &str) -> PyResult<usize> {
+        let (place, row) = self.place("point", device, name)?;
+        Ok(self.board.image.offset(row).unwrap_or_default() + place.register)
+    }
+
+    /// Row of the read in stamps() that brings a point of a device's map.
+    fn point_row(&self, device: i64, name: &str) -> PyResult<usize> {
+        Ok(self.place("point_row", device, name)?.1)
+    }
+
+    /// What a point means as of the last refresh(), in a unit `digits` decimal digits finer than its own; None: its read
+    /// is not good, or it says "not known".
+    #[pyo3(signature = (device, name, digits=0))]
+    fn number(&self, py: Python<'_>, device: i64, name: &str, digits: i64) -> PyResult<Option<i64>> {
+        let (place, row) = self.place("number", device, name)?;
+        within("Poller.number: digits", digits, 0, DIGITS_MAX)?;
+        if place.point.slot().is_none() {
+            let expected = "a number; Poller.text() gives a STRING";
+            return Err(
+                CoreError::site(format!("Poller.number: device {device}"), place.point.place(), expected).into()
+            );
+        }
+        let digits = i32::try_from(digits).unwrap_or_default();
+        Ok(self.told(py, row, |word| place.number(digits, word)))
+    }
+
+    /// The text of a point as of the last refresh(); None: its read is not good, or there is none.
+    fn text(&self, py: Python<'_>, device: i64, name: &str) -> PyResult<Option<String>> {
+        let (place, row) = self.place("text", device, name)?;
+        if place.point.slot().is_some() {
+            let expected = "a STRING; Poller.number() gives a number";
+            return Err(CoreError::site(format!("Poller.text: device {device}"), place.point.place(), expected).into());
+        }
+        Ok(self.told(py, row, |word| place.text(word)))
+    }
+
+    /// Names of the points of a device's map, in the order of the alphabet.
+    fn points(&self, device: i64) -> PyResult<Vec<&str>> {
+        self.check_process("points")?;
+        let points = self.points.get(self.device(device)?).map(Mapped::places).unwrap_or_default();
+        Ok(points.iter().map(|place| place.point.name.as_str()).collect())
     }
 
     /// (device, table, address, count, offset) of each row of stamps(); table is a core.v1.RegisterTable number.
@@ -284,7 +259,7 @@ impl PyPoller {
         }
     }
 
-    /// int64 rows in LINE_COLUMNS order, one per line, at most 100 ms old.
+    /// int64 rows in LINE_COLUMNS order, one per line, at most 500 ms old.
     fn lines<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process("lines")?;
         let bytes = PyBytes::new(py, &columns::to_bytes(&self.board.read_lines()));
@@ -323,6 +298,27 @@ impl PyPoller {
         let devices = self.board.image.devices();
         let missing = || CoreError::Index { what: "device", found: device, expected: format!("below {devices}") };
         usize::try_from(device).ok().filter(|device| *device < devices).ok_or_else(missing)
+    }
+
+    /// A point of a device's map, and the row of the read that brings it.
+    fn place(&self, call: &str, device: i64, name: &str) -> PyResult<(&Place, usize)> {
+        self.check_process(call)?;
+        let at = self.device(device)?;
+        let missing = || {
+            let expected = "the name of a point of its map";
+            CoreError::site(format!("Poller.{call}: device {device}"), name, expected)
+        };
+        let place = self.points.get(at).and_then(|points| points.find(name)).ok_or_else(missing)?;
+        let rows = self.board.image.rows_of(at).unwrap_or_default();
+        Ok((place, rows.start + place.read))
+    }
+
+    /// What the registers of a read tell, while it is good.
+    fn told<T>(&self, py: Python<'_>, row: usize, tell: impl FnOnce(&dyn Fn(usize) -> u16) -> Option<T>) -> Option<T> {
+        let mut copy = lock(&self.copy);
+        let copy = copy.shown(py);
+        let offset = self.board.image.offset(row).filter(|_| copy.is_good(row))?;
+        tell(&|register| copy.register(offset + register))
     }
 
     fn hand_in(&self, call: &str, device: i64, request: Request, deadline_ms: i64) -> PyResult<u64> {

@@ -4,7 +4,7 @@
 //! Board (orders) ──> Fleet ── image ──> Board ── eventfd ──> Python
 //! ```
 //!
-//! After a round of events the eventfd is set once, however much was read; counters are shown ten times a second.
+//! After a round of events the eventfd is set once, however much was read; counters are shown twice a second.
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::record::Log;
 use crate::units::Micros;
 
 /// Time between two shows of the counters.
-const SHOW: Micros = Micros::from_millis(100);
+const SHOW: Micros = Micros::from_millis(500);
 
 /// Starts the fleet's thread.
 pub fn start(fleet: Fleet, board: &Arc<Board>, recorder: Option<Recorder>) -> io::Result<PollingThread> {

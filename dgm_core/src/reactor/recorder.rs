@@ -14,8 +14,9 @@ use std::thread::JoinHandle;
 
 use crate::record::{Digest, Ending, Log};
 
-/// Size from which a buffer is handed to the writer.
+/// Size from which a buffer is handed to the writer; less where the whole file is small.
 const BUFFER: usize = 64 * 1024;
+const PARTS: usize = 8;
 /// Buffers that may wait for the disk.
 const BUFFERS_MAX: usize = 64;
 
@@ -23,6 +24,7 @@ const BUFFERS_MAX: usize = 64;
 pub struct Recorder {
     log: Log,
     left: usize,
+    buffer: usize,
     ending: Option<Ending>,
     to_writer: Option<SyncSender<Vec<u8>>>,
     from_writer: Receiver<Vec<u8>>,
@@ -32,7 +34,9 @@ pub struct Recorder {
 impl Recorder {
     /// Begins a file that must not exist yet; it grows to `bytes_max` and a last entry.
     pub fn create(path: &Path, bytes_max: usize, configuration: Digest, seed: u64) -> io::Result<Self> {
-        let mut file = File::create_new(path)?;
+        let (mut file, mut log) = (File::create_new(path)?, Log::new(configuration, seed));
+        file.write_all(&log.bytes)?;
+        log.bytes.clear();
         let (to_writer, full) = sync_channel::<Vec<u8>>(BUFFERS_MAX);
         let (empty, from_writer) = channel();
         let write = move || {
@@ -46,8 +50,9 @@ impl Recorder {
             }
         };
         Ok(Self {
-            log: Log::new(configuration, seed),
+            log,
             left: bytes_max,
+            buffer: BUFFER.min(bytes_max / PARTS),
             ending: None,
             to_writer: Some(to_writer),
             from_writer,
@@ -67,7 +72,7 @@ impl Recorder {
 
     /// Hands the buffer on if it is full. Never waits.
     pub fn pass_on(&mut self) {
-        if self.log.bytes.len() >= BUFFER && self.ending.is_none() {
+        if self.log.bytes.len() >= self.buffer && self.ending.is_none() {
             self.flush();
         }
     }
@@ -110,5 +115,27 @@ impl Recorder {
         self.log.bytes.clear();
         self.log.end(ending, Digest::default());
         self.ending = Some(ending);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A fleet that says more at once than the file may hold must not take the head of the log along.
+    #[test]
+    fn a_file_that_is_full_at_once_is_still_a_log_that_says_so() {
+        let path = std::env::temp_dir().join(format!("dgm-recorder-{}", std::process::id()));
+        let mut recorder = Recorder::create(&path, 64, Digest::default(), 7).unwrap();
+        recorder.log().unwrap().bytes.extend([0; 1_000]);
+        recorder.pass_on();
+        assert!(!recorder.is_on());
+        recorder.finish(Digest::default());
+        let found = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let mut expected = Log::new(Digest::default(), 7);
+        expected.end(Ending::Full, Digest::default());
+        assert_eq!(found, expected.bytes);
     }
 }

@@ -36,13 +36,6 @@ const LANES: [Lane; 3] = [Lane::Write, Lane::Read, Lane::Background];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(usize);
 
-impl JobId {
-    /// How many jobs were added before it to a schedule from which none was removed.
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
 /// A transaction to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {

@@ -130,7 +130,23 @@ impl Pipeline {
         counters: &mut SessionCounters,
         done: &mut impl FnMut(Completion<'_>),
     ) -> bool {
-        self.decoder.push(bytes);
+        let mut rest = bytes;
+        // As a rule whole frames come, and nothing has to be kept.
+        while !self.decoder.is_partial() {
+            match frame::split(rest) {
+                Ok(None) => break,
+                Ok(Some((frame, behind))) => {
+                    let is_clean = take(&mut self.in_flight, &frame, counters, done);
+                    self.window = next_window(self.window, is_clean, counters);
+                    rest = behind;
+                }
+                Err(_) => return self.fail(counters),
+            }
+        }
+        if rest.is_empty() {
+            return true;
+        }
+        self.decoder.push(rest);
         loop {
             match self.decoder.next_frame() {
                 Ok(None) => return true,
@@ -138,13 +154,16 @@ impl Pipeline {
                     let is_clean = take(&mut self.in_flight, &frame, counters, done);
                     self.window = next_window(self.window, is_clean, counters);
                 }
-                Err(_) => {
-                    counters.bad_frames += 1;
-                    self.close_window(counters);
-                    return false;
-                }
+                Err(_) => return self.fail(counters),
             }
         }
+    }
+
+    /// The stream cannot be cut into frames any more.
+    fn fail(&mut self, counters: &mut SessionCounters) -> bool {
+        counters.bad_frames += 1;
+        self.close_window(counters);
+        false
     }
 
     /// Ends what nobody answered in time; when the newest of it was sent.
