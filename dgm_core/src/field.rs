@@ -266,6 +266,9 @@ fn on_site_phases(reading: Reading, phases: &PhaseMap) -> Reading {
     moved
 }
 
+#[path = "field_audit.rs"]
+mod audit;
+
 #[cfg(test)]
 #[path = "field_tests.rs"]
 mod tests;

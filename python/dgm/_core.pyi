@@ -152,6 +152,9 @@ class Field:
         """Read-only view of the last refresh(): int64 rows in IMAGE_COLUMNS order."""
     def grants(self) -> bytes: ...
     def decision(self) -> bytes: ...
+    def take_audit(self) -> bytes:
+        """core.v1.AuditBatch: what became of the setpoints of PV and batteries since the last call; empty: nothing new.
+        Bounded for a caller that does not come; what it cost is counted in `lost`."""
     def counters(self) -> dict[str, int]:
         """Monotonic counters and gauges by name (ticks_total, tick_overruns_total, modbus_requests_total,
         modbus_timeouts_total, modbus_bad_frames_total, writes_total, readbacks_total, readback_mismatch_total, ...).

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from modbus_pki import End, make_end
 from pymodbus.client import AsyncModbusTlsClient
 
 from dgm import _core
 from dgm.api.config.v1.config_pb2 import FacadeConfig, ModbusTlsConfig
 from dgm.facade import tls_problems
+from dgm.sim.live.modbus_pki import End, make_end
 from dgm.sim.live.pki import Issuer, make_root
 
 HOST = "127.0.0.1"

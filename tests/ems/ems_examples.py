@@ -115,6 +115,7 @@ class WrittenField:
     epoch: int = 0
     told: list[tuple[str, object]] = field(default_factory=list)
     desk: CoreDecided | None = None
+    audit: bytes = b""
     _fd: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK))
 
     def start(self) -> None:
@@ -145,6 +146,10 @@ class WrittenField:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._fd)
         return CoreDecided(decision=b"", readings=()) if self.desk is None else self.desk
+
+    def take_audit(self) -> bytes:
+        taken, self.audit = self.audit, b""
+        return taken
 
     def counters(self) -> dict[str, int]:
         return {"ticks_total": 3, "modbus_sessions": 2}

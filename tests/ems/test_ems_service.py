@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 import pytest
 from ems_examples import (
+    B1,
     E1,
     M1,
     WrittenField,
@@ -29,8 +30,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from dgm import clock, rpc
 from dgm.api.core.v1.core_pb2 import LimitSet
+from dgm.api.core.v1.field_pb2 import AuditBatch, AuditEntry, AuditNews
 from dgm.api.ems.v1 import ems_pb2 as ems
+from dgm.api.ems.v1 import field_pb2
 from dgm.api.ems.v1.ems_pb2_grpc import EmsServiceStub
+from dgm.api.ems.v1.field_pb2_grpc import FieldServiceStub
 from dgm.api.site.v1 import site_pb2 as site
 from dgm.api.site.v1.site_pb2_grpc import SiteServiceStub
 from dgm.ems import limits as limits_module
@@ -56,6 +60,7 @@ class Running:
     journal: Journal
     ems: EmsServiceStub
     site: SiteServiceStub
+    field_service: FieldServiceStub
     work: asyncio.Task[None]
 
     def decide(self, *args: object, **fields: object) -> None:
@@ -91,7 +96,8 @@ async def running(tmp_path: Path, epoch: int = 1) -> AsyncIterator[Running]:
     channel = rpc.channel(f"unix:{tmp_path}/ems.sock")
     work = asyncio.create_task(role.run())
     try:
-        yield Running(role, field, registry, journal, EmsServiceStub(channel), SiteServiceStub(channel), work)
+        stubs = EmsServiceStub(channel), SiteServiceStub(channel), FieldServiceStub(channel)
+        yield Running(role, field, registry, journal, *stubs, work)
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
@@ -350,3 +356,29 @@ async def test_a_core_that_has_stopped_deciding_ends_the_role_so_that_it_starts_
         async with asyncio.timeout(WAIT_S):
             with pytest.raises(CoreSilent, match="no decision"):
                 await site_running.work
+
+
+def overwritten(number: int) -> bytes:
+    """The battery's setpoint was overwritten."""
+    entry = field_pb2.FieldAuditEntry(number=number, verdict=field_pb2.SETPOINT_VERDICT_OVERWRITTEN, times=1)
+    counts = field_pb2.SetpointCounts(sent=number, overwritten=number)
+    news = AuditNews(asset_index=B1, entries=[AuditEntry(entry=entry)], counts=counts)
+    return AuditBatch(assets=[news]).SerializeToString()
+
+
+async def test_the_audit_of_devices_is_listed_and_watched(tmp_path: Path) -> None:
+    async with running(tmp_path) as site_:
+        site_.field.audit = overwritten(1)
+        site_.decide()
+        stream = aiter(site_.field_service.WatchAudit(field_pb2.WatchAuditRequest(asset_id="b1")))
+        async with asyncio.timeout(WAIT_S):
+            told = await anext(stream)
+            site_.field.audit = overwritten(2)
+            site_.decide()
+            later = await anext(stream)
+        assert [entry.number for entry in (*told.entries, *later.entries)] == [1, 2]
+        listed = await site_.field_service.ListAudit(field_pb2.ListAuditRequest())
+        assert [(entry.asset_id, entry.number) for entry in listed.entries] == [("b1", 1), ("b1", 2)]
+        assert [(counts.asset_id, counts.overwritten) for counts in listed.counts] == [("b1", 2)]
+        unknown = site_.field_service.ListAudit(field_pb2.ListAuditRequest(asset_id="nothing"))
+        assert await refusal(unknown) == (grpc.StatusCode.NOT_FOUND, Reason.UNKNOWN_ASSET.value)

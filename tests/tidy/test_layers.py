@@ -32,6 +32,7 @@ L3 = (
     "auth",
     "metrics",
     "log",
+    "trail",
     "sim.live",
 )
 L4 = ("cli", "app", "supervisor", "console")

@@ -83,6 +83,8 @@ pub struct Control {
     /// What is being written, and for which setpoint.
     writing: Option<(Setpoint, Vec<Write>)>,
     written: Option<Written>,
+    /// What stood on it when it was lost.
+    left: Option<Written>,
     /// The holding registers that the looks of this round have shown.
     shown: Vec<Write>,
     scale_changed: bool,
@@ -96,6 +98,7 @@ pub struct Control {
     beats: u32,
     beat_at: Micros,
     life: Life,
+    was_local: bool,
     audit: Audit,
 }
 
@@ -112,6 +115,7 @@ impl Control {
             retry_at: Micros::new(i64::MIN),
             writing: None,
             written: None,
+            left: None,
             shown: Vec::new(),
             scale_changed: false,
             looked_at: Micros::new(i64::MIN),
@@ -121,6 +125,7 @@ impl Control {
             beats: 0,
             beat_at: Micros::new(i64::MIN),
             life: Life::default(),
+            was_local: false,
             audit: Audit::default(),
         }
     }
@@ -129,7 +134,7 @@ impl Control {
     pub fn set(&mut self, want: Option<Setpoint>) -> bool {
         if let Some(setpoint) = want {
             if setpoint.epoch < self.epoch {
-                self.note(setpoint, Vec::new(), Verdict::Stale, setpoint.expires_at);
+                self.note(setpoint, Vec::new(), Verdict::Stale, None, setpoint.expires_at);
                 return false;
             }
             self.epoch = setpoint.epoch;
@@ -166,6 +171,7 @@ impl Control {
             disturbed: self.is_disturbed(),
             epoch: self.epoch,
             obedience: self.obedience,
+            written: self.written.clone().or_else(|| self.left.clone()),
             audit: self.audit.clone(),
         }
     }
@@ -174,12 +180,18 @@ impl Control {
     pub fn remember(&mut self, memory: Memory, now: Micros) {
         self.disturbed_at = memory.disturbed.then_some(now);
         (self.epoch, self.obedience, self.audit) = (memory.epoch, memory.obedience, memory.audit);
+        self.left = memory.written;
         self.obedience.forget();
     }
 
     /// The newest commands and what came of them.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// The same, to take from it.
+    pub fn audit_mut(&mut self) -> &mut Audit {
+        &mut self.audit
     }
 
     /// The value last written and not known to be gone, positive into the device.
@@ -189,8 +201,18 @@ impl Control {
 
     /// A power was measured, positive into the device.
     pub fn measured(&mut self, power: Watts, now: Micros) {
-        if self.confirmed {
-            self.obedience.measured(power, now);
+        if !self.confirmed {
+            return;
+        }
+        let followed = self.obedience.follows();
+        self.obedience.measured(power, now);
+        let verdict = match (followed, self.obedience.follows()) {
+            (true, false) => Verdict::Disobeyed,
+            (false, true) => Verdict::Obeyed,
+            (true, true) | (false, false) => return,
+        };
+        if let Some(setpoint) = self.written.as_ref().map(|written| written.setpoint) {
+            self.note(setpoint, Vec::new(), verdict, Some(power), now);
         }
     }
 
@@ -309,8 +331,12 @@ impl Control {
                 self.with_block(self.actuator.rating_reads().get(at).copied(), *reply, now, Self::rated)
             }
             (_, Ok(_) | Err(Failure::Refused(_) | Failure::Malformed)) => self.refuse(now),
-            (_, Err(_)) => {
-                self.note_want(Verdict::Silent, now);
+            (step, Err(_)) => {
+                match step {
+                    // It was written, and nobody can say whether it stands.
+                    Step::Confirm(_) => self.note_written(Verdict::Silent, now),
+                    _ => self.note_want(Verdict::Silent, now),
+                }
                 self.pause(now);
                 Outcome::Underway
             }
@@ -367,8 +393,11 @@ impl Control {
 
     /// Whether all that was written stands; `None` where nothing was.
     fn stands(&self) -> Option<bool> {
-        let written = &self.written.as_ref()?.writes;
-        Some(written.iter().all(|write| self.shown_at(write).as_ref() == Some(write)))
+        self.written.as_ref().map(|written| self.shows(written))
+    }
+
+    fn shows(&self, written: &Written) -> bool {
+        written.writes.iter().all(|write| self.shown_at(write).as_ref() == Some(write))
     }
 
     /// What the looks have shown at the registers of a write; `None` where one of them was not looked at.
@@ -381,16 +410,8 @@ impl Control {
     fn inspected(&mut self, now: Micros) -> Outcome {
         let stands = self.stands();
         self.looked_at = now;
-        self.life.feel(self.actuator.life(), now);
-        match stands {
-            Some(false) => {
-                self.disturbed_at = Some(now);
-                self.note_written(Verdict::Overwritten, now);
-            }
-            // Only what stood for a renewal's time has not been fought over.
-            Some(true) if self.disturbed_at.is_some_and(|at| now - at >= self.renewal()) => self.disturbed_at = None,
-            _ => {}
-        }
+        self.feel(now);
+        let is_overwritten = self.judge(stands, now);
         let is_new = match (&self.written, self.want) {
             (Some(written), Some(want)) => written.setpoint.power != want.power || self.renewal_of(written.at) <= now,
             _ => true,
@@ -402,11 +423,47 @@ impl Control {
         self.actuator.forget_ratings();
         self.step = Step::Rating(0);
         let next = if self.actuator.rating_reads().is_empty() { self.begin_write(now) } else { Outcome::Underway };
-        if stands == Some(false) {
+        if is_overwritten {
             Outcome::Mismatch
         } else {
             next
         }
+    }
+
+    /// What the looks say of the device itself.
+    fn feel(&mut self, now: Micros) {
+        let had_stopped = self.life.has_stopped();
+        self.life.feel(self.actuator.life(), now);
+        if self.life.has_stopped() && !had_stopped {
+            self.note_want(Verdict::Stopped, now);
+        }
+        let was_local = std::mem::replace(&mut self.was_local, self.actuator.is_local());
+        if self.was_local && !was_local {
+            self.note_want(Verdict::Local, now);
+        }
+    }
+
+    /// What the looks say of what was written; whether somebody else has changed it. A device whose lease has ended, or
+    /// that was away, is in its own right: that is a revert.
+    fn judge(&mut self, stands: Option<bool>, now: Micros) -> bool {
+        if let Some(left) = self.left.take().filter(|left| !self.shows(left)) {
+            self.note(left.setpoint, left.writes, Verdict::Reverted, None, now);
+        }
+        let Some(stands) = stands else { return false };
+        if stands {
+            // Only what stood for a renewal's time has not been fought over.
+            self.disturbed_at = self.disturbed_at.filter(|at| now - *at < self.renewal());
+            return false;
+        }
+        let lease = self.actuator.holds_for(&self.fallback);
+        if self.written.as_ref().is_some_and(|written| written.at + lease <= now) {
+            self.confirmed = false;
+            self.note_written(Verdict::Reverted, now);
+            return false;
+        }
+        self.disturbed_at = Some(now);
+        self.note_written(Verdict::Overwritten, now);
+        true
     }
 
     fn rated(&mut self, block: &Block<'_>, now: Micros) -> Outcome {
@@ -428,6 +485,7 @@ impl Control {
         }
         if let Some((setpoint, writes)) = self.writing.take() {
             self.written = Some(Written { setpoint, at: now, writes });
+            self.audit.sent();
         }
         self.begin_look(Step::Confirm(0));
         Outcome::Underway
@@ -454,21 +512,21 @@ impl Control {
 
     fn note_written(&mut self, verdict: Verdict, now: Micros) {
         if let Some(written) = &self.written {
-            self.note(written.setpoint, written.writes.clone(), verdict, now);
+            self.note(written.setpoint, written.writes.clone(), verdict, None, now);
         }
     }
 
     fn note_want(&mut self, verdict: Verdict, now: Micros) {
         let (setpoint, writes) = self.writing.take().unzip();
         if let Some(setpoint) = setpoint.or(self.want) {
-            self.note(setpoint, writes.unwrap_or_default(), verdict, now);
+            self.note(setpoint, writes.unwrap_or_default(), verdict, None, now);
         }
     }
 
-    fn note(&mut self, setpoint: Setpoint, written: Vec<Write>, verdict: Verdict, at: Micros) {
+    fn note(&mut self, setpoint: Setpoint, written: Vec<Write>, verdict: Verdict, measured: Option<Watts>, at: Micros) {
         let (epoch, power) = (setpoint.epoch, setpoint.power);
         let read_back = written.iter().filter_map(|write| self.shown_at(write)).collect();
-        self.audit.note(Entry { at, epoch, power, written, read_back, verdict, times: 1 });
+        self.audit.note(Entry { number: 0, at, epoch, power, written, read_back, measured, verdict, times: 1 });
     }
 }
 
@@ -478,7 +536,15 @@ pub struct Memory {
     disturbed: bool,
     epoch: i64,
     obedience: Obedience,
+    written: Option<Written>,
     audit: Audit,
+}
+
+impl Memory {
+    /// The newest commands, to take from them.
+    pub fn audit_mut(&mut self) -> &mut Audit {
+        &mut self.audit
+    }
 }
 
 #[cfg(test)]

@@ -368,3 +368,77 @@ proptest! {
         prop_assert!(meant.abs() <= wanted.abs() + 1e-6 && meant * wanted >= 0.0);
     }
 }
+
+fn verdicts(control: &Control) -> Vec<Verdict> {
+    control.audit().entries().map(|entry| entry.verdict).collect()
+}
+
+#[test]
+fn a_device_that_fell_back_after_its_lease_has_reverted_and_nobody_is_blamed() {
+    let (mut control, mut device) = battery();
+    control.set(watts(-1_000));
+    run(&mut control, &mut device, ms(0));
+    control.set(None);
+    device.set(704, 24, &[0, 0]);
+    control.set(watts(-1_000));
+    assert_eq!(run(&mut control, &mut device, ms(30_000)), [Outcome::Confirmed]);
+    assert_eq!(verdicts(&control), [Verdict::Confirmed, Verdict::Reverted, Verdict::Confirmed]);
+    assert!(!control.is_disturbed());
+    assert!(control.is_controlled());
+}
+
+#[test]
+fn within_the_lease_the_same_change_is_another_master() {
+    let (mut control, mut device) = battery();
+    control.set(watts(-1_000));
+    run(&mut control, &mut device, ms(0));
+    device.set(704, 24, &[0, 0]);
+    run(&mut control, &mut device, ms(9_999));
+    assert_eq!(verdicts(&control)[1], Verdict::Overwritten);
+    assert!(control.is_disturbed());
+}
+
+#[test]
+fn what_a_device_lost_while_it_was_away_is_told_when_it_is_found_again() {
+    let (mut before, mut device) = battery();
+    before.set(watts(-1_000));
+    run(&mut before, &mut device, ms(0));
+    for (shown, expected) in [(1_000, &[][..]), (0, &[Verdict::Reverted][..])] {
+        device.set(704, 24, &[0, shown]);
+        let mut found = control(Kind::Power, &device, 0, AFTER);
+        found.remember(before.memory(), ms(5_000));
+        found.set(watts(-1_000));
+        run(&mut found, &mut device, ms(5_000));
+        assert_eq!(verdicts(&found)[1..=expected.len()], *expected, "beside what was noted before");
+        assert!(found.is_controlled());
+    }
+}
+
+#[test]
+fn a_write_of_which_no_read_back_comes_was_sent_and_is_silent() {
+    let (mut control, mut device) = battery();
+    control.set(watts(-1_000));
+    while device.writes.len() < 2 {
+        let request = control.take(ms(0)).unwrap();
+        let result = device.answer(&request);
+        complete(&mut control, &result, ms(0));
+    }
+    control.take(ms(0)).unwrap();
+    complete(&mut control, &Err(Failure::Disconnected), ms(500));
+    let entry = control.audit().entries().last().unwrap();
+    assert_eq!((entry.verdict, entry.written.len()), (Verdict::Silent, 2));
+    assert_eq!(control.audit().counts().sent, 1);
+}
+
+#[test]
+fn not_following_and_following_again_are_told_with_what_was_measured() {
+    let (mut control, mut device) = pv();
+    control.set(watts(-20_000));
+    run(&mut control, &mut device, ms(0));
+    for second in 1..90 {
+        let measured = if second < 20 { -40_000 } else { -20_000 };
+        control.measured(Watts::new(measured), ms(1_000 * second));
+    }
+    let told: Vec<_> = control.audit().entries().filter_map(|entry| Some((entry.verdict, entry.measured?))).collect();
+    assert_eq!(told, [(Verdict::Disobeyed, Watts::new(-40_000)), (Verdict::Obeyed, Watts::new(-20_000))]);
+}

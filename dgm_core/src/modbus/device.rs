@@ -162,6 +162,14 @@ impl Device {
         self.control().map(Control::audit)
     }
 
+    /// The same whether it is commanded now or was before it was lost, to take from it.
+    pub fn audit_mut(&mut self) -> Option<&mut Audit> {
+        match &mut self.stage {
+            Stage::Serving { control: Some(control), .. } => Some(control.audit_mut()),
+            _ => self.memory.as_mut().map(|memory| memory.audit_mut()),
+        }
+    }
+
     fn control(&self) -> Option<&Control> {
         match &self.stage {
             Stage::Serving { control, .. } => control.as_deref(),

@@ -5,6 +5,7 @@
 //! ```
 //!
 //! One transaction at a time, whatever the line could carry: a device's next one depends on what the last one brought.
+use super::audit::Audit;
 use super::control::{Outcome, Setpoint};
 use super::device::{Device, DeviceConfig, Event};
 use super::line::{Ask, Line, LineCounters, Roster};
@@ -41,6 +42,11 @@ impl Devices {
             readings: Vec::new(),
             counters: LineCounters::default(),
         }
+    }
+
+    /// The commands of a device, to take from them.
+    pub fn audit_mut(&mut self, device: usize) -> Option<&mut Audit> {
+        self.devices.get_mut(device)?.audit_mut()
     }
 
     fn deliver(&mut self, in_flight: &InFlight, completion: &Completion<'_>, now: Micros) {

@@ -143,6 +143,11 @@ impl PyField {
         PyBytes::new(py, &wire::encode_decision(&self.published.decision()))
     }
 
+    /// core.v1.AuditBatch: what devices did with their setpoints since the last call.
+    fn take_audit<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &wire::encode_audit(&self.published.audit.take()))
+    }
+
     /// Monotonic counters and gauges by name.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counters = PyDict::new(py);

@@ -75,6 +75,7 @@ impl Tenant for Ticking {
         touched.extend(0..self.field.lines().len());
         self.times.last_us = (clock::micros() - now).get();
         self.times.max_us = self.times.max_us.max(self.times.last_us);
+        self.field.take_audit().for_each(|(asset, news)| self.published.audit.put(asset, news));
         self.published.publish(&self.field, self.times);
     }
 }

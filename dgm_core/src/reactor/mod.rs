@@ -8,6 +8,7 @@
 //! ```
 //!
 //! Neither thread takes the interpreter lock, and no lock that Python takes is held for longer than a copy.
+pub mod audit_board;
 pub mod board;
 pub mod clients;
 pub mod clock;

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::audit_board::AuditBoard;
 use super::lock;
 use super::notify::Notifier;
 use super::seqlock::Seqlock;
@@ -68,6 +69,8 @@ pub struct Published {
     max_ages: Vec<Millis>,
     /// Set with every tick.
     pub notifier: Notifier,
+    /// What devices did with their setpoints, until somebody takes it.
+    pub audit: AuditBoard,
     /// What is handed in.
     pub inbox: Inbox,
     /// Whether the thread is running.
@@ -85,6 +88,7 @@ impl Published {
             decision: Mutex::new(Arc::new(decision)),
             max_ages: max_ages(site),
             notifier,
+            audit: AuditBoard::default(),
             inbox: Inbox::default(),
             running: AtomicBool::new(false),
         }

@@ -7,6 +7,7 @@
 //! ```
 
 mod admission;
+mod audit;
 mod decision;
 mod device;
 mod facade;
@@ -23,6 +24,7 @@ mod generated {
 }
 
 pub use admission::answer_admission;
+pub use audit::encode_audit;
 pub use decision::encode_decision;
 pub use device::{check_device_table, decode_device_table};
 pub use facade::{decode_facade, FacadeSecurity};

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import grpc
-import grpc.aio
 import typer
 from google.protobuf import json_format
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from dgm import rpc
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
-from dgm.errors import DgmError
+from dgm.cli.calls import call as _call
+from dgm.cli.calls import channel as _channel
 
 CALL_TIMEOUT_S = 5.0
 
@@ -28,22 +25,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="machine-readable")]
 DEFAULT_SITE = Path("site.yaml")
 
 limits = typer.Typer(no_args_is_help=True, help="List, put and delete limits.")
-
-
-def _channel(site: Path, role: str) -> grpc.aio.Channel:
-    from dgm.app import load, run_dir
-
-    directory = run_dir(load(site), site.resolve().parent)
-    return rpc.channel(f"unix:{rpc.socket_path(directory, role)}")
-
-
-def _call(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        asyncio.run(work)
-    except grpc.aio.AioRpcError as error:
-        raise DgmError(f"{error.code().name}: {error.details()}") from error
-    except KeyboardInterrupt:
-        pass
 
 
 def stations(site: SiteOption = DEFAULT_SITE, json_out: JsonOption = False) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import client
+from dgm.cli import client, field
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -22,6 +22,7 @@ app.add_typer(client.limits, name="limit")
 app.command("stations")(client.stations)
 app.command("watch")(client.watch)
 app.command("explain")(client.explain)
+app.command("audit")(field.audit)
 
 SiteFile = Annotated[Path, typer.Argument(help="site.yaml", show_default=False)]
 

@@ -73,6 +73,10 @@ class CoreField:
         seen = [(index, found) for index, found in readings if found.quality != Quality.QUALITY_NEVER]
         return CoreDecided(decision=self._field.decision(), readings=seen)
 
+    def take_audit(self) -> bytes:
+        """core.v1.AuditBatch: what became of setpoints since the last call; empty: nothing new."""
+        return self._field.take_audit()
+
     def counters(self) -> dict[str, int]:
         """The core's counters and gauges by name."""
         return self._field.counters()

@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 
 from dgm import clock, links
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
+from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc, field_pb2, field_pb2_grpc
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
 from dgm.ems.cycle import (
     CoreDecided,
@@ -39,6 +39,8 @@ from dgm.ems.cycle import (
     SubscriberHeard,
 )
 from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
+from dgm.ems.service.field_audit import FieldAudit
+from dgm.ems.service.field_servicer import FieldService
 from dgm.ems.service.metrics import EmsMetrics
 from dgm.ems.service.servicer import EmsService
 from dgm.errors import DgmError
@@ -67,6 +69,7 @@ class FieldPort(Protocol):
     def put_outcomes(self, rows: Iterable[Row]) -> None: ...
     def put_link(self, up: bool) -> None: ...
     def take(self, now: Now) -> CoreDecided: ...
+    def take_audit(self) -> bytes: ...
     def counters(self) -> dict[str, int]: ...
 
 
@@ -93,6 +96,8 @@ class EmsRole:
         self._log = logger("ems")
         self._field = open_field(links.with_base(context.config, context.base_dir), context.epoch)
         self._metrics = EmsMetrics(context.registry, self._field.counters)
+        self._audit = FieldAudit(self.cycle.topology, context.state_dir, context.registry)
+        self._audit_bells: set[asyncio.Event] = set()
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._core_ms = clock.now().mono_ms
@@ -100,7 +105,7 @@ class EmsRole:
         self._run(self.cycle.restore(context.journal.items(JOURNAL_TABLE), clock.now()))
 
     def servicers(self) -> Sequence[Servicer]:
-        """SiteService and EmsService."""
+        """SiteService, EmsService and FieldService."""
         site = SiteService(
             state=self.cycle.state,
             epoch=self._context.epoch,
@@ -119,6 +124,11 @@ class EmsRole:
                 add=ems_pb2_grpc.add_EmsServiceServicer_to_server,
                 servicer=EmsService(self),
             ),
+            Servicer(
+                name=field_pb2.DESCRIPTOR.services_by_name["FieldService"].full_name,
+                add=field_pb2_grpc.add_FieldServiceServicer_to_server,
+                servicer=FieldService(self, self._audit.book),
+            ),
         )
 
     async def run(self) -> None:
@@ -136,6 +146,7 @@ class EmsRole:
         finally:
             loop.remove_reader(self._field.fileno())
             self._field.stop()
+            self._audit.close()
 
     def step(self, event: Event) -> Message | Refusal:
         """One event that has a reply."""
@@ -152,16 +163,20 @@ class EmsRole:
     @contextlib.contextmanager
     def bell(self, effect: type[Effect]) -> Iterator[asyncio.Event]:
         """An event that is set whenever `effect` comes up, for as long as the stream lives."""
-        event = asyncio.Event()
-        self._bells[effect].add(event)
-        try:
+        with _among(self._bells[effect]) as event:
             yield event
-        finally:
-            self._bells[effect].discard(event)
 
     def streams(self, effect: type[Effect]) -> int:
         """How many streams listen for `effect`."""
         return len(self._bells[effect])
+
+    def audit_bell(self) -> contextlib.AbstractContextManager[asyncio.Event]:
+        """An event that is set whenever the audit has grown, for as long as the stream lives."""
+        return _among(self._audit_bells)
+
+    def audit_streams(self) -> int:
+        """How many streams listen to the audit."""
+        return len(self._audit_bells)
 
     def _advance(self, event: Event) -> Message | Refusal | None:
         wake_before = self.cycle.wake_time()
@@ -221,6 +236,9 @@ class EmsRole:
         self._advance(self._field.take(now))
         if self.cycle.decision is not seen:
             self._core_ms = now.mono_ms
+        if self._audit.take(self._field.take_audit(), self.cycle.decision, now):
+            for bell in self._audit_bells:
+                bell.set()
         self._metrics.observe(self.cycle.state, now)
         if self.cycle.decision is not None:
             self.ready.set()
@@ -253,3 +271,13 @@ class EmsRole:
                     await self._wake.wait()
         if self._failure is not None:
             raise self._failure
+
+
+@contextlib.contextmanager
+def _among(bells: set[asyncio.Event]) -> Iterator[asyncio.Event]:
+    event = asyncio.Event()
+    bells.add(event)
+    try:
+        yield event
+    finally:
+        bells.discard(event)

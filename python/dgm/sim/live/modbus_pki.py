@@ -1,4 +1,7 @@
-"""Certificates for Modbus/TCP Security: a root, servers and clients, the clients' role in its extension."""
+"""Certificates for Modbus/TCP Security: servers and clients that a root signed, the clients' role in its extension.
+
+Tests and simulator only: the private keys are written unencrypted.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ class End:
     ca: Path
 
     def message(self) -> ModbusTlsConfig:
+        """The files as a configuration names them."""
         return ModbusTlsConfig(certificate=str(self.certificate), private_key=str(self.private_key), ca=str(self.ca))
 
 
