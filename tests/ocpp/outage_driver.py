@@ -14,9 +14,10 @@ from typing import Any
 
 from dgm.machine import Now
 from dgm.ocpp import frame
-from dgm.ocpp.books import Books, Change
+from dgm.ocpp.books import Books, Change, Refused
+from dgm.ocpp.events import Reason, WriteBooks
 from dgm.ocpp.frame import Head, Kind
-from dgm.ocpp.outage import HangUp, Keep, Outage, OutageEffect, ToCsms, ToStation, Unanswered
+from dgm.ocpp.outage import HangUp, Kept, Outage, OutageEffect, ToCsms, ToStation
 from dgm.ocpp.outage_rules import Policy
 
 UTC_MS = 1_790_000_000_000
@@ -113,7 +114,7 @@ class Bench:
         self.csms, self.station = Csms(), Station()
         self.mono_ms = 1000
         self.csms_up = self.station_up = False
-        self.set_aside: list[str] = []
+        self.refused: list[str] = []
         self.hung_up: list[str] = []
         self.unanswered: list[str] = []
         self.north: list[bytes] = []
@@ -134,7 +135,7 @@ class Bench:
         """Carry out effects; what is to be kept waits in `unsaved`."""
         for effect in effects:
             match effect:
-                case Keep():
+                case WriteBooks():
                     self.unsaved.append((effect.token, effect.changes))
                 case ToStation():
                     if self.station_up:
@@ -144,8 +145,9 @@ class Bench:
                 case HangUp():
                     self.hung_up.append(effect.reason)
                     self.drop_station()
-                case Unanswered():
-                    self.unanswered.append(effect.head.action)
+                case Kept():
+                    if effect.reason is Reason.CSMS_AWAY:
+                        self.unanswered.append(effect.head.action)
 
     def save(self) -> None:
         """The disk takes what is oldest, then its effects follow."""
@@ -153,9 +155,15 @@ class Bench:
             token, changes = self.unsaved.pop(0)
             for change in changes:
                 self.disk.apply(change)
-                if type(change).__name__ == "SetAside":
-                    self.set_aside.append(change.message.action)  # type: ignore[union-attr]
-            self.run(self.outage.kept(token))
+                if isinstance(change, Refused):
+                    self.refused.append(change.message.action)
+            self.run(self.outage.kept(token, self.now, is_good=True))
+
+    def fail(self) -> None:
+        """The disk refuses what is oldest."""
+        if self.unsaved:
+            token, _ = self.unsaved.pop(0)
+            self.run(self.outage.kept(token, self.now, is_good=False))
 
     def settle(self) -> None:
         """Let everything that can happen at once happen."""
@@ -182,8 +190,8 @@ class Bench:
         if self.outage.answers(head, raw):
             self.run(self.outage.station_call(head, raw, self.now))
         else:
-            self.north.append(self.outage.to_csms(head.action, raw))
-            self.run(self.outage.relayed(head, raw))
+            self.north.append(self.outage.ledger.to_csms(head.action, raw))
+            self.run(self.outage.relayed(head, raw, self.now))
 
     def csms_answers(self) -> None:
         """The CSMS takes a message and its answer comes back."""
@@ -203,10 +211,10 @@ class Bench:
         self.lose_csms()
 
     def connect_csms(self) -> None:
-        """Its socket opens."""
-        if not self.csms_up:
+        """Its socket opens; it is dialled for a station that is there."""
+        if not self.csms_up and self.station_up:
             self.csms_up = True
-            self.run(self.outage.csms_back(self.now, station_stayed=self.station_up))
+            self.run(self.outage.csms_back(self.now))
 
     def lose_csms(self) -> None:
         """Its socket closes."""
@@ -225,6 +233,8 @@ class Bench:
         if self.station_up:
             self.station_up, self.station.open = False, None
             self.outage.station_lost()
+            # As the session does: without its station there is no connection to the CSMS.
+            self.lose_csms()
 
     def kill(self) -> None:
         """kill -9: only the disk is left, every socket is gone."""
@@ -246,6 +256,7 @@ class Bench:
         for _ in range(40):
             self.settle()
             self.connect_station()
+            self.connect_csms()
             self.pass_time(70_000)
 
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from outage_driver import Bench, parse
 
 from dgm.ocpp import frame
-from dgm.ocpp.books import MAX_MESSAGES, Message, PutMessage
-from dgm.ocpp.outage import FAILURES_MAX, Outage
+from dgm.ocpp.books import MAX_MESSAGES, Books, Message, PutMessage
+from dgm.ocpp.outage import FAILURES_MAX, HANG_UP_MS, Outage
 from dgm.ocpp.outage_rules import Policy, Stage
 
 START = {"connectorId": 1, "idTag": "ANNA", "meterStart": 0}
 STEPS = (
     "start", "meter", "stop", "send", "save", "answer", "csms up", "csms down", "csms books and dies",
-    "station up", "station down", "kill", "wait",
+    "station up", "station down", "kill", "wait", "disk full",
 )  # fmt: skip
 
 
@@ -61,6 +61,8 @@ def act(bench: Bench, step: str) -> None:
             bench.kill()
         case "wait":
             bench.pass_time(31_000)
+        case "disk full":
+            bench.fail()
 
 
 def booked_story(bench: Bench) -> list[tuple[str, dict[str, Any]]]:
@@ -198,7 +200,6 @@ def test_a_csms_that_does_not_accept_the_boot_gets_nothing_until_it_does() -> No
     bench.connect_csms()
     bench.settle()
     assert (bench.csms.booked, bench.outage.stage) == ([], Stage.HELD)
-    assert bench.outage.passes_csms()
     bench.csms.boot_status = "Accepted"
     bench.pass_time(60_000)
     bench.settle()
@@ -218,6 +219,9 @@ def test_in_island_a_billing_message_closes_the_connection_and_control_goes_on()
     assert ask(bench, "Heartbeat", {})["currentTime"].endswith("Z")
     assert ask(bench, "StatusNotification", {"connectorId": 1, "status": "Available"}) == {}
     assert ask(bench, "MeterValues", {"connectorId": 1}) is None
+    bench.pass_time(HANG_UP_MS - 1)
+    assert bench.station_up, "time to write a limit"
+    bench.pass_time(1)
     assert (bench.station_up, len(bench.hung_up)) == (False, 1)
 
 
@@ -228,15 +232,15 @@ def test_a_transaction_begun_in_the_outage_keeps_its_id_on_each_side() -> None:
     bench.settle()
     real = bench.csms.next_id
     stop = frame.call("r", "RemoteStopTransaction", {"transactionId": real})
-    assert parse(bench.outage.to_station("RemoteStopTransaction", stop))[1] == {"transactionId": provisional}
+    assert parse(bench.outage.ledger.to_station("RemoteStopTransaction", stop))[1] == {"transactionId": provisional}
     profile = frame.call("p", "SetChargingProfile", {"csChargingProfiles": {"transactionId": real, "stackLevel": 1}})
-    changed = parse(bench.outage.to_station("SetChargingProfile", profile))[1]
+    changed = parse(bench.outage.ledger.to_station("SetChargingProfile", profile))[1]
     assert changed["csChargingProfiles"]["transactionId"] == provisional
     bench.kill()
     values = frame.call("m", "MeterValues", {"transactionId": provisional})
-    assert parse(bench.outage.to_csms("MeterValues", values))[1] == {"transactionId": real}
+    assert parse(bench.outage.ledger.to_csms("MeterValues", values))[1] == {"transactionId": real}
     other = frame.call("m", "MeterValues", {"transactionId": real + 1})
-    assert bench.outage.to_csms("MeterValues", other) is other
+    assert bench.outage.ledger.to_csms("MeterValues", other) is other
 
 
 def test_a_message_that_the_csms_keeps_refusing_is_set_aside_and_those_behind_it_go_on() -> None:
@@ -250,7 +254,7 @@ def test_a_message_that_the_csms_keeps_refusing_is_set_aside_and_those_behind_it
         bench.settle()
         bench.pass_time(FAILURES_MAX * 60_000)
     bench.settle()
-    assert bench.set_aside == ["MeterValues"]
+    assert bench.refused == ["MeterValues"]
     assert [action for action, _ in bench.csms.booked] == ["StopTransaction"]
 
 
@@ -298,3 +302,128 @@ def test_nonsense_of_a_station_is_borne(raw: bytes) -> None:
     bench.settle()
     assert isinstance(bench.outage, Outage)
     assert all(isinstance(change, PutMessage) or change for _, changes in bench.unsaved for change in changes)
+
+
+def test_what_the_disk_does_not_take_is_not_answered_and_the_station_keeps_it() -> None:
+    bench = away()
+    tell(bench, "start")
+    bench.send()
+    bench.fail()
+    assert (bench.station_up, bench.disk.messages, bench.outage.books.messages) == (False, {}, {})
+    bench.connect_station()
+    assert not bench.outage.does_store
+    assert ask(bench, "BootNotification", {})["status"] == "Pending", "as in island"
+    bench.pass_time(10_000)
+    bench.save()
+    assert bench.outage.does_store
+
+
+def test_with_no_disk_at_all_store_is_island() -> None:
+    bench = away()
+    bench.outage = Outage(Policy.STORE, Books(), lambda: "g", has_disk=False)
+    assert ask(bench, "BootNotification", {})["status"] == "Pending"
+    assert ask(bench, "StatusNotification", {"connectorId": 1}) == {}
+    assert ask(bench, "StartTransaction", START) is None
+    assert bench.unsaved == []
+
+
+def test_an_event_of_a_time_without_the_csms_says_so_and_is_otherwise_as_the_station_wrote_it() -> None:
+    bench = away()
+    raw = '[2, "1", "TransactionEvent", {"eventType":"Started", "seqNo": 0, "meterValue":[ 1.50 ], "offline": false}]'
+    bench.call(raw.encode())
+    bench.call(b'[2,"2","TransactionEvent",{}]')
+    while bench.unsaved:
+        bench.save()
+    kept = [message.raw for message in bench.disk.messages.values()]
+    assert kept == [raw.replace("false", "true").encode(), b'[2,"2","TransactionEvent",{"offline":true}]']
+
+
+def test_a_driver_of_2x_is_judged_by_what_the_csms_said_of_the_token() -> None:
+    bench = away()
+    token = {"idToken": "ANNA", "type": "ISO14443"}
+    bench.connect_csms()
+    bench.csms.answers["a"] = frame.result("a", {"idTokenInfo": {"status": "Accepted"}})
+    bench.call(frame.call("a", "Authorize", {"idToken": token}))
+    bench.settle()
+    bench.lose_csms()
+    accepted, unknown = {"idTokenInfo": {"status": "Accepted"}}, {"idTokenInfo": {"status": "Unknown"}}
+    assert ask(bench, "Authorize", {"idToken": token}) == accepted
+    assert ask(bench, "TransactionEvent", {"seqNo": 0, "idToken": token}, "t") == accepted
+    assert ask(bench, "TransactionEvent", {"seqNo": 0, "idToken": {**token, "idToken": "BERT"}}, "u") == unknown
+    assert ask(bench, "TransactionEvent", {"seqNo": 1}, "v") == {}, "nobody asked about a driver"
+
+
+def test_the_rest_of_a_transaction_that_the_csms_refused_names_none() -> None:
+    bench = away()
+    provisional = ask(bench, "StartTransaction", {**START, "timestamp": 1}, "t")["transactionId"]
+    ask(bench, "StopTransaction", {"transactionId": provisional, "timestamp": 2}, "s")
+    bench.csms.refuse = {"StartTransaction"}
+    bench.connect_csms()
+    for _ in range(FAILURES_MAX):
+        bench.csms.answers.clear()
+        bench.settle()
+        bench.pass_time(FAILURES_MAX * 60_000)
+    bench.settle()
+    assert bench.csms.booked == [("StopTransaction", {"transactionId": -1, "timestamp": 2})]
+
+
+def test_a_station_that_shows_that_it_heard_is_passed_on_at_a_glance_again() -> None:
+    bench = away()
+    ask(bench, "MeterValues", {"timestamp": 1}, "1")
+    bench.connect_csms()
+    bench.settle()
+    assert (bench.outage.stage, bench.outage.is_plain) == (Stage.LIVE, False), "it may not have heard"
+    bench.mono_ms += 2000
+    bench.call(frame.call("2", "MeterValues", {"timestamp": 2}))
+    assert bench.outage.is_plain
+    bench.settle()
+    assert not any(name.startswith("told:") for name in bench.disk.facts)
+
+
+def test_an_answer_that_comes_late_is_still_ours_and_the_message_is_sent_once_more() -> None:
+    bench = away()
+    ask(bench, "BootNotification", {"chargePointModel": "M"}, "b")
+    bench.connect_csms()
+    late = parse(bench.north.pop())[0].id
+    bench.pass_time(30_000)
+    assert parse(bench.north[0])[0].id != late
+    assert bench.outage.is_ours(late)
+    bench.settle()
+    assert bench.outage.stage is Stage.LIVE
+
+
+def test_a_status_told_while_the_csms_is_greeted_is_the_one_that_it_hears_last() -> None:
+    bench = away()
+    ask(bench, "BootNotification", {"chargePointModel": "M"}, "b")
+    ask(bench, "StatusNotification", {"connectorId": 1, "status": "Preparing"}, "p")
+    bench.connect_csms()
+    ask(bench, "StatusNotification", {"connectorId": 1, "status": "Charging"}, "c")
+    seen = []
+    while bench.north or bench.unsaved:
+        if bench.unsaved:
+            bench.save()
+            continue
+        seen.append(parse(bench.north[0])[1].get("status", "boot"))
+        bench.csms_answers()
+    assert seen == ["boot", "Charging"]
+    assert not any(name.startswith("status:") for name in bench.disk.facts)
+
+
+def test_a_driver_in_island_is_judged_by_the_station_which_goes_offline_for_it() -> None:
+    bench = away(Policy.ISLAND)
+    assert ask(bench, "Authorize", {"idTag": "ANNA"}) is None
+    assert not bench.station_up
+
+
+def test_a_station_told_to_boot_again_is_passed_on_when_it_does_and_sent_away_when_it_does_not() -> None:
+    for boots in (True, False):
+        bench = away(Policy.ISLAND)
+        ask(bench, "BootNotification", {}, "b")
+        bench.connect_csms()
+        assert bench.north == []
+        assert ask(bench, "Heartbeat", {}, "h") is not None
+        if boots:
+            bench.call(frame.call("c", "BootNotification", {}))
+            bench.settle()
+        bench.pass_time(90_000)
+        assert (bench.station_up, bench.outage.stage is Stage.LIVE) == (boots, boots)

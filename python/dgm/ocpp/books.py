@@ -53,7 +53,7 @@ class DropMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
+class Refused:
     """The CSMS refuses it for good: kept for people, not sent again."""
 
     message: Message
@@ -62,8 +62,9 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutFact:
-    """One of: "boot" (payload), "interval" (s), "status:N" (payload), "tag:T" (expiry, UTC ms or empty),
-    "real:P" (the CSMS's id of provisional transaction P), "next" (the next provisional id)."""
+    """One of: "boot" and "status:N" (frames that the CSMS has not seen yet), "interval" (s), "tag:T" (expiry, UTC ms or
+    empty), "real:P" (the CSMS's id of provisional transaction P), "next" (the next provisional id), "told:D" (the
+    answer to a message of digest D that the station may not have heard)."""
 
     name: str
     value: bytes
@@ -76,7 +77,7 @@ class DropFact:
     name: str
 
 
-Change = PutMessage | DropMessage | SetAside | PutFact | DropFact
+Change = PutMessage | DropMessage | Refused | PutFact | DropFact
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ class Books:
                 self.messages[change.message.sequence] = change.message
             case DropMessage():
                 self.messages.pop(change.sequence, None)
-            case SetAside():
+            case Refused():
                 self.messages.pop(change.message.sequence, None)
             case PutFact():
                 self.facts[change.name] = change.value
@@ -108,10 +109,6 @@ class Books:
     def first(self) -> Message | None:
         """The message that is the next to be sent."""
         return self.messages[min(self.messages)] if self.messages else None
-
-    def next_sequence(self) -> int:
-        """After all that wait."""
-        return max(self.messages, default=0) + 1
 
     def real_id(self, provisional_id: int) -> int | None:
         """The CSMS's id of a transaction that was begun without it."""

@@ -35,15 +35,22 @@ class Stage(Enum):
 
 BILLING = frozenset({"StartTransaction", "StopTransaction", "MeterValues", "TransactionEvent"})
 KEPT = BILLING | {
+    "ClearedChargingLimit",
     "DiagnosticsStatusNotification",
     "FirmwareStatusNotification",
     "LogStatusNotification",
+    "NotifyChargingLimit",
     "NotifyCustomerInformation",
+    "NotifyDERAlarm",
+    "NotifyDERStartStop",
     "NotifyDisplayMessages",
     "NotifyEvent",
     "NotifyMonitoringReport",
+    "NotifyPriorityCharging",
     "NotifyReport",
+    "PublishFirmwareStatusNotification",
     "ReportChargingProfiles",
+    "ReportDERControl",
     "ReservationStatusUpdate",
     "SecurityEventNotification",
     "SignedFirmwareStatusNotification",
@@ -76,3 +83,24 @@ def tag_of(payload: Payload) -> str | None:
     if isinstance(token, dict):
         tag = f"{token.get('type')}/{token.get('idToken')}"
     return tag if isinstance(tag, str) and 0 < len(tag) <= 300 else None
+
+
+def status_place(payload: Payload) -> str:
+    """Which connector a StatusNotification is about."""
+    place = payload.get("evseId", ""), payload.get("connectorId", "")
+    return "/".join(str(part) for part in place)[:40]
+
+
+def judged(payload: Payload, *, is_known: bool) -> Payload:
+    """idTagInfo or idTokenInfo for the tag of a CALL, by what the CSMS said of it before."""
+    if "idTag" in payload:
+        return {"idTagInfo": {"status": "Accepted" if is_known else "Invalid"}}
+    return {"idTokenInfo": {"status": "Accepted" if is_known else "Unknown"}}
+
+
+def as_replayed(action: str, raw: bytes, *, is_offline: bool) -> bytes:
+    """What is sent later: an event of a transaction without the CSMS says so (2.0.1 E04.FR.03, E11.FR.07); every other
+    byte stays."""
+    if action != "TransactionEvent" or not is_offline:
+        return raw
+    return splice.with_true(raw, (3,), "offline") or raw

@@ -57,6 +57,19 @@ def integer_at(raw: bytes, path: tuple[int | str, ...]) -> int | None:
     return int(raw[place.start : place.end])
 
 
+def with_true(raw: bytes, path: tuple[int | str, ...], name: str) -> bytes | None:
+    """The frame with the member `name` of the object at `path` set to true, or put in; None: no such object."""
+    place = find(raw, (*path, name))
+    if place is not None:
+        return raw[: place.start] + b"true" + raw[place.end :]
+    place = find(raw, path)
+    if place is None or raw[place.start : place.start + 1] != b"{":
+        return None
+    at = place.start + 1
+    comma = b"" if raw[_skip(raw, at) : _skip(raw, at) + 1] == b"}" else b","
+    return raw[:at] + json.dumps(name).encode() + b":true" + comma + raw[at:]
+
+
 def find(raw: bytes, path: tuple[int | str, ...]) -> Place | None:
     """Where the value at `path` stands: indices into arrays, names into objects. A name given twice: its last place,
     as every decoder reads it."""
