@@ -26,6 +26,7 @@ LOWEST_PORT = 1024
 MAX_EVSES_PER_STATION = 16
 MAX_CONNECTOR_ID = 99
 ENFORCEMENTS = ("max", "merge", "native")
+OUTAGES = ("strict", "island", "store")
 SUBPROTOCOLS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|*=+@-]{0,47}")
 """What an OCPP identity may be (OCPP-J part 4, 3.1.1), for every id: no blanks and no ':' or '/'."""
@@ -101,6 +102,8 @@ def _fill_defaults(config: DgmConfig) -> None:
         _default(circuit, margin_permille=10)
     for asset in config.assets:
         _fill_asset(asset)
+    for cpo in config.cpos:
+        _default(cpo, outage="island")
     for station in config.stations:
         _default(station, security_profile=0)
         for evse in station.evses:
@@ -303,6 +306,7 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
     circuits = {circuit.id for circuit in config.circuits}
     for index, cpo in enumerate(config.cpos):
         yield from _websocket_url(cpo.url, f"cpos[{index}].url")
+    yield from _outages(config)
     for index, station in enumerate(config.stations):
         path = f"stations[{index}]"
         if station.cpo not in cpos:
@@ -324,6 +328,19 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
                 yield f"{path}.evses[{at}].connector_id", f"{number} a second time", "each number once in a station"
         for at, evse in enumerate(station.evses):
             yield from _evse(evse, f"{path}.evses[{at}]", circuits)
+
+
+def _outages(config: DgmConfig) -> Iterator[Finding]:
+    """Only a CPO that has agreed may have its messages answered and kept by us."""
+    agreed = {cpo.id for cpo in config.cpos if cpo.store_agreement.strip()}
+    named = [(f"cpos[{index}]", cpo.id, cpo.outage) for index, cpo in enumerate(config.cpos)]
+    named += [(f"stations[{index}]", one.cpo, one.outage) for index, one in enumerate(config.stations) if one.outage]
+    for path, cpo_id, outage in named:
+        if outage not in OUTAGES:
+            yield f"{path}.outage", repr(outage), "strict, island or store"
+        elif outage == "store" and cpo_id not in agreed:
+            expected = f"store_agreement of the cpo {cpo_id!r} (where it has agreed: contract, date), or island"
+            yield f"{path}.outage", "store without the CPO's agreement", expected
 
 
 def _websocket_url(url: str, path: str) -> Iterator[Finding]:

@@ -51,6 +51,23 @@ def test_unknown_and_duplicate_keys_and_wrong_types_are_listed_together_with_lin
     assert "'30 kW'; expected a whole number (W)" in found
 
 
+def test_an_outage_policy_is_island_unless_said_and_store_needs_the_agreement_of_the_cpo() -> None:
+    assert config.parse(EXAMPLE).cpos[0].outage == "island"
+    store = EXAMPLE.replace(
+        "    url: wss://csms.example.com/ocpp", "    outage: store\n    url: wss://csms.example.com/ocpp"
+    )
+    (found,) = problems_of(store)
+    assert "cpos[0].outage" in found
+    assert "store_agreement of the cpo 'cpo-a'" in found
+    agreed = store.replace("    outage: store\n", "    outage: store\n    store_agreement: contract 12\n")
+    assert config.parse(agreed).cpos[0].outage == "store"
+    (found,) = problems_of(EXAMPLE.replace("  - id: CP-1\n", "  - id: CP-1\n    outage: none\n"))
+    assert "stations[0].outage" in found
+    assert "'none'; expected strict, island or store" in found
+    (found,) = problems_of(EXAMPLE.replace("  - id: CP-1\n", "  - id: CP-1\n    outage: store\n"))
+    assert "stations[0].outage" in found
+
+
 def test_a_duplicate_id_names_both_places() -> None:
     text = EXAMPLE.replace("{id: evse-2", "{id: evse-1")
     assert any(

@@ -34,6 +34,14 @@ def test_stations_of_the_file_stand_behind_those_of_site_yaml(text: str) -> None
     assert (station.evses[1].fallback_ma, station.evses[1].current_min_ma) == (0, 6000)
 
 
+def test_the_outage_policy_is_a_column_like_any_other() -> None:
+    text = GOOD.replace("fallback_ma\n", "fallback_ma,outage\n").replace("16000,6000\n", "16000,6000,strict\n")
+    text = text.replace("32000,\n", "32000,,\n")
+    assert config.parse(EXAMPLE + "\nstations_csv: list.csv\n", read=lambda _: text).stations[-1].outage == "strict"
+    found = "\n".join(problems(text.replace("strict", "store")))
+    assert "stations_csv.outage (line 2): found store without the CPO's agreement" in found
+
+
 def test_everything_that_is_wrong_is_told_with_its_line() -> None:
     rows = [
         "CP-8,cpo-a,evse-8,1,garage,L1 L2 L3,16 A,6000",

@@ -128,17 +128,18 @@ def test_what_is_recognised_at_a_glance_is_what_the_scan_finds(
     text = json.dumps([kind, *parts], ensure_ascii=ascii_only, separators=("," + space, ":"))
     raw = text.encode("utf-8", "surrogatepass")
     glanced = frame.plain_call(raw)
-    if glanced is not None or frame.is_plain_answer(raw):
+    if glanced is not None or frame.plain_answer(raw) is not None:
         head = frame.scan(raw)
         assert isinstance(head, Head)
-        assert head.action == ("" if glanced is None else glanced.decode())
+        assert head.action == ("" if glanced is None else glanced[1].decode())
+        assert head.id == (frame.plain_answer(raw) or b"" if glanced is None else glanced[0]).decode()
         assert head.kind == (3 if glanced is None else 2)
 
 
 @pytest.mark.parametrize("raw", [b'[2,"1","Heartbeat",{}]', b'[2, "x-1:2", "MeterValues", {"connectorId":1}]'])
 def test_the_usual_spellings_of_a_call_are_recognised(raw: bytes) -> None:
-    assert frame.plain_call(raw) in (b"Heartbeat", b"MeterValues")
-    assert frame.is_plain_answer(b'[3, "1", {"status":"Accepted"}]')
+    assert frame.plain_call(raw) in ((b"1", b"Heartbeat"), (b"x-1:2", b"MeterValues"))
+    assert frame.plain_answer(b'[3, "1", {"status":"Accepted"}]') == b"1"
 
 
 @pytest.mark.parametrize(
@@ -154,4 +155,4 @@ def test_the_usual_spellings_of_a_call_are_recognised(raw: bytes) -> None:
 )
 def test_what_is_not_plain_is_left_to_the_scan(raw: bytes) -> None:
     assert frame.plain_call(raw) is None
-    assert not frame.is_plain_answer(raw)
+    assert frame.plain_answer(raw) is None

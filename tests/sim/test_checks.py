@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -156,6 +156,40 @@ EXCEPTIONS = [
 ]
 
 
+STORED = [frame("tx", "CP-1", 2, id, action) for id, action in (("21", "StartTransaction"), ("22", "StopTransaction"))]
+TAKEN = frame("tx", "CP-1", 2, "20", "MeterValues")
+REPLAYED = [replace(one, direction="rx") for one in (TAKEN, *STORED)]
+
+
+def outage_run(arrived: Sequence[FrameRow] = REPLAYED) -> RunRecord:
+    """The CSMS of CP-1 is lost with a reading in its hands, a transaction is kept for it, and it comes back."""
+    given = [frame("rx", "CP-1", 3, one.id, sha256=f"given {one.id}") for one in (TAKEN, *STORED)]
+    answers = [frame("tx", "CP-1", 3, one.id, sha256=f"answer {one.id}") for one in arrived]
+    lost = [replace(TAKEN, direction="rx"), frame("tx", "CP-1", 3, "20", sha256="lost")]
+    run = good_run()
+    return replace(
+        run,
+        fleet_frames=[*FLEET, TAKEN, *STORED, *given],
+        csms_frames={"a": [*CSMS_A, *lost, *arrived, *answers], "b": CSMS_B},
+        exceptions=[
+            *EXCEPTIONS,
+            exception("taken_over", TAKEN),
+            *[exception("stored", one) for one in (TAKEN, *STORED)],
+            *[exception("stood_in_answer", one, "south") for one in given],
+            *[exception("replayed", one, "north") for one in arrived],
+            *[exception("replay_answer", one) for one in answers],
+        ],
+    )
+
+
+def test_what_is_kept_for_a_lost_csms_and_replayed_is_no_fault() -> None:
+    verdict = judge(outage_run())
+    assert failed(verdict) == set()
+    (replay,) = [check for check in verdict.checks if check.name == "outages"]
+    assert replay.measured == "3 of 3 stored messages replayed"
+    assert failed(judge(outage_run(REPLAYED[:2]))) == set(), "the last one may still wait"
+
+
 def good_run() -> RunRecord:
     return RunRecord(
         trace=[trace_row(START + step * 100) for step in range(SECONDS * 10 + 1)],
@@ -197,7 +231,7 @@ def test_a_good_run_passes_every_check() -> None:
     verdict = judge(good_run())
     assert failed(verdict) == set()
     assert verdict.passed
-    assert len(verdict.checks) == 21
+    assert len(verdict.checks) == 22
     assert verdict.summary.compliance_ms == 3900
     assert verdict.summary.bound_seconds > 60
     assert verdict.summary.exceptions["own_call"] == 1
@@ -335,6 +369,12 @@ BROKEN: dict[str, tuple[Callable[[RunRecord], RunRecord], str]] = {
     "our id seen by a CSMS": (
         lambda run: extra(run, "a", frame("rx", "CP-1", 3, "own-1")),
         "own ids unseen",
+    ),
+    "messages replayed in another order": (lambda _: outage_run([REPLAYED[0], REPLAYED[2], REPLAYED[1]]), "outages"),
+    "a message replayed twice": (lambda _: outage_run([*REPLAYED, REPLAYED[1]]), "outages"),
+    "an answer to nothing that was kept": (
+        lambda _: replace(outage_run(), exceptions=[row for row in outage_run().exceptions if row.kind != "stored"]),
+        "closed list",
     ),
     "response 1 missing": (lambda run: responses(run, 1, None), "response 1"),
     "response 1 late": (lambda run: responses(run, 1, 7000), "response 1"),

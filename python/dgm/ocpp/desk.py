@@ -216,22 +216,28 @@ class Desk:
         return [CpoLimit(asset_id=asset_id, current_ma=None if ceiling is None else ceiling.current_ma)]
 
     def connected(self, version: Version, now: Now) -> list[Effect]:
-        """Both legs are open."""
+        """The station is there."""
         self.merge.speak(version)
-        effects = self._keep_profiles() if self.merge.online(now) else []
-        effects += self._follow_slots(now)
+        effects = self._follow_slots(now)
         self._heed_quirks()
         self._plan_clean_up()
         return effects
 
-    def disconnected(self, now: Now) -> list[Effect]:
-        """The legs are gone, and with them every CALL that was open; of some models their profiles too."""
-        self._followed.clear()
+    def csms_back(self, now: Now) -> list[Effect]:
+        """The CSMS is there too."""
+        return self._keep_profiles() if self.merge.online(now) else []
+
+    def csms_lost(self, now: Now) -> None:
+        """For its CSMS the station is offline. Answers to CALLs that have reached the station may yet come."""
         self._rewritten.clear()
         self._reports.clear()
-        self._clean.clear()
         self._report_open = None
         self.merge.offline(now)
+
+    def disconnected(self, now: Now) -> list[Effect]:
+        """The station is gone, and with it every CALL that was open; of some models their profiles too."""
+        self._followed.clear()
+        self._clean.clear()
         if not self.quirks.forgets_profiles:
             return []
         evidence = f"{self.quirks.name} forgets its profiles with the connection"

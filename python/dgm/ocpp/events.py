@@ -15,6 +15,7 @@ from enum import Enum
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.machine import Tick
+from dgm.ocpp.books import Change
 from dgm.ocpp.frame import Head
 
 PhaseTriple = tuple[int | None, int | None, int | None]
@@ -64,6 +65,25 @@ class Reason(Enum):
     """Sent south: that start without the profile."""
     UNREADABLE = "unreadable"
     """Kept: not an OCPP-J frame."""
+    STOOD_IN = "stood_in"
+    """Kept: a CALL of the station that we answer while its CSMS is away."""
+    STORED = "stored"
+    """Kept: a CALL of the station that is on disk, is answered by us and will be replayed."""
+    TAKEN_OVER = "taken_over"
+    """Passed on to a CSMS that was lost before it answered, and so perhaps seen by it; the next entry says what became
+    of it: STOOD_IN, STORED or CSMS_AWAY."""
+    STOOD_IN_ANSWER = "stood_in_answer"
+    """Sent south: our answer to one of these."""
+    REPLAYED = "replayed"
+    """Sent north: a message that the CSMS missed."""
+    REPLAY_ANSWER = "replay_answer"
+    """Kept: the CSMS's answer to it."""
+    CSMS_AWAY = "csms_away"
+    """Kept: a frame for a CSMS that is not there, which nobody may answer in its place."""
+    OTHER_ID = "other_id"
+    """Kept: a CALL that names a transaction by the id of one side, for the other side knows another."""
+    OTHER_ID_SENT = "other_id_sent"
+    """Sent on: that CALL with the id of the other side, all else as it was."""
     OWN_RESULT_ERROR = "own_result_error"
     """Kept: a peer's CALLRESULTERROR (2.1) to an answer of ours."""
 
@@ -78,7 +98,7 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegUp:
-    """A leg is open. In policy strict NORTH comes first, SOUTH follows with the negotiated subprotocol."""
+    """A leg is open; of SOUTH with the negotiated subprotocol. NORTH comes first where the CSMS is there."""
 
     leg: Leg
     subprotocol: str = ""
@@ -146,7 +166,15 @@ class SetpointIn:
     safety: bool = False
 
 
-Event = LegUp | LegDown | FrameIn | Passed | Copied | SetpointIn | Tick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksWritten:
+    """The changes of a WriteBooks are on disk; not is_good: they could not be written."""
+
+    token: int
+    is_good: bool
+
+
+Event = LegUp | LegDown | FrameIn | Passed | Copied | SetpointIn | BooksWritten | Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +262,14 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WriteBooks:
+    """Put these changes of the station's books on disk, then give BooksWritten with this token."""
+
+    token: int
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CpoLimit:
     """What the CPO's own profiles allow an EVSE from now on, mA per phase; None: nothing any more."""
 
@@ -248,4 +284,4 @@ class PasswordTaken:
     password: str = field(repr=False)
 
 
-Effect = PasswordTaken | Send | Close | Later | Sampled | Outcome | Excepted | Counted | Keep | CpoLimit
+Effect = PasswordTaken | Send | Close | Later | Sampled | Outcome | Excepted | Counted | Keep | WriteBooks | CpoLimit

@@ -127,7 +127,7 @@ class Evse:
     # The connection.
 
     def connected(self, version: Version, now: Now) -> list[Effect]:
-        """Both legs are open."""
+        """The station is there."""
         self.place = Place(version=version, evse_id=self.settings.connector_id)
         effects: list[Effect] = [*self.enforcer.connected(now)]
         self.readings.connected(now)
@@ -137,7 +137,7 @@ class Evse:
         return [*effects, self.memory.state_sample(self.settings, now)]
 
     def disconnected(self, now: Now) -> list[Effect]:
-        """A leg is lost; what is installed stays in the station."""
+        """The station is lost; what is installed stays in it."""
         self.enforcer.disconnected()
         return [self.memory.state_sample(self.settings, now, offline=True)]
 

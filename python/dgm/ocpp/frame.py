@@ -3,7 +3,7 @@
 The scan decides a frame's lane in about a microsecond; the payload is decoded (by `payload_of`) only after the frame
 has been passed on. Nothing here validates a payload against a schema.
 
-    bytes ──> plain_call, is_plain_answer ──> the common spelling, recognised at a glance (about half a microsecond)
+    bytes ──> plain_call, plain_answer ──> the common spelling, recognised at a glance (about half a microsecond)
     bytes ──> scan ──> Head(kind, id, action) | Unreadable(reason)
 """
 
@@ -67,19 +67,20 @@ _HEAD = re.compile(
     % {b"ws": _WS, b"string": _STRING}
 )
 _KINDS = {str(kind.value).encode(): kind for kind in Kind}
-_PLAIN_CALL = re.compile(rb'\[2, ?"[ !#-\[\]-~]{1,48}", ?"([A-Za-z]{1,50})", ?\{')
-_PLAIN_ANSWER = re.compile(rb'\[3, ?"[ !#-\[\]-~]{1,48}", ?\{')
+_PLAIN_CALL = re.compile(rb'\[2, ?"([ !#-\[\]-~]{1,48})", ?"([A-Za-z]{1,50})", ?\{')
+_PLAIN_ANSWER = re.compile(rb'\[3, ?"([ !#-\[\]-~]{1,48})", ?\{')
 
 
-def plain_call(raw: bytes) -> bytes | None:
-    """The action of a CALL in the spelling that most peers use; None: `scan` must say what this is."""
+def plain_call(raw: bytes) -> tuple[bytes, bytes] | None:
+    """Id and action of a CALL in the spelling that most peers use; None: `scan` must say what this is."""
     match = _PLAIN_CALL.match(raw)
+    return (match[1], match[2]) if match is not None and raw.endswith(b"}]") and raw.isascii() else None
+
+
+def plain_answer(raw: bytes) -> bytes | None:
+    """Id of a CALLRESULT in the spelling that most peers use; None: `scan` must say what this is."""
+    match = _PLAIN_ANSWER.match(raw)
     return match[1] if match is not None and raw.endswith(b"}]") and raw.isascii() else None
-
-
-def is_plain_answer(raw: bytes) -> bool:
-    """A CALLRESULT in the spelling that most peers use; False: `scan` must say what this is."""
-    return _PLAIN_ANSWER.match(raw) is not None and raw.endswith(b"}]") and raw.isascii()
 
 
 def scan(raw: bytes) -> Head | Unreadable:

@@ -1,11 +1,16 @@
-"""Reports of the sessions as messages of the shared site model: samples and outcomes. Pure."""
+"""What sessions report, as messages of the shared site model and of the OCPP service. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dgm.api.ems.v1 import ems_pb2
+from dgm.api.ocpp.v1 import ocpp_pb2
 from dgm.api.site.v1 import site_pb2
 from dgm.machine import Now
+from dgm.ocpp.desk import Desk
 from dgm.ocpp.events import Outcome, PhaseTriple, Sampled
+from dgm.ocpp.store import StationMemory, StationSettings
 
 
 def sample_message(sample: Sampled, now: Now) -> site_pb2.Sample:
@@ -42,3 +47,33 @@ def _phases(values: PhaseTriple) -> site_pb2.PhaseValues | None:
     if values == (None, None, None):
         return None
     return site_pb2.PhaseValues(l1=values[0], l2=values[1], l3=values[2])
+
+
+def station_message(
+    settings: StationSettings,
+    memory: StationMemory,
+    desk: Desk,
+    *,
+    south: bool,
+    north: bool,
+    evses: Sequence[ocpp_pb2.Evse],
+) -> ocpp_pb2.Station:
+    """A station as the OCPP service shows it; south, north: the leg is open."""
+    states = {True: ocpp_pb2.LINK_STATE_UP, False: ocpp_pb2.LINK_STATE_DOWN}
+    return ocpp_pb2.Station(
+        id=settings.station_id,
+        cpo_id=settings.cpo_id,
+        subprotocol=memory.subprotocol,
+        south=states[south],
+        north=states[north],
+        mode=desk.manner.mode.message,
+        mode_reason=desk.manner.reason,
+        evses=evses,
+        frames_north=memory.counters.north,
+        frames_south=memory.counters.south,
+        frames_excepted=memory.counters.excepted,
+        vendor=memory.vendor,
+        model=memory.model,
+        firmware=memory.firmware,
+        quirks=desk.quirks.name,
+    )

@@ -145,13 +145,17 @@ class Lane:
             dropped.append(self._waiting.popleft())
         return dropped
 
-    def clear(self) -> list[Waiting]:
-        """A leg is lost: forget the open CALL, take out what waits."""
+    def drop_waiting(self) -> list[Waiting]:
+        """The CSMS is lost: take out what waits. The station may yet answer the open CALL, and has no other before."""
         dropped = list(self._waiting)
+        self._waiting.clear()
+        return dropped
+
+    def clear(self) -> None:
+        """The station is lost: forget the open CALL too."""
         self._waiting.clear()
         self.outstanding = None
         self.csms_had_turn = False
-        return dropped
 
     def wake_time(self) -> int | None:
         """Monotonic ms of the next timeout or deadline."""

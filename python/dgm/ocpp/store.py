@@ -14,6 +14,7 @@ from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.machine import Now
 from dgm.ocpp.events import PhaseTriple, Sampled
 from dgm.ocpp.observe import Metered, Socket
+from dgm.ocpp.outage_rules import Policy
 from dgm.ocpp.sampled import NONE, Reading
 from dgm.ocpp.version import Version, version_of
 
@@ -73,6 +74,12 @@ class StationSettings:
 def settings_of(config: DgmConfig, station: StationConfig) -> tuple[StationSettings, ...]:
     """Settings of each EVSE of one configured station; `dgm check` has made sure that it has at least one."""
     return tuple(_settings(config, station, evse) for evse in station.evses)
+
+
+def policy_of(config: DgmConfig, station: StationConfig) -> Policy:
+    """What a station may do while its CSMS is away."""
+    of_cpo = {cpo.id: cpo.outage for cpo in config.cpos}
+    return Policy(station.outage or of_cpo[station.cpo] or Policy.ISLAND.value)
 
 
 def _settings(config: DgmConfig, station: StationConfig, evse: EvseConfig) -> StationSettings:

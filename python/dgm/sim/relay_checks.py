@@ -65,12 +65,27 @@ WHERE = {
     "profile_report": (Stream.CSMS_GOT,),
     "start_profile": (Stream.CSMS_SENT,),
     "start_rewritten": (Stream.FLEET_GOT,),
+    "stood_in": (Stream.FLEET_SENT,),
+    "stored": (Stream.FLEET_SENT,),
+    "taken_over": (Stream.CSMS_GOT,),
+    "stood_in_answer": (Stream.FLEET_GOT,),
+    "replayed": (Stream.CSMS_GOT,),
+    "replay_answer": (Stream.CSMS_SENT,),
+    "csms_away": (Stream.FLEET_SENT,),
+    "other_id": (Stream.FLEET_SENT, Stream.CSMS_SENT),
+    "other_id_sent": (Stream.CSMS_GOT, Stream.FLEET_GOT),
     "own_result_error": (Stream.FLEET_SENT,),
     "unreadable": (Stream.FLEET_SENT, Stream.CSMS_SENT),
 }
 """The closed list: which streams show a frame of each kind."""
 
 _KEPT_CALLS = ("call_expired", "lane_full", "leg_lost", "start_profile")
+_STOOD_IN = ("stood_in", "stored")
+_MAY_BE_LOST = ("replayed", "taken_over")
+"""Sent to a CSMS that went away: perhaps it never came there. What was replayed is sent again."""
+
+GREETING_ACTIONS = ("BootNotification", "StatusNotification")
+"""What is replayed in its newest form, under a new id, before what was stored."""
 
 PROFILE_ACTIONS = frozenset(
     {
@@ -105,9 +120,10 @@ class RelayRecord:
 
 
 def check_relay(record: RelayRecord) -> list[Check]:
-    """The four judgements on the relay."""
+    """The five judgements on the relay."""
     streams, strays = _streams(record)
-    faults = [*strays, *_take_out_exceptions(streams, record)]
+    found, wrong = _take_out_exceptions(streams, record)
+    faults = [*strays, *wrong]
     counts = _count_by_kind(record.exceptions)
     listed = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
     return [
@@ -121,6 +137,7 @@ def check_relay(record: RelayRecord) -> list[Check]:
             detail="; ".join(faults[:_FAULTS_SHOWN]) or listed,
         ),
         _check_own_ids(record),
+        _check_replay(record, found),
     ]
 
 
@@ -144,16 +161,31 @@ def _streams(record: RelayRecord) -> tuple[Streams, list[str]]:
     return streams, strays
 
 
-def _take_out_exceptions(streams: Streams, record: RelayRecord) -> list[str]:
-    """Remove from the streams what the audit names; returns the entries that cannot be right."""
+def _take_out_exceptions(streams: Streams, record: RelayRecord) -> tuple[list[ExceptionRow], list[str]]:
+    """Remove from the streams what the audit names; returns the entries whose frame a peer has seen, and those that
+    cannot be right."""
     ids = _ids_by_kind(record.exceptions)
-    faults = []
-    for entry in record.exceptions:
+    seen, faults = [], []
+    # A CSMS that was lost may have got a frame that it gets again: what is certain is taken out first.
+    for entry in sorted(record.exceptions, key=lambda entry: entry.kind == "taken_over"):
         found = _take_out(streams, entry)
+        if found is not None:
+            seen.append(entry)
+        if entry.kind == "taken_over":
+            _take_out_answer(streams, entry)
         fault = _fault_of(entry, found, ids)
         if fault is not None and not (found is None and entry.utc_ms >= record.end_utc_ms - IN_FLIGHT_MS):
             faults.append(f"{entry.station} {entry.kind} {entry.id}: {fault}")
-    return faults
+    return seen, faults
+
+
+def _take_out_answer(streams: Streams, entry: ExceptionRow) -> None:
+    """The lost CSMS may have answered; the answer was lost with it."""
+    frames = streams[Stream.CSMS_SENT][entry.station]
+    for index, frame in enumerate(frames):
+        if frame.message_type != _CALL and frame.id == entry.id:
+            frames.pop(index)
+            return
 
 
 def _ids_by_kind(exceptions: Iterable[ExceptionRow]) -> dict[str, set[tuple[str, str]]]:
@@ -178,7 +210,7 @@ def _fault_of(entry: ExceptionRow, found: FrameRow | None, ids: Mapping[str, set
     if entry.kind not in WHERE:
         return "not a kind of the closed list"
     if found is None:
-        return "no peer has seen this frame"
+        return None if entry.kind in _MAY_BE_LOST else "no peer has seen this frame"
     match entry.kind:
         case "own_call" if found.action not in OWN_ACTIONS:
             return f"the gateway has no business with {found.action}"
@@ -194,6 +226,12 @@ def _fault_of(entry: ExceptionRow, found: FrameRow | None, ids: Mapping[str, set
             return "answers no CALL about profiles that the gateway kept"
         case "start_rewritten" if key not in ids.get("start_profile", ()):
             return "rewrites no start that the gateway kept"
+        case "stood_in_answer" if not any(key in ids.get(kind, ()) for kind in _STOOD_IN):
+            return "answers no CALL that the gateway kept"
+        case "replay_answer" if key not in ids.get("replayed", ()):
+            return "answers nothing that the gateway replayed"
+        case "other_id_sent" if key not in ids.get("other_id", ()):
+            return "is no CALL whose transaction id had to be changed"
         case "local_refusal" if key not in ids.get("repointing", ()):
             return "answers no CALL that would have moved the station"
         case "local_error" if not any(key in ids.get(kind, ()) for kind in _KEPT_CALLS):
@@ -246,3 +284,27 @@ def _check_own_ids(record: RelayRecord) -> Check:
         bound="0",
         detail=f"first: {leaked[0].station} {leaked[0].id}" if leaked else "",
     )
+
+
+def _check_replay(record: RelayRecord, seen: Sequence[ExceptionRow]) -> Check:
+    """What was stored for a CSMS came there in its order, each once; the newest may still wait."""
+    stored, came = _in_order(record.exceptions, "stored"), _in_order(seen, "replayed")
+    wrong = [station for station, actions in came.items() if actions != stored.get(station, [])[: len(actions)]]
+    total, arrived = sum(map(len, stored.values())), sum(map(len, came.values()))
+    return Check(
+        name="outages",
+        passed=not wrong,
+        measured=f"{arrived} of {total} stored messages replayed",
+        bound="each once and in order",
+        detail=f"not so: {', '.join(wrong[:_FAULTS_SHOWN])}" if wrong else "",
+    )
+
+
+def _in_order(entries: Iterable[ExceptionRow], kind: str) -> dict[str, list[str]]:
+    """Actions by station; of an id that comes again without another between (sent again) the first."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for entry in entries:
+        is_message = entry.kind == kind and entry.action not in GREETING_ACTIONS
+        if is_message and found[entry.station][-1:] != [(entry.id, entry.action)]:
+            found[entry.station].append((entry.id, entry.action))
+    return {station: [action for _, action in listed] for station, listed in found.items()}

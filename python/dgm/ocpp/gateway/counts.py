@@ -57,9 +57,19 @@ class GatewayMetrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
 
-        self.connections = Gauge("dgm_ocpp_connections", "Stations with both legs open", registry=registry)
+        self.connections = Gauge("dgm_ocpp_connections", "Stations connected", registry=registry)
         self.passage = Passage()
         registry.register(self.passage)
+        self.outage_messages = counter(
+            "dgm_ocpp_outage_messages_total", "Messages of stations to a CSMS that was away", "cpo", "what"
+        )
+        self.outage_seconds = counter(
+            "dgm_ocpp_outage_seconds_total", "Time that stations were connected without their CSMS, of each", "cpo"
+        )
+        waiting = "Messages on disk that their CSMS has not answered"
+        self.books_waiting = Gauge("dgm_ocpp_books_waiting", waiting, ["cpo"], registry=registry)
+        self.alone = Gauge("dgm_ocpp_alone", "Stations connected without their CSMS", ["cpo"], registry=registry)
+        self.books_good = Gauge("dgm_ocpp_books_good", "1: messages can be put on disk, where asked", registry=registry)
         excepted = counter("dgm_ocpp_excepted_total", "Frames of the closed list", "reason")
         self.excepted = {reason: excepted.labels(reason.value) for reason in Reason}
         self.audit_lost = counter("dgm_ocpp_audit_lost_total", "Lines that the audit file could not take")

@@ -203,14 +203,15 @@ class Wire:
 
 
 class StationLeg(ServerConnection):
-    """A station's socket. north: the socket to its CSMS, dialled before this one is accepted.
+    """A station's socket. north: the socket to its CSMS, dialled before this one is accepted; None: the CSMS is away.
 
-    aborts: it is dropped and never closed: some stations do not come back after a close.
+    visit: what the station showed. aborts: it is dropped and never closed: some do not come back after a close.
     """
 
     def __init__(self, *args: Any, on_garbage: OnGarbage, **options: Any) -> None:
         super().__init__(*args, **options)
         self.north: CsmsLeg | None = None
+        self.visit: Any = None
         self.station_id = ""
         self.aborts = False
         self.wire = Wire(self, library=super().data_received, on_garbage=on_garbage, is_server=True)

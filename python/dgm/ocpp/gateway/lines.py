@@ -22,7 +22,9 @@ from websockets.protocol import OPEN
 from dgm import clock
 from dgm.log import logger
 from dgm.machine import Tick
+from dgm.ocpp.books import DropMessage, PutMessage, Refused
 from dgm.ocpp.events import (
+    BooksWritten,
     Close,
     Copied,
     Counted,
@@ -36,12 +38,16 @@ from dgm.ocpp.events import (
     Leg,
     Outcome,
     PasswordTaken,
+    Reason,
     Sampled,
     Send,
+    WriteBooks,
 )
+from dgm.ocpp.gateway.admissions import Admissions
 from dgm.ocpp.gateway.audit import AuditFile
+from dgm.ocpp.gateway.books_file import BooksFile
 from dgm.ocpp.gateway.counts import GatewayMetrics
-from dgm.ocpp.gateway.keys import Keys
+from dgm.ocpp.gateway.keys import Keys, basic_header
 from dgm.ocpp.gateway.legs import Connection, CsmsLeg, StationLeg, close, write_north, write_south
 from dgm.ocpp.session import Session
 
@@ -62,11 +68,20 @@ _CLOCK_COST_S = min(-time.thread_time() + time.thread_time() for _ in range(9))
 
 @dataclass(slots=True, kw_only=True)
 class Link:
-    """The two open sockets of one station. ended: set when one of them is lost, or the link replaced."""
+    """The open sockets of one station; north None: its CSMS is away. ended: set when it is over, or replaced.
+
+    away_since_s: monotonic; None: the CSMS is there. redial: the task that looks for it.
+    """
 
     south: StationLeg
-    north: CsmsLeg
+    north: CsmsLeg | None
     ended: asyncio.Future[None]
+    away_since_s: float | None = None
+    redial: asyncio.Task[None] | None = None
+
+    def connections(self) -> list[Connection]:
+        """Those that are open."""
+        return [self.south] if self.north is None else [self.south, self.north]
 
     def end(self) -> None:
         """Whoever waits for the end may go on."""
@@ -85,6 +100,8 @@ class Line:
         self.why_down = ""
         self.is_reported_down = False
         self.copies: deque[Copied] = deque()
+        self.away_until_s = 0.0
+        """Monotonic: until then the CSMS need not be dialled to know that it is away."""
 
     def leg(self, leg: Leg) -> Connection | None:
         """The socket of a leg, if there is one."""
@@ -97,7 +114,7 @@ class Lines:
     """See the module.
 
     `report` gets what is for the ems role, at once. `keep` stores under a station's id what its session wants stored,
-    and returns when it is durable.
+    and returns when it is durable. books: on whose disk the sessions' stand-ins write; None, they have none.
     """
 
     def __init__(
@@ -108,8 +125,10 @@ class Lines:
         report: Callable[[Sampled | Outcome | CpoLimit], None],
         keep: Callable[[str, Keep], None],
         keys: Keys | None = None,
+        admissions: Admissions | None = None,
+        books: BooksFile | None = None,
     ) -> None:
-        self._keys = keys
+        self._keys, self._admissions, self._books = keys, admissions, books
         self._metrics = metrics
         self._passage = metrics.passage
         self._audit = audit
@@ -163,18 +182,49 @@ class Lines:
                         self._keep(line.session.settings.station_id, effect)
                     case Excepted():
                         self._metrics.excepted[effect.reason].inc()
+                        if effect.reason is Reason.REPLAYED:
+                            self._metrics.outage_messages.labels(line.session.settings.cpo_id, "replayed").inc()
                         if not self._audit.write(line.session.settings.station_id, effect, now.utc_ms):
                             self._metrics.audit_lost.inc()
                     case Counted():
                         self._count(effect)
                     case Close():
                         self._close_soon(line, effect)
+                    case WriteBooks():
+                        self._write_books(line, effect)
                     case PasswordTaken():
-                        if self._keys is not None:
-                            self._keys.rotate(line.session.settings.station_id, effect.password)
+                        self._password_taken(line.session.settings.station_id, effect.password)
                     case _:
                         assert_never(effect)
         self._set_timer(line)
+
+    def _password_taken(self, station_id: str, password: str) -> None:
+        if self._keys is not None:
+            self._keys.rotate(station_id, password)
+        if self._admissions is not None:
+            self._admissions.admitted(station_id, basic_header(station_id, password))
+
+    def _write_books(self, line: Line, effect: WriteBooks) -> None:
+        assert self._books is not None, "a stand-in without a disk writes nothing"
+        cpo_id = line.session.settings.cpo_id
+
+        def done(token: int, is_good: bool) -> None:
+            if is_good:
+                self._count_books(cpo_id, effect)
+            self._guarded(line, BooksWritten(token=token, is_good=is_good))
+
+        self._books.write(line.session.settings.station_id, effect.token, effect.changes, done)
+
+    def _count_books(self, cpo_id: str, effect: WriteBooks) -> None:
+        messages = self._metrics.outage_messages
+        for change in effect.changes:
+            if isinstance(change, PutMessage) and change.message.failures == 0:
+                messages.labels(cpo_id, "stored").inc()
+                self._metrics.books_waiting.labels(cpo_id).inc()
+            elif isinstance(change, DropMessage | Refused):
+                self._metrics.books_waiting.labels(cpo_id).dec()
+            if isinstance(change, Refused):
+                messages.labels(cpo_id, "refused").inc()
 
     def _send(self, line: Line, effect: Send, started_s: float) -> None:
         if line.link is None:
@@ -195,10 +245,10 @@ class Lines:
         passage.took(time.perf_counter() - started_s)
 
     def _put_on(self, link: Link, to: Leg, raw: bytes) -> bool:
-        leg: Connection = link.north if to is Leg.NORTH else link.south
-        if leg.protocol.state is not OPEN:
+        leg: Connection | None = link.north if to is Leg.NORTH else link.south
+        if leg is None or leg.protocol.state is not OPEN:
             return False
-        if write_north(link.north, raw) if to is Leg.NORTH else write_south(link.south, raw):
+        if write_north(leg, raw) if isinstance(leg, CsmsLeg) else write_south(leg, raw):
             return True
         self._metrics.slow_peers.labels(to.value).inc()
         leg.transport.abort()

@@ -1,24 +1,24 @@
-"""Listener towards the stations and sockets to their CSMSs, policy strict.
+"""Listener towards the stations and sockets to their CSMSs.
 
     request /any/path/ID ──> known? (404) ──> dial CSMS/ID with the station's subprotocol, Authorization (502, 401)
                          ──> accept with the CSMS's choice ──> Link of two legs ──> Lines ──> Session
+    CSMS away, policy island or store ──> accept, one leg ──> dial again and again ──> the other leg
 
 The last path segment, percent-decoded, is the identity. The newest connection of a station wins. Who may come in is
-decided by `security`; what happens to frames is in `lines`. A CSMS that redirects is not followed.
+decided by `security` and `admissions`; what happens to frames is in `lines`; how a CSMS is dialled is in `dial`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ssl import SSLContext
 from typing import Any, Final, cast
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
@@ -27,13 +27,17 @@ from dgm.errors import TransportError
 from dgm.log import logger
 from dgm.ocpp.events import CpoLimit, Keep, Leg, LegDown, LegUp, Outcome, Sampled, SetpointIn
 from dgm.ocpp.frame import MAX_FRAME_BYTES
+from dgm.ocpp.gateway.admissions import Admissions
 from dgm.ocpp.gateway.audit import AuditFile
+from dgm.ocpp.gateway.books_file import BooksFile
 from dgm.ocpp.gateway.counts import GatewayMetrics
+from dgm.ocpp.gateway.dial import Dialler, Refused, Visit, redial_delay_s
 from dgm.ocpp.gateway.legs import (
     CLOSE_TIMEOUT_S,
     OPEN_TIMEOUT_S,
     PING_INTERVAL_S,
     PING_TIMEOUT_S,
+    Connection,
     CsmsLeg,
     StationLeg,
     close,
@@ -42,9 +46,11 @@ from dgm.ocpp.gateway.legs import (
 from dgm.ocpp.gateway.lines import Line, Lines, Link
 from dgm.ocpp.gateway.security import Security
 from dgm.ocpp.session import Session
-from dgm.ocpp.version import SUBPROTOCOLS
 
 MAX_IDENTITY_CHARS = 48
+AWAY_KNOWN_S = 20.0
+"""After a failed try a station is let in without another one: it does not wait for what is known already."""
+
 MAX_STRANGERS = 1000
 """Unknown identities that are logged once each; further ones are only counted."""
 
@@ -61,7 +67,8 @@ class Gateway:
 
     `report` gets what is for the ems role, at once: samples, outcomes, limits of CPOs. `keep` stores what a session
     wants stored under a station's id, and returns when it is durable. compression: RFC 7692 where a station offers it,
-    and then towards its CSMS too; each leg has its own.
+    and then towards its CSMS too; each leg has its own. admitted: what `admissions` kept in an earlier life. books:
+    the disk of the sessions' stand-ins, if they have one.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class Gateway:
         security: Security | None = None,
         compression: bool = True,
         ping_interval_s: int = PING_INTERVAL_S,
+        admitted: Mapping[str, bytes] | None = None,
+        books: BooksFile | None = None,
     ) -> None:
         self._security = security or Security()
         self._compression = compression
@@ -82,7 +91,19 @@ class Gateway:
         self._stations = {station_id: Line(session) for station_id, session in sessions.items()}
         lines = self._stations.values()
         self._by_asset = {evse.settings.asset_id: line for line in lines for evse in line.session.evses}
-        self._lines = Lines(metrics=metrics, audit=audit, report=report, keep=keep, keys=self._security.keys)
+        self._admissions = Admissions(admitted or {}, keep)
+        self._lines = Lines(
+            metrics=metrics,
+            audit=audit,
+            report=report,
+            keep=keep,
+            keys=self._security.keys,
+            admissions=self._admissions,
+            books=books,
+        )
+        self._dialler = Dialler(
+            self._security, compression=compression, options=self._options, on_garbage=self._count_garbage
+        )
         self._metrics = metrics
         self._audit = audit
         self._strangers: set[str] = set()
@@ -152,12 +173,33 @@ class Gateway:
         if refusal is not None:
             return refusal
         south.station_id, south.aborts = identity, self._security.door(identity).abort_on_close
-        found = await self._dial(line, south, request)
+        south.visit = visit = Visit.of(request)
+        if line.session.keeps_station and time.monotonic() < line.away_until_s and visit.spoken == visit.offered:
+            found: CsmsLeg | Refused = Refused(status=502, why="it was away a moment ago", is_outage=True)
+        else:
+            found = await self._dial(line, visit)
         if isinstance(found, CsmsLeg):
+            self._admissions.admitted(identity, visit.authorization)
             south.north = found
             return None
-        status, why = found
-        self._metrics.refused.labels("csms").inc()
+        return self._without_csms(line, south, visit, found)
+
+    async def _dial(self, line: Line, visit: Visit) -> CsmsLeg | Refused:
+        found = await self._dialler.dial(line.session.settings, visit)
+        is_outage = isinstance(found, Refused) and found.is_outage
+        line.away_until_s = time.monotonic() + AWAY_KNOWN_S if is_outage else 0.0
+        return found
+
+    def _without_csms(self, line: Line, south: StationLeg, visit: Visit, refused: Refused) -> Response | None:
+        """None: the station may come in alone."""
+        identity, keys = south.station_id, self._security.keys
+        status, why, reason = refused.status, refused.why, "csms"
+        if refused.is_outage and line.session.keeps_station:
+            is_judged = self._security.door(identity).profile == 3 or (keys is not None and keys.knows(identity))
+            if is_judged or self._admissions.may_enter(identity, visit.authorization):
+                return None
+            status, why, reason = 401, "not the password that its CSMS, which is away, let in last", "credentials"
+        self._metrics.refused.labels(reason).inc()
         if not line.is_reported_down:
             line.is_reported_down = True
             self._log.warning("station refused, its CSMS cannot be reached", station=identity, status=status, why=why)
@@ -183,39 +225,6 @@ class Gateway:
             response.headers["WWW-Authenticate"] = 'Basic realm="ocpp"'
         return response
 
-    async def _dial(self, line: Line, south: StationLeg, request: Request) -> CsmsLeg | tuple[int, str]:
-        """The socket to the CSMS, or the HTTP status for the station and the reason for people."""
-        settings = line.session.settings
-        offered = _offered(request)
-        # In the station's own order; a station that offers none is taken at its word, as site.yaml says.
-        spoken = [name for name in offered if name in SUBPROTOCOLS]
-        if offered and not spoken:
-            return 502, f"the station offers {', '.join(offered)[:100]}; expected one of {', '.join(SUBPROTOCOLS)}"
-        shown = next(iter(request.headers.get_all("Authorization")), None)
-        authorization = self._security.north_authorization(settings.station_id, shown)
-        extensions = " ".join(request.headers.get_all("Sec-WebSocket-Extensions"))
-        compress = self._compression and "permessage-deflate" in extensions
-        try:
-            north = await connect(
-                f"{settings.csms_url.rstrip('/')}/{quote(settings.station_id, safe='')}",
-                subprotocols=[Subprotocol(name) for name in spoken] or None,
-                additional_headers=[] if authorization is None else [("Authorization", authorization)],
-                compression="deflate" if compress else None,
-                ssl=self._security.north_tls(settings.station_id, settings.csms_url),
-                user_agent_header=next(iter(request.headers.get_all("User-Agent")), None),
-                create_connection=cast("type[ClientConnection]", partial(CsmsLeg, on_garbage=self._count_garbage)),
-                proxy=None,
-                open_timeout=OPEN_TIMEOUT_S,
-                **self._options,
-            )
-        except InvalidStatus as error:
-            status = error.response.status_code
-            return (401 if status == 401 else 502), f"HTTP {status}"
-        except (OSError, InvalidHandshake, InvalidURI, ValueError) as error:
-            return 502, str(error)[:200] or type(error).__name__
-        assert isinstance(north, CsmsLeg), "created by us"
-        return north
-
     def _refuse_stranger(self, identity: str) -> None:
         self._metrics.refused.labels("unknown").inc()
         if identity in self._strangers or len(self._strangers) >= MAX_STRANGERS:
@@ -232,13 +241,13 @@ class Gateway:
 
     async def _serve_station(self, connection: ServerConnection) -> None:
         assert isinstance(connection, StationLeg), "created by us"
-        south, north = connection, connection.north
-        assert north is not None, "dialled before the station was accepted"
+        south = connection
         line = self._stations[south.station_id]
         self._replace(line)
-        link = line.link = Link(south=south, north=north, ended=asyncio.get_running_loop().create_future())
+        link = line.link = Link(south=south, north=south.north, ended=asyncio.get_running_loop().create_future())
         self._metrics.connections.inc()
-        self._log.info("station connected", station=south.station_id, subprotocol=south.subprotocol or "")
+        csms = "away" if link.north is None else "there"
+        self._log.info("station connected", station=south.station_id, subprotocol=south.subprotocol or "", csms=csms)
         line.is_reported_down = False
         try:
             self._open(line, link)
@@ -247,20 +256,104 @@ class Gateway:
             self._metrics.faults.inc()
             self._log.exception("station connection ended by an error of ours", station=south.station_id)
         finally:
+            north = link.north
             self._end(line, link)
-            await asyncio.gather(close(south, CloseCode.GOING_AWAY, ""), close(north, CloseCode.NORMAL_CLOSURE, ""))
+            closing = [close(south, CloseCode.GOING_AWAY, "")]
+            closing += [] if north is None else [close(north, CloseCode.NORMAL_CLOSURE, "")]
+            await asyncio.gather(*closing)
             self._metrics.connections.dec()
 
     def _open(self, line: Line, link: Link) -> None:
-        self._lines.drive(line, LegUp(leg=Leg.NORTH))
+        if link.north is not None:
+            self._lines.drive(line, LegUp(leg=Leg.NORTH))
         self._lines.drive(line, LegUp(leg=Leg.SOUTH, subprotocol=link.south.subprotocol or ""))
-        for leg, connection in ((Leg.SOUTH, link.south), (Leg.NORTH, link.north)):
-            connection.wire.attach(partial(self._lines.frame, line, link, leg), partial(self._lost, line, link, leg))
+        self._attach(line, link, Leg.SOUTH)
+        if link.north is None:
+            self._look_for_csms(line, link)
+        else:
+            self._attach(line, link, Leg.NORTH)
 
-    def _lost(self, line: Line, link: Link, leg: Leg) -> None:
-        if line.link is link:
+    def _attach(self, line: Line, link: Link, leg: Leg) -> None:
+        connection = link.south if leg is Leg.SOUTH else link.north
+        assert connection is not None, "it is open"
+        lost = partial(self._lost, line, link, leg, connection)
+        connection.wire.attach(partial(self._lines.frame, line, link, leg), lost)
+
+    def _lost(self, line: Line, link: Link, leg: Leg, connection: Connection) -> None:
+        is_current = line.link is link and connection in (link.south, link.north)
+        if is_current:
             self._lines.drive(line, LegDown(leg=leg))
-        link.end()
+        if leg is Leg.SOUTH or not line.session.keeps_station:
+            link.end()
+        elif is_current:
+            link.north = None
+            self._lines.close_soon(connection, "")
+            self._look_for_csms(line, link)
+
+    # The CSMS is away.
+
+    def _look_for_csms(self, line: Line, link: Link) -> None:
+        if link.ended.done():
+            return
+        cpo_id = line.session.settings.cpo_id
+        link.away_since_s = time.monotonic()
+        self._metrics.alone.labels(cpo_id).inc()
+        self._log.warning("CSMS away, station stays", station=link.south.station_id, cpo=cpo_id)
+        link.redial = asyncio.get_running_loop().create_task(self._redial(line, link))
+
+    async def _redial(self, line: Line, link: Link) -> None:
+        try:
+            await self._redial_until_back(line, link)
+        except Exception:
+            self._metrics.faults.inc()
+            self._log.exception("station connection ended by an error of ours", station=link.south.station_id)
+            link.end()
+
+    async def _redial_until_back(self, line: Line, link: Link) -> None:
+        """Dial until the CSMS is there or the station is gone."""
+        visit = cast(Visit, link.south.visit).speaking(link.south.subprotocol or "")
+        failures, began_s = 0, time.monotonic()
+        while True:
+            await asyncio.sleep(redial_delay_s(failures))
+            found = await self._dial(line, visit)
+            self._count_away(line, link)
+            if isinstance(found, Refused):
+                failures += 1
+                continue
+            if line.link is not link or link.ended.done():
+                found.transport.abort()
+                return
+            self._admissions.admitted(link.south.station_id, visit.authorization)
+            if (found.subprotocol or "") != (link.south.subprotocol or ""):
+                self._lines.close_soon(found, "")
+                line.why_down = "its CSMS is back and speaks another version"
+                link.end()
+                return
+            away_s = round(time.monotonic() - began_s)
+            self._log.info("CSMS back", station=link.south.station_id, away_s=away_s)
+            self._join(line, link, found)
+            return
+
+    def _join(self, line: Line, link: Link, north: CsmsLeg) -> None:
+        self._not_away(line, link)
+        link.redial = None
+        link.north = north
+        self._lines.drive(line, LegUp(leg=Leg.NORTH))
+        self._attach(line, link, Leg.NORTH)
+
+    def _count_away(self, line: Line, link: Link) -> None:
+        if link.away_since_s is not None:
+            now_s = time.monotonic()
+            self._metrics.outage_seconds.labels(line.session.settings.cpo_id).inc(now_s - link.away_since_s)
+            link.away_since_s = now_s
+
+    def _not_away(self, line: Line, link: Link) -> None:
+        self._count_away(line, link)
+        if link.away_since_s is not None:
+            link.away_since_s = None
+            self._metrics.alone.labels(line.session.settings.cpo_id).dec()
+
+    # The end of a connection.
 
     def _replace(self, line: Line) -> None:
         """The newest connection wins: the one before is told to go, its end must not touch the new one."""
@@ -270,14 +363,16 @@ class Gateway:
         for leg in Leg:
             self._lines.drive(line, LegDown(leg=leg))
         line.link = None
-        for connection in (old.south, old.north):
+        self._stop_looking(line, old)
+        for connection in old.connections():
             connection.wire.detach()
             connection.transport.abort()
         old.end()
         self._log.info("station connection replaced by a newer one", station=old.south.station_id)
 
     def _end(self, line: Line, link: Link) -> None:
-        for connection in (link.south, link.north):
+        self._stop_looking(line, link)
+        for connection in link.connections():
             connection.wire.detach()
         if line.link is not link:
             return
@@ -286,15 +381,20 @@ class Gateway:
         line.link = None
         self._log.info("station disconnected", station=link.south.station_id, why=line.why_down)
 
+    def _stop_looking(self, line: Line, link: Link) -> None:
+        self._not_away(line, link)
+        if link.redial is not None and link.redial is not asyncio.current_task():
+            link.redial.cancel()
+        link.redial = None
+
     def _count_garbage(self, kind: str) -> None:
         self._metrics.bad_frames.labels(kind).inc()
 
 
-def _offered(request: Request) -> list[str]:
-    values = request.headers.get_all("Sec-WebSocket-Protocol")
-    return [name for value in values for part in value.split(",") if (name := part.strip())]
-
-
 def _choice_of_csms(south: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     assert isinstance(south, StationLeg), "created by us"
-    return None if south.north is None else south.north.subprotocol
+    if south.north is not None:
+        return south.north.subprotocol
+    # The CSMS is away: the station's first choice, until the CSMS can say otherwise.
+    spoken = cast(Visit, south.visit).spoken
+    return Subprotocol(spoken[0]) if spoken else None

@@ -26,9 +26,10 @@ from dgm.machine import Now
 from dgm.metrics import CountersCollector
 from dgm.ocpp.events import CpoLimit, Keep, Outcome, Sampled, SetpointIn
 from dgm.ocpp.evse import Evse
-from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
+from dgm.ocpp.gateway import ADMISSION, AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
 from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade
+from dgm.ocpp.service.outages import Outages
 from dgm.ocpp.service.reports import Reports
 from dgm.ocpp.session import Session
 from dgm.ocpp.store import settings_of
@@ -67,6 +68,8 @@ class OcppRole:
         self._registry = context.registry
         self._journal = context.journal
         is_valid, stored = Schemas().is_valid, _stored(context.journal)
+        metrics = GatewayMetrics(context.registry)
+        self._outages = Outages(context.config, context.state_dir, _new_id, metrics)
         found = (
             Session(
                 settings_of(context.config, station),
@@ -74,6 +77,7 @@ class OcppRole:
                 is_valid,
                 stored=stored.get(station.id),
                 models=load_all(),
+                outage=self._outages.of(station),
             )
             for station in context.config.stations
         )
@@ -83,13 +87,15 @@ class OcppRole:
         self._cpo_limits = CpoLimits(self._channel, cpos)
         self.gateway = Gateway(
             self._sessions,
-            metrics=GatewayMetrics(context.registry),
+            metrics=metrics,
             audit=AuditFile(context.state_dir),
             report=self._report,
             keep=self._keep,
             security=Security.of(context.config, context.base_dir, context.state_dir),
             compression=self._config.compression,
             ping_interval_s=self._config.ping_interval_s,
+            admitted={name: kept[ADMISSION] for name, kept in stored.items() if ADMISSION in kept},
+            books=self._outages.file,
         )
         self._base_dir = context.base_dir
         self._log = logger("ocpp")
@@ -102,8 +108,9 @@ class OcppRole:
 
     async def run(self) -> None:
         """Listen, follow setpoints and report until cancelled."""
-        await self.gateway.start(self._config.host, self._config.port)
+        self._outages.start()
         try:
+            await self.gateway.start(self._config.host, self._config.port)
             if self._config.HasField("tls"):
                 tls = station_tls(self._config.tls, self._base_dir)
                 await self.gateway.start(self._config.host, self._config.tls.port, tls=tls)
@@ -119,6 +126,7 @@ class OcppRole:
                 self.ready.set()
         finally:
             await self.gateway.stop()
+            self._outages.close()
 
     async def _follow_setpoints(self) -> None:
         """WatchSetpoints for ever; each new stream means that the ems role may know nothing of us."""

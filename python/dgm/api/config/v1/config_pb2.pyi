@@ -151,21 +151,25 @@ class ModbusTlsConfig(_message.Message):
     def __init__(self, certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., server_name: _Optional[str] = ...) -> None: ...
 
 class CpoConfig(_message.Message):
-    __slots__ = ("id", "url", "ca", "certificate", "private_key")
+    __slots__ = ("id", "url", "ca", "certificate", "private_key", "outage", "store_agreement")
     ID_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     CA_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    OUTAGE_FIELD_NUMBER: _ClassVar[int]
+    STORE_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     url: str
     ca: str
     certificate: str
     private_key: str
-    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ..., ca: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ...) -> None: ...
+    outage: str
+    store_agreement: str
+    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ..., ca: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., outage: _Optional[str] = ..., store_agreement: _Optional[str] = ...) -> None: ...
 
 class StationConfig(_message.Message):
-    __slots__ = ("id", "cpo", "evses", "csms_url", "enforcement", "security_profile", "certificate_name", "csms_password_file", "abort_on_close", "subprotocol")
+    __slots__ = ("id", "cpo", "evses", "csms_url", "enforcement", "security_profile", "certificate_name", "csms_password_file", "abort_on_close", "outage", "subprotocol")
     ID_FIELD_NUMBER: _ClassVar[int]
     CPO_FIELD_NUMBER: _ClassVar[int]
     EVSES_FIELD_NUMBER: _ClassVar[int]
@@ -175,6 +179,7 @@ class StationConfig(_message.Message):
     CERTIFICATE_NAME_FIELD_NUMBER: _ClassVar[int]
     CSMS_PASSWORD_FILE_FIELD_NUMBER: _ClassVar[int]
     ABORT_ON_CLOSE_FIELD_NUMBER: _ClassVar[int]
+    OUTAGE_FIELD_NUMBER: _ClassVar[int]
     SUBPROTOCOL_FIELD_NUMBER: _ClassVar[int]
     id: str
     cpo: str
@@ -185,8 +190,9 @@ class StationConfig(_message.Message):
     certificate_name: str
     csms_password_file: str
     abort_on_close: bool
+    outage: str
     subprotocol: str
-    def __init__(self, id: _Optional[str] = ..., cpo: _Optional[str] = ..., evses: _Optional[_Iterable[_Union[EvseConfig, _Mapping]]] = ..., csms_url: _Optional[str] = ..., enforcement: _Optional[str] = ..., security_profile: _Optional[int] = ..., certificate_name: _Optional[str] = ..., csms_password_file: _Optional[str] = ..., abort_on_close: _Optional[bool] = ..., subprotocol: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., cpo: _Optional[str] = ..., evses: _Optional[_Iterable[_Union[EvseConfig, _Mapping]]] = ..., csms_url: _Optional[str] = ..., enforcement: _Optional[str] = ..., security_profile: _Optional[int] = ..., certificate_name: _Optional[str] = ..., csms_password_file: _Optional[str] = ..., abort_on_close: _Optional[bool] = ..., outage: _Optional[str] = ..., subprotocol: _Optional[str] = ...) -> None: ...
 
 class EvseConfig(_message.Message):
     __slots__ = ("id", "connector_id", "circuit", "phases", "current_max_ma", "current_min_ma", "current_step_ma", "fallback_ma", "weight", "stratum")
