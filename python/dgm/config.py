@@ -16,7 +16,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from dgm import document, links
-from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig, FacadeConfig
+from dgm.api.config.v1.config_pb2 import (
+    AssetConfig,
+    CircuitConfig,
+    DgmConfig,
+    EvseConfig,
+    FacadeConfig,
+    OwnIdentityConfig,
+)
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.devices import tables
 from dgm.errors import ConfigError, Problem
@@ -101,6 +108,9 @@ def _fill_defaults(config: DgmConfig) -> None:
         _default(circuit, margin_permille=10)
     for asset in config.assets:
         _fill_asset(asset)
+    for cpo in config.cpos:
+        if cpo.HasField("own"):
+            _default(cpo.own, significance_percent=10)
     for station in config.stations:
         _default(station, security_profile=0)
         for evse in station.evses:
@@ -303,6 +313,8 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
     circuits = {circuit.id for circuit in config.circuits}
     for index, cpo in enumerate(config.cpos):
         yield from _websocket_url(cpo.url, f"cpos[{index}].url")
+        if cpo.HasField("own"):
+            yield from _own_identity(cpo.own, f"cpos[{index}].own", config)
     for index, station in enumerate(config.stations):
         path = f"stations[{index}]"
         if station.cpo not in cpos:
@@ -324,6 +336,19 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
                 yield f"{path}.evses[{at}].connector_id", f"{number} a second time", "each number once in a station"
         for at, evse in enumerate(station.evses):
             yield from _evse(evse, f"{path}.evses[{at}]", circuits)
+
+
+def _own_identity(own: OwnIdentityConfig, path: str, config: DgmConfig) -> Iterator[Finding]:
+    if not IDENTIFIER.fullmatch(own.id):
+        yield f"{path}.id", repr(own.id), "1 to 48 letters, digits or . _ | * = + @ - (no blank, ':' or '/')"
+    elif own.id in {station.id for station in config.stations}:
+        yield f"{path}.id", f"{own.id!r}, a station's", "an identity of the gateway's own (2.x part 4, 6.2)"
+    if own.url:
+        yield from _websocket_url(own.url, f"{path}.url")
+    if not 1 <= own.significance_percent <= 100:
+        yield f"{path}.significance_percent", str(own.significance_percent), "1..100"
+    if not config.HasField("ocpp"):
+        yield path, "without ocpp", "the OCPP listener: the ocpp role makes this connection"
 
 
 def _websocket_url(url: str, path: str) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """OcppRole: the gateway with its links to the ems role.
 
     ems ──WatchSetpoints──> Gateway.deliver          Gateway ──> Reports ──> ems
-    OcppService (ListStations, WatchStations)        EvseFacade, where configured
+    OcppService (ListStations, WatchStations)        EvseFacade, OwnIdentities, where configured
 
 The ems role may be away at any time: setpoints then run out into each EVSE's fallback, and reports wait for its return.
 """
@@ -29,6 +29,7 @@ from dgm.ocpp.evse import Evse
 from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
 from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade
+from dgm.ocpp.service.own import OwnIdentities
 from dgm.ocpp.service.reports import Reports
 from dgm.ocpp.session import Session
 from dgm.ocpp.store import settings_of
@@ -91,13 +92,14 @@ class OcppRole:
             compression=self._config.compression,
             ping_interval_s=self._config.ping_interval_s,
         )
+        self._own = OwnIdentities(context.config, context.base_dir, context.registry, self._sessions.values())
         self._base_dir = context.base_dir
         self._log = logger("ocpp")
 
     def servicers(self) -> Sequence[Servicer]:
         """OcppService."""
         name = ocpp_pb2.DESCRIPTOR.services_by_name["OcppService"].full_name
-        service = StationService(self._sessions)
+        service = StationService(self._sessions, self._own)
         return [Servicer(name=name, add=ocpp_pb2_grpc.add_OcppServiceServicer_to_server, servicer=service)]
 
     async def run(self) -> None:
@@ -111,6 +113,7 @@ class OcppRole:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())
                 group.create_task(self._cpo_limits.run())
+                group.create_task(self._own.run())
                 if self._config.HasField("facade"):
                     facade = EvseFacade(self._facade_config, self._evses(), self._channel)
                     self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
@@ -173,8 +176,8 @@ class OcppRole:
 class StationService(ocpp_pb2_grpc.OcppServiceServicer):
     """OcppService: what the sessions say of themselves, now."""
 
-    def __init__(self, sessions: dict[str, Session]) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: dict[str, Session], own: OwnIdentities) -> None:
+        self._sessions, self._own = sessions, own
 
     def _stations(self) -> list[ocpp_pb2.Station]:
         now = clock.now()
@@ -183,8 +186,8 @@ class StationService(ocpp_pb2_grpc.OcppServiceServicer):
     async def ListStations(
         self, request: ocpp_pb2.ListStationsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> ocpp_pb2.ListStationsResponse:
-        """Every configured station."""
-        return ocpp_pb2.ListStationsResponse(stations=self._stations())
+        """Every configured station, and the gateway's own connections."""
+        return ocpp_pb2.ListStationsResponse(stations=self._stations(), own=self._own.describe())
 
     async def WatchStations(
         self, request: ocpp_pb2.WatchStationsRequest, context: grpc.aio.ServicerContext[object, object]
