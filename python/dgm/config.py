@@ -365,6 +365,8 @@ def _evse(evse: EvseConfig, path: str, circuits: set[str]) -> Iterator[Finding]:
     low, high, step = evse.current_min_ma, evse.current_max_ma, evse.current_step_ma
     if not 0 < low <= high <= 1_000_000:
         yield f"{path}.current_max_ma", f"min {low} mA, max {high} mA", "0 < current_min_ma <= current_max_ma"
+    if not 0 <= evse.discharge_max_ma <= high:
+        yield f"{path}.discharge_max_ma", str(evse.discharge_max_ma), "0 (no V2X), up to current_max_ma"
     if not 0 < step <= 10_000 or step % 100:
         yield f"{path}.current_step_ma", str(step), "100..10000 in steps of 100 mA (OCPP carries one decimal)"
     if evse.fallback_ma and not low <= evse.fallback_ma <= high:

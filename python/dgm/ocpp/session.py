@@ -19,18 +19,20 @@ from dgm.api.ocpp.v1 import ocpp_pb2
 from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.api.ocpp.v1.ocpp_pb2 import LinkState
 from dgm.machine import Now, Tick
-from dgm.ocpp import frame, guarded, observe_2x
+from dgm.ocpp import der_control, frame, guarded, observe_2x
 from dgm.ocpp import observe as observe_16
 from dgm.ocpp.desk import Desk
 from dgm.ocpp.events import (
     Close,
     Copied,
     Counted,
+    DerSeen,
     Direction,
     Effect,
     Event,
     FrameIn,
     Glance,
+    Keep,
     Later,
     Leg,
     LegDown,
@@ -46,7 +48,20 @@ from dgm.ocpp.events import (
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.excepted import kept, ours
 from dgm.ocpp.frame import Head, Kind, Payload, Unreadable
-from dgm.ocpp.observe import Booted, Breach, Metered, Observation, Socket, Starting, Status, Stopped, Transacted, Wrong
+from dgm.ocpp.observe import (
+    Booted,
+    Breach,
+    DerModes,
+    DerTold,
+    Metered,
+    Observation,
+    Socket,
+    Starting,
+    Status,
+    Stopped,
+    Transacted,
+    Wrong,
+)
 from dgm.ocpp.quirks import Identity
 from dgm.ocpp.relay import CALL_GRACE_MS, Lane, OwnCall, OwnIds, PendingCalls, Step, Waiting
 from dgm.ocpp.store import StationMemory, StationSettings
@@ -66,10 +81,14 @@ READ_BY_US = (
     "RequestStartTransaction",
     "TriggerMessage",
     *guarded.ACTIONS,
+    *der_control.CALLS,
 )
 LOOKED_AT = frozenset({*observe_16.ACTIONS, *observe_2x.ACTIONS})
 ANSWER_READ = ("BootNotification", "StartTransaction")
-DECODED_SOON = frozenset({b"MeterValues", b"TransactionEvent", b"NotifyEvent", b"NotifyReport"})
+DECODED_SOON = frozenset(
+    {b"MeterValues", b"TransactionEvent", b"NotifyEvent", b"NotifyReport"}
+    | {action.encode() for action in der_control.TOLD}
+)
 """CALLs of the station whose copies may wait a moment: many, and they only tell what is."""
 
 DECIDED_AT_ONCE = frozenset({b"BootNotification", b"StartTransaction", b"StatusNotification", b"StopTransaction"})
@@ -79,6 +98,9 @@ DESK_STEPS = (Step.CLEAN, Step.PROBE)
 MAX_LOCAL_ANSWERS = 16
 """Answers of ours that a CALLRESULTERROR may still come for."""
 
+
+KEEP_DER = "der"
+"""Name under which the picture of a station's DER control is kept."""
 
 IsValid = Callable[[Version, str, Payload], bool]
 
@@ -110,6 +132,7 @@ class Session:
         self._own_ids = OwnIds()
         self.desk = Desk(evses, self.memory, ids=ids, own_ids=self._own_ids, stored=stored or {}, models=models)
         self.evses = self.desk.evses
+        self.der = der_control.from_bytes((stored or {}).get(KEEP_DER, b""))
         self._by_id = {evse.settings.connector_id: evse for evse in self.evses}
         self._ids = ids
         self._lane = Lane(call_timeout_ms=self.settings.call_timeout_ms)
@@ -345,7 +368,7 @@ class Session:
                 return self._station_call(event, now)
             if event.own:
                 return self._own_answered(event, now)
-            return [*self._station_answered(event), *self.desk.station_answered(event, now)]
+            return [*self._station_answered(event, now), *self.desk.station_answered(event, now)]
         return self._csms_call(event, now) if is_call else self._csms_answer(event, now)
 
     def _station_call(self, event: Passed, now: Now) -> list[Effect]:
@@ -387,6 +410,10 @@ class Session:
             case Stopped():
                 self._stopped(seen)
                 return []
+            case DerTold():
+                return self._der_seen(now) if self.der.told(seen.action, seen.payload, now.utc_ms) else []
+            case DerModes():
+                return self._der_seen(now) if self.der.offers(seen.evse_id, seen.names) else []
             case Transacted():
                 evse = self._transacting(seen)
                 return [] if evse is None else evse.transacted(seen, now)
@@ -395,6 +422,13 @@ class Session:
                 return [] if evse is None else self._told(evse, seen, now, claimed=claimed)
             case _:
                 assert_never(seen)
+
+    def _der_seen(self, now: Now) -> list[Effect]:
+        return [Keep(name=KEEP_DER, body=self.der.to_bytes()), *self._ders()]
+
+    def _ders(self) -> list[DerSeen]:
+        pairs = [] if self.der.is_empty else [(evse.settings, evse.settings.connector_id) for evse in self.evses]
+        return [DerSeen(asset_id=settings.asset_id, der=self.der.of(number)) for settings, number in pairs]
 
     def _told(self, evse: Evse, seen: Metered | Status | Socket, now: Now, *, claimed: bool) -> list[Effect]:
         match seen:
@@ -433,6 +467,8 @@ class Session:
         self.desk.relayed(event.action, event.head.id, payload)
         if event.action in guarded.ACTIONS:
             self._new_password = (event.head.id, guarded.new_password(event.action, payload))
+        if event.action in der_control.CALLS:
+            self.der.asked(event.action, event.head.id, payload)
         effects: list[Effect] = []
         for evse in self.evses:
             if event.action == "TriggerMessage":
@@ -440,8 +476,11 @@ class Session:
             effects += evse.csms_called(event.action, payload, event.head.id, now)
         return effects
 
-    def _station_answered(self, event: Passed) -> list[Effect]:
-        """The station's answer to a CSMS CALL, of which only a new password is of interest."""
+    def _station_answered(self, event: Passed, now: Now) -> list[Effect]:
+        """The station's answer to a CSMS CALL, of which only a new password and DER controls are of interest."""
+        if event.action in der_control.CALLS:
+            payload = frame.payload_of(event.raw) if event.head.kind is Kind.RESULT else None
+            return self._der_seen(now) if self.der.answered(event.head.id, payload, now.utc_ms) else []
         message_id, password = self._new_password
         if message_id != event.head.id or password is None:
             return []
@@ -605,9 +644,9 @@ class Session:
 
     # For people, the facade and a restarted ems role.
 
-    def standing(self, now: Now) -> list[Sampled | Outcome]:
+    def standing(self, now: Now) -> list[Sampled | Outcome | DerSeen]:
         """Where each EVSE stands now."""
-        return [report for evse in self.evses for report in evse.standing(now, is_up=self.is_up)]
+        return [*self._ders(), *(report for evse in self.evses for report in evse.standing(now, is_up=self.is_up))]
 
     def describe(self, now: Now) -> ocpp_pb2.Station:
         """The station as the OCPP service shows it."""

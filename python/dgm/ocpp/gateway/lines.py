@@ -27,6 +27,7 @@ from dgm.ocpp.events import (
     Copied,
     Counted,
     CpoLimit,
+    DerSeen,
     Event,
     Excepted,
     FrameIn,
@@ -105,7 +106,7 @@ class Lines:
         *,
         metrics: GatewayMetrics,
         audit: AuditFile,
-        report: Callable[[Sampled | Outcome | CpoLimit], None],
+        report: Callable[[Sampled | Outcome | CpoLimit | DerSeen], None],
         keep: Callable[[str, Keep], None],
         keys: Keys | None = None,
     ) -> None:
@@ -157,7 +158,7 @@ class Lines:
                         self._send(line, effect, started_s)
                     case Later():
                         events.append(effect.event)
-                    case Sampled() | Outcome() | CpoLimit():
+                    case Sampled() | Outcome() | CpoLimit() | DerSeen():
                         self._report(effect)
                     case Keep():
                         self._keep(line.session.settings.station_id, effect)

@@ -24,7 +24,7 @@ from dgm.journal import Journal
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.metrics import CountersCollector
-from dgm.ocpp.events import CpoLimit, Keep, Outcome, Sampled, SetpointIn
+from dgm.ocpp.events import CpoLimit, DerSeen, Keep, Outcome, Sampled, SetpointIn
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.gateway import AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
 from dgm.ocpp.service.cpo_limits import CpoLimits
@@ -159,7 +159,7 @@ class OcppRole:
     def _evses(self) -> list[tuple[Session, Evse]]:
         return [(session, evse) for session in self._sessions.values() for evse in session.evses]
 
-    def _report(self, report: Sampled | Outcome | CpoLimit) -> None:
+    def _report(self, report: Sampled | Outcome | CpoLimit | DerSeen) -> None:
         if isinstance(report, CpoLimit):
             self._cpo_limits.put(report)
         else:
@@ -168,7 +168,7 @@ class OcppRole:
     def _keep(self, station_id: str, kept: Keep) -> None:
         self._journal.put(STATION_TABLE, f"{kept.name}/{station_id}", kept.body)
 
-    def _standing(self, now: Now) -> Iterator[Sampled | Outcome]:
+    def _standing(self, now: Now) -> Iterator[Sampled | Outcome | DerSeen]:
         for session in self._sessions.values():
             yield from session.standing(now)
 
