@@ -16,7 +16,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from dgm import document, links
-from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig, FacadeConfig
+from dgm.api.config.v1.config_pb2 import (
+    AssetConfig,
+    CircuitConfig,
+    DgmConfig,
+    EvseConfig,
+    FacadeConfig,
+    OwnIdentityConfig,
+)
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.devices import tables
 from dgm.errors import ConfigError, Problem
@@ -104,6 +111,8 @@ def _fill_defaults(config: DgmConfig) -> None:
         _fill_asset(asset)
     for cpo in config.cpos:
         _default(cpo, outage="island")
+        if cpo.HasField("own"):
+            _default(cpo.own, significance_percent=10)
     for station in config.stations:
         _default(station, security_profile=0)
         for evse in station.evses:
@@ -306,6 +315,8 @@ def _stations(config: DgmConfig) -> Iterator[Finding]:
     circuits = {circuit.id for circuit in config.circuits}
     for index, cpo in enumerate(config.cpos):
         yield from _websocket_url(cpo.url, f"cpos[{index}].url")
+        if cpo.HasField("own"):
+            yield from _own_identity(cpo.own, f"cpos[{index}].own", config)
     yield from _outages(config)
     for index, station in enumerate(config.stations):
         path = f"stations[{index}]"
@@ -343,6 +354,19 @@ def _outages(config: DgmConfig) -> Iterator[Finding]:
             yield f"{path}.outage", "store without the CPO's agreement", expected
 
 
+def _own_identity(own: OwnIdentityConfig, path: str, config: DgmConfig) -> Iterator[Finding]:
+    if not IDENTIFIER.fullmatch(own.id):
+        yield f"{path}.id", repr(own.id), "1 to 48 letters, digits or . _ | * = + @ - (no blank, ':' or '/')"
+    elif own.id in {station.id for station in config.stations}:
+        yield f"{path}.id", f"{own.id!r}, a station's", "an identity of the gateway's own (2.x part 4, 6.2)"
+    if own.url:
+        yield from _websocket_url(own.url, f"{path}.url")
+    if not 1 <= own.significance_percent <= 100:
+        yield f"{path}.significance_percent", str(own.significance_percent), "1..100"
+    if not config.HasField("ocpp"):
+        yield path, "without ocpp", "the OCPP listener: the ocpp role makes this connection"
+
+
 def _websocket_url(url: str, path: str) -> Iterator[Finding]:
     if not re.fullmatch(r"wss?://[^/\s?#]+(/[^\s?#]*)?", url):
         yield path, repr(url), "ws://host[:port][/path] or wss://..., without query"
@@ -357,6 +381,8 @@ def _evse(evse: EvseConfig, path: str, circuits: set[str]) -> Iterator[Finding]:
     low, high, step = evse.current_min_ma, evse.current_max_ma, evse.current_step_ma
     if not 0 < low <= high <= 1_000_000:
         yield f"{path}.current_max_ma", f"min {low} mA, max {high} mA", "0 < current_min_ma <= current_max_ma"
+    if not 0 <= evse.discharge_max_ma <= high:
+        yield f"{path}.discharge_max_ma", str(evse.discharge_max_ma), "0 (no V2X), up to current_max_ma"
     if not 0 < step <= 10_000 or step % 100:
         yield f"{path}.current_step_ma", str(step), "100..10000 in steps of 100 mA (OCPP carries one decimal)"
     if evse.fallback_ma and not low <= evse.fallback_ma <= high:

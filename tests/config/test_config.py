@@ -141,3 +141,14 @@ def test_a_facade_is_secured_whole_or_not_at_all() -> None:
         ocpp["facade"] = {"host": "127.0.0.1", "port": 1502} | facade
         [problem] = problems_of(changed(ocpp=ocpp))
         assert problem.startswith(text)
+
+
+def test_an_own_identity_needs_a_name_that_no_station_has_and_a_websocket_url() -> None:
+    taken = yaml.safe_load(EXAMPLE)["stations"][0]["id"]
+    own = {"id": taken, "url": "http://x", "significance_percent": 0}
+    cpo = {"id": "cpo-a", "url": "wss://csms/ocpp", "own": own}
+    found = "\n".join(problems_of(changed(cpos=[cpo])))
+    for path in ("own.id", "own.url", "own.significance_percent"):
+        assert f"cpos[0].{path}" in found
+    good = {"id": "cpo-a", "url": "wss://csms/ocpp", "own": {"id": "GW"}}
+    assert config.parse(changed(cpos=[good])).cpos[0].own.significance_percent == 10

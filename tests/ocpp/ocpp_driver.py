@@ -19,6 +19,7 @@ from dgm.ocpp.events import (
     Copied,
     Counted,
     CpoLimit,
+    DerSeen,
     Event,
     Excepted,
     FrameIn,
@@ -173,6 +174,7 @@ class Driver:
         self.north: list[bytes] = []
         self.south: list[bytes] = []
         self.samples: list[Sampled] = []
+        self.ders: list[DerSeen] = []
         self.outcomes: list[Outcome] = []
         self.excepted: list[Excepted] = []
         self.counted: list[Counted] = []
@@ -217,6 +219,8 @@ class Driver:
                         self.closed.append(effect)
                     case Keep():
                         self.stored[effect.name] = effect.body
+                    case DerSeen():
+                        self.ders.append(effect)
                     case CpoLimit():
                         self.cpo_limits.append(effect.current_ma)
         for raw in replies:

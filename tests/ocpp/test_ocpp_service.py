@@ -19,7 +19,15 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from dgm import clock, rpc
-from dgm.api.config.v1.config_pb2 import CpoConfig, DgmConfig, EvseConfig, OcppConfig, SiteConfig, StationConfig
+from dgm.api.config.v1.config_pb2 import (
+    CpoConfig,
+    DgmConfig,
+    EvseConfig,
+    OcppConfig,
+    OwnIdentityConfig,
+    SiteConfig,
+    StationConfig,
+)
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
@@ -112,10 +120,10 @@ class Ems(ems_pb2_grpc.EmsServiceServicer, site_pb2_grpc.SiteServiceServicer):
 class Site:
     """A running role for one station, whose CSMS accepts everything."""
 
-    def __init__(self, tmp_path: Path, csms_url: str) -> None:
+    def __init__(self, tmp_path: Path, csms_url: str, own: OwnIdentityConfig | None = None) -> None:
         config = DgmConfig(
             site=SiteConfig(id="site", nominal_voltage_mv=230_000),
-            cpos=[CpoConfig(id="cpo-a", url=csms_url)],
+            cpos=[CpoConfig(id="cpo-a", url=csms_url, own=own)],
             stations=[
                 StationConfig(
                     id="CP-1",
@@ -335,3 +343,33 @@ async def test_the_mode_of_a_station_and_why_are_shown(site: Site) -> None:
         (station,) = answer.stations
         assert station.mode == ocpp_pb2.ENFORCEMENT_MODE_MAX
         assert "first that the station accepts" in station.mode_reason
+
+
+async def test_a_2x_csms_hears_of_the_sites_limit_on_the_gateways_own_identity_and_nowhere_else(tmp_path: Path) -> None:
+    heard: list[tuple[str, str, Any]] = []
+
+    async def csms(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        async for message in socket:
+            frame = json.loads(message)
+            if frame[0] == 2:
+                heard.append((socket.request.path, frame[2], frame[3]))
+                await socket.send(json.dumps([3, frame[1], {"status": "Accepted"}]))
+
+    both = [Subprotocol("ocpp1.6"), Subprotocol("ocpp2.1")]
+    async with serve(csms, "127.0.0.1", 0, subprotocols=both) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        own = OwnIdentityConfig(id="GW", significance_percent=10)
+        site = Site(tmp_path, f"ws://127.0.0.1:{port}/ocpp", own)
+        running = asyncio.create_task(site.role.run())
+        await asyncio.wait_for(site.role.ready.wait(), 5)
+        async with site.station():
+            await until(lambda: any(action == "NotifyChargingLimit" for _, action, _ in heard))
+        path, _, body = next(found for found in heard if found[1] == "NotifyChargingLimit")
+        assert path == "/ocpp/GW"
+        # One wired phase with its fallback of 6 A.
+        assert body["chargingSchedule"][0]["chargingSchedulePeriod"][0]["limit"] == 6 * 230
+        assert {path for path, _, _ in heard} == {"/ocpp/GW", "/ocpp/CP-1"}
+        running.cancel()
+        await asyncio.wait({running})
+        await site.channel.close()

@@ -8,7 +8,7 @@ from test_topology import small_config
 
 from dgm.api.core.v1.core_pb2 import AssetGrant, Decision, Row
 from dgm.api.ems.v1.ems_pb2 import Quantity
-from dgm.api.site.v1.site_pb2 import PhaseValues, PlugState, Quality, Sample, WatchSiteResponse
+from dgm.api.site.v1.site_pb2 import EvseDer, PhaseValues, PlugState, Quality, Sample, WatchSiteResponse
 from dgm.machine import Now
 from dgm.site.state import Reading, ReportGate, SiteState, Verdict, Watcher, known_samples, reading_of
 from dgm.site.topology import Topology
@@ -225,3 +225,16 @@ def test_a_plug_state_alone_is_a_change() -> None:
     charging = PlugState.PLUG_STATE_CHARGING
     state.put_reading(2, Reading(quality=GOOD, measured_ms=5, plug_state=charging))
     assert [sample.plug_state for sample in watcher.update(state, at(1000)).samples] == [charging]
+
+
+def test_a_watcher_is_told_of_der_control_when_it_changes_and_only_of_evses() -> None:
+    state = new_state()
+    watcher = Watcher(interval_ms=1000)
+    watcher.update(state, at(0))
+    der = EvseDer(asset_id="e1", types=[1])
+    assert state.put_der(der)
+    assert list(watcher.update(state, at(1000)).ders) == [der]
+    assert state.put_der(EvseDer(asset_id="e1", types=[1]))
+    assert list(watcher.update(state, at(2000)).ders) == []
+    assert not state.put_der(EvseDer(asset_id="m1"))
+    assert list(state.update(at(2000), since=None).ders) == [der]

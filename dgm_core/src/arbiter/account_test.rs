@@ -14,6 +14,7 @@ fn column() -> Column {
         current_min: Milliamps::new(6 * AMP),
         current_step: Milliamps::new(AMP),
         fallback: Milliamps::new(8 * AMP),
+        discharge_max: Milliamps::ZERO,
         weight: 1,
         stratum: 1,
         station: "s".to_owned(),

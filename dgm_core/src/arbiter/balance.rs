@@ -11,8 +11,9 @@ use super::draw::Draw;
 use super::load::{Load, Window};
 use super::scene::{phase_current, Scene};
 use super::trace::{signed_currents, Flow};
+use super::worst;
 use crate::site::{Phase, PhaseMap, Site};
-use crate::units::{div_up, AssetIndex, CircuitIndex, Millis, Watts};
+use crate::units::{div_up, AssetIndex, CircuitIndex, Milliamps, Millis, Watts};
 
 const NOTHING: Load = [None; 4];
 
@@ -167,11 +168,18 @@ fn silent_output(scene: &Scene<'_>, circuit: CircuitIndex) -> [i64; 4] {
     output.map(|item| item.unwrap_or(0))
 }
 
-/// The least that the EVSEs below draw (samples that have aged out prove nothing), and how old the oldest one is.
+/// The least that the EVSEs below draw (samples that have aged out prove nothing), and how old the oldest one is. What a
+/// V2X EVSE drew says nothing: it may be giving back by now, and hide as much load from the meter.
 fn drawn(scene: &Scene<'_>, circuit: CircuitIndex, draws: &[Draw]) -> ([i64; 4], Millis) {
     let longest = scene.site.timing().sample_max_age;
     let (mut sum, mut oldest) = ([0_i64; 4], Millis::ZERO);
-    for draw in scene.layout.below[circuit.0].columns.iter().map(|column| &draws[*column]) {
+    for column in scene.layout.below[circuit.0].columns.iter().copied() {
+        let draw = &draws[column];
+        if scene.layout.columns[column].evse.discharge_max > Milliamps::ZERO {
+            let hidden = worst::vehicle_load(scene, column);
+            sum = [0, 1, 2, 3].map(|item| sum[item] - hidden[item]);
+            continue;
+        }
         let age = scene.now - draw.at;
         if draw.is_used() {
             oldest = oldest.max(age).min(longest);

@@ -65,7 +65,7 @@ fn allowed(scene: &Scene<'_>, balances: &Balances, row: &Bound, storage: &Storag
         RowKind::GrossGeneration => {
             let below = scene.layout.below[row.circuit.0].storages.iter();
             let discharge: Watts = below.map(|unit| discharge_of(scene, storage, *unit)).sum();
-            Some(Watts::new(row.bound) - discharge)
+            Some(Watts::new(row.bound) - discharge - worst::vehicles(scene, row.circuit))
         }
         RowKind::NetImport | RowKind::GrossLoad | RowKind::Current(_) => None,
     }
@@ -85,7 +85,8 @@ fn exportable(scene: &Scene<'_>, balances: &Balances, row: &Bound, storage: &Sto
     let bound = Watts::new(row.bound - margin(scene, row));
     let below = &scene.layout.below[row.circuit.0];
     let Some(net) = balances.circuits[row.circuit.0].without_der[0] else {
-        let discharge: Watts = below.storages.iter().map(|unit| discharge_of(scene, storage, *unit)).sum();
+        let batteries: Watts = below.storages.iter().map(|unit| discharge_of(scene, storage, *unit)).sum();
+        let discharge = batteries + worst::vehicles(scene, row.circuit);
         return bound + scene.site.circuit(row.circuit).spec.min_uncontrolled.unwrap_or(Watts::ZERO) - discharge;
     };
     let absorbed = |unit: &usize| match storage.setpoints[*unit] {

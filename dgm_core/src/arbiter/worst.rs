@@ -8,6 +8,9 @@
 //! The two add up. What a silent battery puts out is load in the balance already; the rest of it is here. An uncontrolled
 //! inverter is different on load rows: control over PV is only ever a cap, so what is measured of it is worth as much as
 //! with control. It is load in the balance and credited once, so nothing is made of it beyond what the meter shows.
+//!
+//! A V2X EVSE counts like an uncontrolled battery that discharges: its CPO decides when, the site only how much at most.
+//! It is generation at its whole discharge current, and the meter may be hiding as much load behind it.
 
 use super::scene::Scene;
 use crate::site::Phase;
@@ -37,14 +40,31 @@ fn chargers<'a>(scene: &'a Scene<'_>, circuit: CircuitIndex, is_in_meter: bool) 
     scene.layout.below[circuit.0].storages.iter().copied().filter(is_open)
 }
 
-/// W that batteries below a circuit may put out.
+/// W that batteries and V2X EVSEs below a circuit may put out.
 pub fn discharge(scene: &Scene<'_>, circuit: CircuitIndex) -> Watts {
     let units = scene.layout.below[circuit.0].storages.iter();
     let open = units.filter(|unit| !scene.is_storage_relied_on(&scene.layout.storages[**unit]));
-    open.map(|unit| scene.storages[*unit].reach_discharge).sum()
+    open.map(|unit| scene.storages[*unit].reach_discharge).sum::<Watts>() + vehicles(scene, circuit)
 }
 
-/// W that batteries below a circuit may put out beyond what its meter shows: the charge of a silent one may end, and one
+/// W that V2X EVSEs below a circuit may put out, rounded up.
+pub fn vehicles(scene: &Scene<'_>, circuit: CircuitIndex) -> Watts {
+    let columns = scene.layout.below[circuit.0].columns.iter();
+    columns.map(|column| vehicle_load(scene, *column)[0]).map(Watts::new).sum()
+}
+
+/// What one EVSE may put out, W and mA of L1 to L3, all >= 0.
+pub fn vehicle_load(scene: &Scene<'_>, column: usize) -> [i64; 4] {
+    let evse = &scene.layout.columns[column].evse;
+    let current = evse.discharge_max;
+    let mut load = [current.power(scene.voltage, evse.phases.conductors()).watts_up().get(), 0, 0, 0];
+    for phase in evse.phases.phases() {
+        load[phase.slot() + 1] = current.get();
+    }
+    load
+}
+
+/// W that batteries and V2X EVSEs below a circuit may put out beyond what its meter shows: the charge of a silent one may end, and one
 /// that nobody controls may begin to discharge.
 pub fn export(scene: &Scene<'_>, circuit: CircuitIndex) -> Watts {
     let of_unit = |unit: &usize| {
@@ -53,7 +73,7 @@ pub fn export(scene: &Scene<'_>, circuit: CircuitIndex) -> Watts {
         let begins = if scene.controlled[found.asset.0] { Watts::ZERO } else { state.reach_discharge };
         ends + begins
     };
-    scene.layout.below[circuit.0].storages.iter().map(of_unit).sum()
+    scene.layout.below[circuit.0].storages.iter().map(of_unit).sum::<Watts>() + vehicles(scene, circuit)
 }
 
 /// W that inverters below a circuit may put out: their rating.

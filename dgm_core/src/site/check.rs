@@ -103,6 +103,7 @@ fn evse_ranges(id: &str, evse: &Evse) -> Result<(), CoreError> {
         return Err(CoreError::site(place("current_step_ma"), step, format!("a divisor of current_min_ma ({min})")));
     }
     within(&place("fallback_ma"), evse.fallback.get(), 0, evse.current_max.get())?;
+    within(&place("discharge_max_ma"), evse.discharge_max.get(), 0, evse.current_max.get())?;
     within(&place("weight"), evse.weight, 1, WEIGHT_MAX)?;
     within(&place("stratum"), evse.stratum, 0, i64::from(i32::MAX))
 }

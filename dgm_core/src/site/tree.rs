@@ -167,6 +167,8 @@ pub struct Evse {
     pub current_step: Milliamps,
     /// mA per phase with nobody alive.
     pub fallback: Milliamps,
+    /// mA per phase that it may ever give back (V2X); 0: it only charges.
+    pub discharge_max: Milliamps,
     /// Share weight, >= 1.
     pub weight: i64,
     /// Served before higher numbers.

@@ -304,6 +304,8 @@ class Cycle:
     def _samples(self, request: ReportSamplesRequest, now: Now) -> list[Effect]:
         verdict = self._gates["samples"].judge(request.source, request.sequence)
         known, unknown = known_samples(self.topology, request.samples)
+        if verdict is Verdict.NEW:
+            unknown += [der.asset_id for der in request.ders if not self.state.put_der(der)]
         reply = Reply(message=_report_refusal(verdict) or ReportSamplesResponse(unknown_asset_ids=unknown))
         if verdict is not Verdict.NEW:
             return [reply]

@@ -16,6 +16,7 @@ from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.machine import Tick
 from dgm.ocpp.books import Change
+from dgm.ocpp.der_control import Der
 from dgm.ocpp.frame import Head
 
 PhaseTriple = tuple[int | None, int | None, int | None]
@@ -284,4 +285,26 @@ class PasswordTaken:
     password: str = field(repr=False)
 
 
-Effect = PasswordTaken | Send | Close | Later | Sampled | Outcome | Excepted | Counted | Keep | WriteBooks | CpoLimit
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerSeen:
+    """What a V2X EVSE offers of DER control and what its CPO has made of it: the whole picture."""
+
+    asset_id: str
+    der: Der
+    urgent: bool = False
+
+
+Effect = (
+    DerSeen
+    | PasswordTaken
+    | Send
+    | Close
+    | Later
+    | Sampled
+    | Outcome
+    | Excepted
+    | Counted
+    | Keep
+    | WriteBooks
+    | CpoLimit
+)

@@ -1,4 +1,7 @@
-"""What sessions report, as messages of the shared site model and of the OCPP service. Pure."""
+"""What sessions report, as messages of the shared site model (samples, outcomes, DER control) and of the OCPP service.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from dgm.api.ems.v1 import ems_pb2
 from dgm.api.ocpp.v1 import ocpp_pb2
 from dgm.api.site.v1 import site_pb2
 from dgm.machine import Now
+from dgm.ocpp.der_control import Control
 from dgm.ocpp.desk import Desk
-from dgm.ocpp.events import Outcome, PhaseTriple, Sampled
+from dgm.ocpp.events import DerSeen, Outcome, PhaseTriple, Sampled
 from dgm.ocpp.store import StationMemory, StationSettings
 
 
@@ -40,6 +44,32 @@ def outcome_message(outcome: Outcome, now: Now) -> ems_pb2.Outcome:
         age_ms=max(0, now.mono_ms - outcome.at_mono_ms),
         evidence=outcome.evidence,
         fallback_ma=outcome.fallback_ma,
+    )
+
+
+def der_message(seen: DerSeen) -> site_pb2.EvseDer:
+    """site.v1.EvseDer."""
+    return site_pb2.EvseDer(
+        asset_id=seen.asset_id,
+        types=seen.der.types,
+        controls=[_control(control) for control in seen.der.controls],
+        alarms=[
+            site_pb2.DerAlarm(type=alarm.type, fault=alarm.fault, at_utc_ms=alarm.at_utc_ms)
+            for alarm in seen.der.alarms
+        ],
+    )
+
+
+def _control(control: Control) -> site_pb2.DerControl:
+    return site_pb2.DerControl(
+        id=control.id,
+        type=control.type,
+        state=control.state,
+        is_default=control.is_default,
+        priority=control.priority,
+        start_utc_ms=control.start_utc_ms,
+        duration_ms=control.duration_ms,
+        discharge_max_permille=control.discharge_max_permille,
     )
 
 

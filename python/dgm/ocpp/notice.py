@@ -4,8 +4,8 @@
 
 For the stations of one CPO together, never per station. A change is told when it exceeds LimitChangeSignificance
 (K14.FR.02) and not more often than NOTICE_INTERVAL_MS; an end is told at once. One CALL at a time; one that fails is
-not repeated as it was: what holds when its turn comes again is told. Pure. Absent: the connection to a CSMS on the
-gateway's own identity; without one nothing is sent (safety rules, section 6).
+not repeated as it was: what holds when its turn comes again is told. Pure. Said on the gateway's own identity
+(`own_identity`) or not at all (safety rules, section 6).
 """
 
 from __future__ import annotations
@@ -51,8 +51,14 @@ class Notices:
         self._newest: Limited | None = None
         self._told_w: int | None = None
         self._asked_w: int | None = None
+        self._must_clear = self._has_failed = False
         self._open_ms: int | None = None
         self._next_ms = 0
+
+    @property
+    def told_w(self) -> int | None:
+        """The limit that the CSMS knows, W; None: none."""
+        return self._told_w
 
     def put(self, limited: Limited) -> None:
         """What holds now."""
@@ -60,7 +66,10 @@ class Notices:
 
     def connected(self) -> None:
         """A new connection: the CSMS may not know what was told on the one before."""
-        self._told_w, self._open_ms, self._next_ms = None, None, 0
+        self._must_clear = self._must_clear or self._told_w is not None
+        self._told_w, self._open_ms = None, None
+        if not self._has_failed:
+            self._next_ms = 0
 
     def wake_time(self) -> int | None:
         """Monotonic ms at which to ask `next` again."""
@@ -76,7 +85,7 @@ class Notices:
         newest = self._newest
         if newest is None or not self._is_worth_telling():
             return None
-        if newest.is_limit and now.mono_ms < self._next_ms:
+        if (newest.is_limit or self._has_failed) and now.mono_ms < self._next_ms:
             return None
         self._open_ms, self._next_ms = now.mono_ms, now.mono_ms + NOTICE_INTERVAL_MS
         self._asked_w = newest.limit_w if newest.is_limit else None
@@ -84,16 +93,18 @@ class Notices:
 
     def answered(self, *, accepted: bool) -> None:
         """The CSMS answered; accepted False: with CALLERROR."""
-        self._open_ms = None
+        self._open_ms, self._has_failed = None, not accepted
         if accepted:
-            self._told_w = self._asked_w
+            self._told_w, self._must_clear = self._asked_w, False
 
     def _is_worth_telling(self) -> bool:
         newest, told_w = self._newest, self._told_w
         if newest is None:
             return False
-        if not newest.is_limit or told_w is None:
-            return newest.is_limit != (told_w is not None)
+        if not newest.is_limit:
+            return told_w is not None or self._must_clear
+        if told_w is None:
+            return True
         return abs(newest.limit_w - told_w) * 100 > self._significance * max(told_w, 1)
 
 

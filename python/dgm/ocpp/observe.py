@@ -95,6 +95,22 @@ class Booted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DerTold:
+    """A ReportDERControl, NotifyDERAlarm or NotifyDERStartStop of 2.1; `der_control` reads it."""
+
+    action: str
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerModes:
+    """ModesSupported of an EVSE (0: the station) in the device model of 2.1: DERControlEnumType names."""
+
+    evse_id: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
     """A payload that its action does not allow. what: the action, for the counter."""
 
@@ -108,7 +124,7 @@ class Breach:
     what: str
 
 
-Observation = Breach | Metered | Status | Starting | Stopped | Booted | Wrong | Socket | Transacted
+Observation = Breach | Metered | Status | Starting | Stopped | Booted | Wrong | Socket | Transacted | DerTold | DerModes
 
 
 def observe(action: str, payload: Payload | None) -> Observation | None:

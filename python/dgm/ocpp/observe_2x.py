@@ -2,9 +2,10 @@
 
     BootNotification ─> Booted            StatusNotification, NotifyEvent, NotifyReport ─> Socket, ...
     MeterValues ─> Metered                TransactionEvent ─> Transacted (with its reading)
+    ReportDERControl, NotifyDERAlarm, NotifyDERStartStop ─> DerTold
 
-A payload that makes no sense is a `Wrong`. Of NotifyEvent and NotifyReport only the AvailabilityState of connectors is
-used.
+A payload that makes no sense is a `Wrong`. Of NotifyEvent and NotifyReport only the AvailabilityState of connectors and
+the ModesSupported of DER controllers are used.
 """
 
 from __future__ import annotations
@@ -13,14 +14,26 @@ from collections.abc import Iterator
 
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.ocpp import stamp
+from dgm.ocpp.der_control import CONTROLLERS, TOLD
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.observe import Booted, Metered, Observation, Socket, Transacted, Wrong
+from dgm.ocpp.observe import Booted, DerModes, DerTold, Metered, Observation, Socket, Transacted, Wrong
 from dgm.ocpp.sampled import newest
 
-ACTIONS = ("BootNotification", "StatusNotification", "MeterValues", "TransactionEvent", "NotifyEvent", "NotifyReport")
+ACTIONS = (
+    "BootNotification",
+    "StatusNotification",
+    "MeterValues",
+    "TransactionEvent",
+    "NotifyEvent",
+    "NotifyReport",
+    *TOLD,
+)
 
 MAX_EVENTS = 256
 """Of one NotifyEvent or NotifyReport; what comes after is not looked at."""
+
+MAX_MODES = 64
+"""Of one ModesSupported; the standard knows 22."""
 
 SOCKET_STATES = ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")
 CHARGING_STATE = {
@@ -50,6 +63,8 @@ def observe_2x(action: str, payload: Payload | None) -> list[Observation]:
             return [_metered(payload, _int(payload.get("evseId"))) or Wrong(what=action)]
         case "TransactionEvent":
             return [_transacted(payload)]
+        case _ if action in TOLD:
+            return [DerTold(action=action, payload=payload)]
         case _:
             found = payload.get("eventData" if action == "NotifyEvent" else "reportData", [])
             return list(_availability(found[:MAX_EVENTS])) if isinstance(found, list) else [Wrong(what=action)]
@@ -104,12 +119,16 @@ def _transacted(payload: Payload) -> Observation:
 
 
 def _availability(items: list[object]) -> Iterator[Observation]:
-    """Connector statuses in the form of the device model."""
+    """Connector statuses and DER modes in the form of the device model."""
     for item in items:
         component, variable = (item.get("component"), item.get("variable")) if isinstance(item, dict) else (None, None)
         if not isinstance(item, dict) or not isinstance(component, dict) or not isinstance(variable, dict):
             continue
         evse, value = component.get("evse"), _value(item)
+        if component.get("name") in CONTROLLERS and variable.get("name") == "ModesSupported" and value:
+            number = _int(evse.get("id")) if isinstance(evse, dict) else None
+            yield DerModes(evse_id=number or 0, names=tuple(value.split(",")[:MAX_MODES]))
+            continue
         if component.get("name") != "Connector" or variable.get("name") != "AvailabilityState":
             continue
         if isinstance(evse, dict) and value in SOCKET_STATES:

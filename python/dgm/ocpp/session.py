@@ -18,7 +18,7 @@ from typing import assert_never
 from dgm.api.ocpp.v1 import ocpp_pb2
 from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.machine import Now, Tick
-from dgm.ocpp import frame, guarded
+from dgm.ocpp import der_control, frame, guarded
 from dgm.ocpp.begin import Begin
 from dgm.ocpp.desk import Desk
 from dgm.ocpp.events import (
@@ -26,6 +26,7 @@ from dgm.ocpp.events import (
     Close,
     Copied,
     Counted,
+    DerSeen,
     Direction,
     Effect,
     Event,
@@ -54,7 +55,10 @@ from dgm.ocpp.turns import Turns
 from dgm.ocpp.version import Version, version_of
 from dgm.ocpp.witness import ANSWER_READ, IsValid, Witness
 
-DECODED_SOON = frozenset({b"MeterValues", b"TransactionEvent", b"NotifyEvent", b"NotifyReport"})
+DECODED_SOON = frozenset(
+    {b"MeterValues", b"TransactionEvent", b"NotifyEvent", b"NotifyReport"}
+    | {action.encode() for action in der_control.TOLD}
+)
 """CALLs of the station whose copies may wait a moment: many, and they only tell what is."""
 
 DECIDED_AT_ONCE = frozenset({b"BootNotification", b"StartTransaction", b"StatusNotification", b"StopTransaction"})
@@ -95,7 +99,9 @@ class Session:
         self.evses = self.desk.evses
         self._begin = Begin()
         version = self.settings.assumed_version
-        self._witness = Witness(self.desk, self.memory, self._begin, version=version, is_valid=is_valid)
+        self._witness = Witness(
+            self.desk, self.memory, self._begin, version=version, is_valid=is_valid, stored=stored or {}
+        )
         self._stand_in = StandIn(outage, self.memory, self._witness)
         self._outage = outage
         self._lane = Lane(call_timeout_ms=self.settings.call_timeout_ms)
@@ -441,9 +447,10 @@ class Session:
 
     # For people, the facade and a restarted ems role.
 
-    def standing(self, now: Now) -> list[Sampled | Outcome]:
+    def standing(self, now: Now) -> list[Sampled | Outcome | DerSeen]:
         """Where each EVSE stands now."""
-        return [report for evse in self.evses for report in evse.standing(now, is_up=self.is_up)]
+        reports = (report for evse in self.evses for report in evse.standing(now, is_up=self.is_up))
+        return [*self._witness.ders(), *reports]
 
     def describe(self, now: Now) -> ocpp_pb2.Station:
         """The station as the OCPP service shows it."""

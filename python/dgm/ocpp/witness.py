@@ -7,18 +7,31 @@ Every frame has gone where it goes before it comes here, and nothing here decide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 from dgm.machine import Now
-from dgm.ocpp import frame, guarded, observe_2x
+from dgm.ocpp import der_control, frame, guarded, observe_2x
 from dgm.ocpp import observe as observe_16
 from dgm.ocpp.begin import Begin
 from dgm.ocpp.desk import Desk
-from dgm.ocpp.events import Counted, Effect, Passed, PasswordTaken
+from dgm.ocpp.events import Counted, DerSeen, Effect, Keep, Passed, PasswordTaken
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.frame import Kind, Payload
-from dgm.ocpp.observe import Booted, Breach, Metered, Observation, Socket, Starting, Status, Stopped, Transacted, Wrong
+from dgm.ocpp.observe import (
+    Booted,
+    Breach,
+    DerModes,
+    DerTold,
+    Metered,
+    Observation,
+    Socket,
+    Starting,
+    Status,
+    Stopped,
+    Transacted,
+    Wrong,
+)
 from dgm.ocpp.quirks import Identity
 from dgm.ocpp.store import StationMemory
 from dgm.ocpp.version import Version
@@ -31,18 +44,35 @@ READ_BY_US = (
     "RequestStartTransaction",
     "TriggerMessage",
     *guarded.ACTIONS,
+    *der_control.CALLS,
 )
 LOOKED_AT = frozenset({*observe_16.ACTIONS, *observe_2x.ACTIONS})
 ANSWER_READ = ("BootNotification", "StartTransaction")
+
+KEEP_DER = "der"
+"""Name under which the picture of a station's DER control is kept."""
 
 IsValid = Callable[[Version, str, Payload], bool]
 
 
 class Witness:
-    """Of one station. version: of its connection. is_valid: whether a payload keeps to its schema, for a counter."""
+    """Of one station. version: of its connection. is_valid: whether a payload keeps to its schema, for a counter.
 
-    def __init__(self, desk: Desk, memory: StationMemory, begin: Begin, *, version: Version, is_valid: IsValid) -> None:
+    stored: what was kept of it (`Keep`), by name.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        memory: StationMemory,
+        begin: Begin,
+        *,
+        version: Version,
+        is_valid: IsValid,
+        stored: Mapping[str, bytes],
+    ) -> None:
         self.version = version
+        self._der = der_control.from_bytes(stored.get(KEEP_DER, b""))
         self._desk, self._memory, self._begin = desk, memory, begin
         self._evses = desk.evses
         self._by_id = {evse.settings.connector_id: evse for evse in desk.evses}
@@ -114,6 +144,10 @@ class Witness:
             case Stopped():
                 self._stopped(seen)
                 return []
+            case DerTold():
+                return self._der_seen() if self._der.told(seen.action, seen.payload, now.utc_ms) else []
+            case DerModes():
+                return self._der_seen() if self._der.offers(seen.evse_id, seen.names) else []
             case Transacted():
                 evse = self._transacting(seen)
                 return [] if evse is None else evse.transacted(seen, now)
@@ -122,6 +156,14 @@ class Witness:
                 return [] if evse is None else self._told(evse, seen, now, claimed=claimed)
             case _:
                 assert_never(seen)
+
+    def _der_seen(self) -> list[Effect]:
+        return [Keep(name=KEEP_DER, body=self._der.to_bytes()), *self.ders()]
+
+    def ders(self) -> list[DerSeen]:
+        """What each EVSE of a V2X station offers of DER control, and what its CPO has made of it."""
+        pairs = [] if self._der.is_empty else [(evse.settings, evse.settings.connector_id) for evse in self._evses]
+        return [DerSeen(asset_id=settings.asset_id, der=self._der.of(number)) for settings, number in pairs]
 
     def _told(self, evse: Evse, seen: Metered | Status | Socket, now: Now, *, claimed: bool) -> list[Effect]:
         match seen:
@@ -162,6 +204,8 @@ class Witness:
         self._desk.relayed(event.action, event.head.id, payload)
         if event.action in guarded.ACTIONS:
             self._new_password = (event.head.id, guarded.new_password(event.action, payload))
+        if event.action in der_control.CALLS:
+            self._der.asked(event.action, event.head.id, payload)
         effects: list[Effect] = []
         for evse in self._evses:
             if event.action == "TriggerMessage":
@@ -170,8 +214,11 @@ class Witness:
         return effects
 
     def station_answered(self, event: Passed, now: Now) -> list[Effect]:
-        """The station's answer to a CALL of the CSMS: about profiles, or a new password."""
+        """The station's answer to a CALL of the CSMS: about profiles, DER controls, or a new password."""
         effects: list[Effect] = []
+        if event.action in der_control.CALLS:
+            payload = frame.payload_of(event.raw) if event.head.kind is Kind.RESULT else None
+            effects += self._der_seen() if self._der.answered(event.head.id, payload, now.utc_ms) else []
         message_id, password = self._new_password
         if message_id == event.head.id and password is not None:
             self._new_password = ("", None)

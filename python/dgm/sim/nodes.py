@@ -39,8 +39,8 @@ from dgm.ems.cycle import (
 from dgm.ems.limits import Forget, Keep
 from dgm.ems.setpoints import SetpointSubscriber
 from dgm.machine import Now, Tick
-from dgm.ocpp.events import Outcome, Sampled
-from dgm.ocpp.messages import outcome_message, sample_message
+from dgm.ocpp.events import DerSeen, Outcome, Sampled
+from dgm.ocpp.messages import der_message, outcome_message, sample_message
 from dgm.sim.plant import Plant
 from dgm.sim.stamps import format_time
 from dgm.site.refusal import Refusal
@@ -127,11 +127,14 @@ class Outbox:
     source: str
     samples: dict[str, Sampled] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
+    ders: dict[str, DerSeen] = field(default_factory=dict)
     sequence: int = 0
 
-    def put(self, report: Sampled | Outcome) -> None:
+    def put(self, report: Sampled | Outcome | DerSeen) -> None:
         """Take a report of a session."""
-        if isinstance(report, Sampled):
+        if isinstance(report, DerSeen):
+            self.ders[report.asset_id] = report
+        elif isinstance(report, Sampled):
             self.samples[report.asset_id] = report
         else:
             self.outcomes.append(report)
@@ -143,11 +146,12 @@ class Outbox:
             self.sequence += 1
             messages = [outcome_message(outcome, now) for outcome in self.outcomes]
             found.append(ReportOutcomesRequest(source=self.source, sequence=self.sequence, outcomes=messages))
-        if self.samples:
+        if self.samples or self.ders:
             self.sequence += 1
             samples = [sample_message(sample, now) for sample in self.samples.values()]
-            found.append(ReportSamplesRequest(source=self.source, sequence=self.sequence, samples=samples))
-        self.samples, self.outcomes = {}, []
+            ders = [der_message(seen) for seen in self.ders.values()]
+            found.append(ReportSamplesRequest(source=self.source, sequence=self.sequence, samples=samples, ders=ders))
+        self.samples, self.outcomes, self.ders = {}, [], {}
         return found
 
 

@@ -341,7 +341,7 @@ class World:
                     self._sent(line, effect)
                 case ocpp.Later(event=second):
                     self._session(line, second)
-                case ocpp.Sampled() | ocpp.Outcome():
+                case ocpp.Sampled() | ocpp.Outcome() | ocpp.DerSeen():
                     self._outbox.put(effect)
                     if effect.urgent:
                         self._after(0, self._report)

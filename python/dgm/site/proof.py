@@ -1,8 +1,8 @@
 """The fallback proof: what every device does with nobody alive stays within every configured limit.
 
 Per row of the tree: import side = maximum uncontrolled load + EVSE fallbacks + battery-charge reverts, with no help
-from PV or battery; export side = PV and battery reverts less the minimum load; per phase likewise in amps. An unknown
-fallback counts at nameplate. Pure; safety.md section 5.
+from PV or battery; export side = PV and battery reverts and all that V2X EVSEs may give back, less the minimum load;
+per phase likewise in amps. An unknown fallback counts at nameplate. Pure; safety.md section 5.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _circuit_rows(config: DgmConfig, circuit: CircuitConfig) -> Iterator[RowProo
         yield _row(circuit, "import", "W", circuit.import_limit_w, parts)
     if circuit.HasField("export_limit_w"):
         out_w = sum(_output_revert_w(asset) for asset in assets)
-        parts = (("pv+battery", out_w), ("load", -circuit.min_uncontrolled_w))
+        v2x_w = sum(_ceil(evse.discharge_max_ma * volts_mv * len(evse.phases), 1_000_000) for evse in evses)
+        cars: Parts = (("v2x", v2x_w),) if v2x_w else ()
+        parts = (("pv+battery", out_w), *cars, ("load", -circuit.min_uncontrolled_w))
         yield _row(circuit, "export", "W", circuit.export_limit_w, parts)
     if circuit.HasField("current_limit_ma"):
         for phase in PHASES:

@@ -16,7 +16,16 @@ from enum import Enum
 
 from dgm.api.core.v1.core_pb2 import AssetGrant, Decision, Row
 from dgm.api.ems.v1.ems_pb2 import Quantity
-from dgm.api.site.v1.site_pb2 import CircuitState, Grant, PhaseValues, PlugState, Quality, Sample, WatchSiteResponse
+from dgm.api.site.v1.site_pb2 import (
+    CircuitState,
+    EvseDer,
+    Grant,
+    PhaseValues,
+    PlugState,
+    Quality,
+    Sample,
+    WatchSiteResponse,
+)
 from dgm.machine import Now
 from dgm.site.topology import AssetEntry, CircuitEntry, Topology
 
@@ -105,6 +114,8 @@ class SiteState:
     _circuit_versions: dict[int, int] = field(default_factory=dict)
     _grants: dict[int, Grant] = field(default_factory=dict)
     _grant_versions: dict[int, int] = field(default_factory=dict)
+    _ders: dict[int, EvseDer] = field(default_factory=dict)
+    _der_versions: dict[int, int] = field(default_factory=dict)
 
     def reading(self, index: int) -> Reading:
         """Newest reading of an asset; quality NEVER when there was none."""
@@ -141,6 +152,15 @@ class SiteState:
             reading = replace(held, plug_state=reading.plug_state)
         self._store(index, reading)
         return reading
+
+    def put_der(self, der: EvseDer) -> bool:
+        """Take what is known of a V2X EVSE's DER control; False: there is no such EVSE."""
+        asset = self.topology.asset(der.asset_id)
+        if asset is None or not asset.is_evse:
+            return False
+        if self._ders.get(asset.index) != der:
+            self._ders[asset.index], self._der_versions[asset.index] = der, self._bump()
+        return True
 
     def put_decision(self, decision: Decision, now: Now) -> None:
         """Derive circuit states and grants from the newest decision of the core."""
@@ -180,6 +200,7 @@ class SiteState:
             ],
             circuits=[state for index, state in self._circuits.items() if self._circuit_versions[index] > after],
             grants=[grant for index, grant in self._grants.items() if self._grant_versions[index] > after],
+            ders=[der for index, der in self._ders.items() if self._der_versions[index] > after],
         )
 
     def _store(self, index: int, reading: Reading) -> None:

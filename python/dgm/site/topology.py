@@ -41,6 +41,7 @@ class AssetEntry:
     stratum: int = 1
     station_id: str = ""
     cpo_id: str = ""
+    discharge_max_ma: int = 0
 
     @property
     def is_evse(self) -> bool:
@@ -147,6 +148,7 @@ class Topology:
             current_max_ma=entry.current_max_ma,
             station_id=entry.station_id,
             cpo_id=entry.cpo_id,
+            discharge_max_ma=entry.discharge_max_ma or None,
         )
 
 
@@ -190,6 +192,7 @@ def _evse_entry(station: StationConfig, evse: EvseConfig, index: int, circuit_in
         stratum=evse.stratum,
         station_id=station.id,
         cpo_id=station.cpo,
+        discharge_max_ma=evse.discharge_max_ma,
     )
 
 

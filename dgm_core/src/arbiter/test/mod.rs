@@ -5,3 +5,4 @@ mod control;
 mod field;
 mod rig;
 mod rules;
+mod vehicles;

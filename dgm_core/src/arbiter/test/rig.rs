@@ -47,6 +47,7 @@ fn charger(index: usize) -> AssetSpec {
         current_min: ma(6),
         current_step: ma(1),
         fallback: ma(8),
+        discharge_max: Milliamps::ZERO,
         weight: 1,
         stratum: 1,
         station: "station".to_owned(),

@@ -29,6 +29,7 @@ from dgm.ocpp.events import (
     Copied,
     Counted,
     CpoLimit,
+    DerSeen,
     Event,
     Excepted,
     FrameIn,
@@ -122,7 +123,7 @@ class Lines:
         *,
         metrics: GatewayMetrics,
         audit: AuditFile,
-        report: Callable[[Sampled | Outcome | CpoLimit], None],
+        report: Callable[[Sampled | Outcome | CpoLimit | DerSeen], None],
         keep: Callable[[str, Keep], None],
         keys: Keys | None = None,
         admissions: Admissions | None = None,
@@ -176,7 +177,7 @@ class Lines:
                         self._send(line, effect, started_s)
                     case Later():
                         events.append(effect.event)
-                    case Sampled() | Outcome() | CpoLimit():
+                    case Sampled() | Outcome() | CpoLimit() | DerSeen():
                         self._report(effect)
                     case Keep():
                         self._keep(line.session.settings.station_id, effect)

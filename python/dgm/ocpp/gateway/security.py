@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dgm.api.config.v1.config_pb2 import CpoConfig, DgmConfig, StationConfig, StationTlsConfig
+from dgm.api.config.v1.config_pb2 import CpoConfig, DgmConfig, OwnIdentityConfig, StationConfig, StationTlsConfig
 from dgm.errors import Problem
 from dgm.ocpp.gateway.keys import Keys, basic_header, parse_passwords
 
@@ -138,6 +138,9 @@ def security_problems(config: DgmConfig, base_dir: Path) -> Iterator[Problem]:
     for index, cpo in enumerate(config.cpos):
         if cpo.ca or cpo.certificate:
             yield from _cpo_problems(config, cpo, f"cpos[{index}]", base_dir)
+        if cpo.own.password_file:
+            load_own = partial(own_authorization, cpo.own, base_dir)
+            yield from _tried(f"cpos[{index}].own.password_file", "a readable file", load_own)
     for index, station in enumerate(config.stations):
         if station.csms_password_file:
             load_text = partial((base_dir / station.csms_password_file).read_text, encoding="utf-8")
@@ -151,12 +154,27 @@ def _cpo_problems(config: DgmConfig, cpo: CpoConfig, path: str, base_dir: Path) 
     """Of one certificate for all, or of one for each station of the CPO."""
     is_each = STATION in cpo.certificate + cpo.private_key
     names = [one.id for one in config.stations if one.cpo == cpo.id] if is_each else [""]
+    if is_each and cpo.HasField("own"):
+        names.append(cpo.own.id)
     for name in names:
         yield from _tried(path, _BELONG, partial(_north_context, cpo, name, base_dir))
 
 
 def _passwords(file: Path) -> dict[str, str]:
     return parse_passwords(file.read_text(encoding="utf-8"))
+
+
+def own_authorization(own: OwnIdentityConfig, base_dir: Path) -> str | None:
+    """The Authorization header that the gateway shows a CSMS for itself; None: site.yaml names no password."""
+    if not own.password_file:
+        return None
+    return basic_header(own.id, (base_dir / own.password_file).read_text(encoding="utf-8").strip())
+
+
+def own_tls(cpo: CpoConfig, base_dir: Path) -> ssl.SSLContext | None:
+    """The TLS context of the gateway's own connection; None: a plain one."""
+    url = cpo.own.url or cpo.url
+    return _north_context(cpo, cpo.own.id, base_dir) if url.startswith("wss:") else None
 
 
 def _tried(path: str, expected: str, load: Callable[[], object]) -> Iterator[Problem]:

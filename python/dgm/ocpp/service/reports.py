@@ -20,8 +20,8 @@ from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
 from dgm.log import logger
 from dgm.machine import Now
-from dgm.ocpp.events import Outcome, Sampled
-from dgm.ocpp.messages import outcome_message, sample_message
+from dgm.ocpp.events import DerSeen, Outcome, Sampled
+from dgm.ocpp.messages import der_message, outcome_message, sample_message
 
 BATCH_S = 0.2
 RPC_TIMEOUT_S = 2.0
@@ -39,13 +39,14 @@ class Reports:
         channel: grpc.aio.Channel,
         *,
         source: str,
-        standing: Callable[[Now], Iterable[Sampled | Outcome]],
+        standing: Callable[[Now], Iterable[Sampled | Outcome | DerSeen]],
     ) -> None:
         self._site = site_pb2_grpc.SiteServiceStub(channel)
         self._ems = ems_pb2_grpc.EmsServiceStub(channel)
         self._source = source
         self._standing = standing
         self._samples: dict[str, Sampled] = {}
+        self._ders: dict[str, DerSeen] = {}
         self._outcomes: list[Outcome] = []
         self._outcome_reports, self._sample_reports = 0, 0
         self._must_resync = True
@@ -53,9 +54,11 @@ class Reports:
         self._urgent = asyncio.Event()
         self._log = logger("ocpp")
 
-    def put(self, report: Sampled | Outcome) -> None:
+    def put(self, report: Sampled | Outcome | DerSeen) -> None:
         """Take a report of a session."""
-        if isinstance(report, Sampled):
+        if isinstance(report, DerSeen):
+            self._ders[report.asset_id] = report
+        elif isinstance(report, Sampled):
             self._samples[report.asset_id] = _joined(self._samples.get(report.asset_id), report)
         else:
             self._outcomes.append(report)
@@ -99,13 +102,14 @@ class Reports:
                 self.put(report)
             self._something.clear()
         samples, self._samples = self._samples, {}
+        ders, self._ders = self._ders, {}
         outcomes, self._outcomes = self._outcomes, []
         try:
             # What is proved first: samples alone never let a limit rise.
             if outcomes:
                 await self._ems.ReportOutcomes(self._outcomes_request(outcomes, now), timeout=RPC_TIMEOUT_S)
-            if samples:
-                await self._site.ReportSamples(self._samples_request(samples, now), timeout=RPC_TIMEOUT_S)
+            if samples or ders:
+                await self._site.ReportSamples(self._samples_request(samples, ders, now), timeout=RPC_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             self._log.debug("report to ems failed", code=error.code().name)
             self.resync()
@@ -117,10 +121,16 @@ class Reports:
         messages = [outcome_message(outcome, now) for outcome in outcomes]
         return ems_pb2.ReportOutcomesRequest(source=self._source, sequence=self._outcome_reports, outcomes=messages)
 
-    def _samples_request(self, samples: dict[str, Sampled], now: Now) -> site_pb2.ReportSamplesRequest:
+    def _samples_request(
+        self, samples: dict[str, Sampled], ders: dict[str, DerSeen], now: Now
+    ) -> site_pb2.ReportSamplesRequest:
         self._sample_reports += 1
-        messages = [sample_message(sample, now) for sample in samples.values()]
-        return site_pb2.ReportSamplesRequest(source=self._source, sequence=self._sample_reports, samples=messages)
+        return site_pb2.ReportSamplesRequest(
+            source=self._source,
+            sequence=self._sample_reports,
+            samples=[sample_message(sample, now) for sample in samples.values()],
+            ders=[der_message(seen) for seen in ders.values()],
+        )
 
 
 def _joined(waiting: Sampled | None, newer: Sampled) -> Sampled:

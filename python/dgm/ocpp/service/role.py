@@ -1,7 +1,7 @@
 """OcppRole: the gateway with its links to the ems role.
 
     ems ──WatchSetpoints──> Gateway.deliver          Gateway ──> Reports ──> ems
-    OcppService (ListStations, WatchStations)        EvseFacade, where configured
+    OcppService (ListStations, WatchStations)        EvseFacade, OwnIdentities, where configured
 
 The ems role may be away at any time: setpoints then run out into each EVSE's fallback, and reports wait for its return.
 """
@@ -24,12 +24,13 @@ from dgm.journal import Journal
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.metrics import CountersCollector
-from dgm.ocpp.events import CpoLimit, Keep, Outcome, Sampled, SetpointIn
+from dgm.ocpp.events import CpoLimit, DerSeen, Keep, Outcome, Sampled, SetpointIn
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.gateway import ADMISSION, AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
 from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade
 from dgm.ocpp.service.outages import Outages
+from dgm.ocpp.service.own import OwnIdentities
 from dgm.ocpp.service.reports import Reports
 from dgm.ocpp.session import Session
 from dgm.ocpp.store import settings_of
@@ -97,13 +98,14 @@ class OcppRole:
             admitted={name: kept[ADMISSION] for name, kept in stored.items() if ADMISSION in kept},
             books=self._outages.file,
         )
+        self._own = OwnIdentities(context.config, context.base_dir, context.registry, self._sessions.values())
         self._base_dir = context.base_dir
         self._log = logger("ocpp")
 
     def servicers(self) -> Sequence[Servicer]:
         """OcppService."""
         name = ocpp_pb2.DESCRIPTOR.services_by_name["OcppService"].full_name
-        service = StationService(self._sessions)
+        service = StationService(self._sessions, self._own)
         return [Servicer(name=name, add=ocpp_pb2_grpc.add_OcppServiceServicer_to_server, servicer=service)]
 
     async def run(self) -> None:
@@ -118,6 +120,7 @@ class OcppRole:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())
                 group.create_task(self._cpo_limits.run())
+                group.create_task(self._own.run())
                 if self._config.HasField("facade"):
                     facade = EvseFacade(self._facade_config, self._evses(), self._channel)
                     self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
@@ -164,7 +167,7 @@ class OcppRole:
     def _evses(self) -> list[tuple[Session, Evse]]:
         return [(session, evse) for session in self._sessions.values() for evse in session.evses]
 
-    def _report(self, report: Sampled | Outcome | CpoLimit) -> None:
+    def _report(self, report: Sampled | Outcome | CpoLimit | DerSeen) -> None:
         if isinstance(report, CpoLimit):
             self._cpo_limits.put(report)
         else:
@@ -173,7 +176,7 @@ class OcppRole:
     def _keep(self, station_id: str, kept: Keep) -> None:
         self._journal.put(STATION_TABLE, f"{kept.name}/{station_id}", kept.body)
 
-    def _standing(self, now: Now) -> Iterator[Sampled | Outcome]:
+    def _standing(self, now: Now) -> Iterator[Sampled | Outcome | DerSeen]:
         for session in self._sessions.values():
             yield from session.standing(now)
 
@@ -181,8 +184,8 @@ class OcppRole:
 class StationService(ocpp_pb2_grpc.OcppServiceServicer):
     """OcppService: what the sessions say of themselves, now."""
 
-    def __init__(self, sessions: dict[str, Session]) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: dict[str, Session], own: OwnIdentities) -> None:
+        self._sessions, self._own = sessions, own
 
     def _stations(self) -> list[ocpp_pb2.Station]:
         now = clock.now()
@@ -191,8 +194,8 @@ class StationService(ocpp_pb2_grpc.OcppServiceServicer):
     async def ListStations(
         self, request: ocpp_pb2.ListStationsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> ocpp_pb2.ListStationsResponse:
-        """Every configured station."""
-        return ocpp_pb2.ListStationsResponse(stations=self._stations())
+        """Every configured station, and the gateway's own connections."""
+        return ocpp_pb2.ListStationsResponse(stations=self._stations(), own=self._own.describe())
 
     async def WatchStations(
         self, request: ocpp_pb2.WatchStationsRequest, context: grpc.aio.ServicerContext[object, object]

@@ -151,7 +151,7 @@ class ModbusTlsConfig(_message.Message):
     def __init__(self, certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., server_name: _Optional[str] = ...) -> None: ...
 
 class CpoConfig(_message.Message):
-    __slots__ = ("id", "url", "ca", "certificate", "private_key", "outage", "store_agreement")
+    __slots__ = ("id", "url", "ca", "certificate", "private_key", "outage", "store_agreement", "own")
     ID_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     CA_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +159,7 @@ class CpoConfig(_message.Message):
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
     OUTAGE_FIELD_NUMBER: _ClassVar[int]
     STORE_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    OWN_FIELD_NUMBER: _ClassVar[int]
     id: str
     url: str
     ca: str
@@ -166,7 +167,20 @@ class CpoConfig(_message.Message):
     private_key: str
     outage: str
     store_agreement: str
-    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ..., ca: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., outage: _Optional[str] = ..., store_agreement: _Optional[str] = ...) -> None: ...
+    own: OwnIdentityConfig
+    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ..., ca: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., outage: _Optional[str] = ..., store_agreement: _Optional[str] = ..., own: _Optional[_Union[OwnIdentityConfig, _Mapping]] = ...) -> None: ...
+
+class OwnIdentityConfig(_message.Message):
+    __slots__ = ("id", "url", "password_file", "significance_percent")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FILE_FIELD_NUMBER: _ClassVar[int]
+    SIGNIFICANCE_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    url: str
+    password_file: str
+    significance_percent: int
+    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ..., password_file: _Optional[str] = ..., significance_percent: _Optional[int] = ...) -> None: ...
 
 class StationConfig(_message.Message):
     __slots__ = ("id", "cpo", "evses", "csms_url", "enforcement", "security_profile", "certificate_name", "csms_password_file", "abort_on_close", "outage", "subprotocol")
@@ -195,7 +209,7 @@ class StationConfig(_message.Message):
     def __init__(self, id: _Optional[str] = ..., cpo: _Optional[str] = ..., evses: _Optional[_Iterable[_Union[EvseConfig, _Mapping]]] = ..., csms_url: _Optional[str] = ..., enforcement: _Optional[str] = ..., security_profile: _Optional[int] = ..., certificate_name: _Optional[str] = ..., csms_password_file: _Optional[str] = ..., abort_on_close: _Optional[bool] = ..., outage: _Optional[str] = ..., subprotocol: _Optional[str] = ...) -> None: ...
 
 class EvseConfig(_message.Message):
-    __slots__ = ("id", "connector_id", "circuit", "phases", "current_max_ma", "current_min_ma", "current_step_ma", "fallback_ma", "weight", "stratum")
+    __slots__ = ("id", "connector_id", "circuit", "phases", "current_max_ma", "current_min_ma", "current_step_ma", "fallback_ma", "weight", "stratum", "discharge_max_ma")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTOR_ID_FIELD_NUMBER: _ClassVar[int]
     CIRCUIT_FIELD_NUMBER: _ClassVar[int]
@@ -206,6 +220,7 @@ class EvseConfig(_message.Message):
     FALLBACK_MA_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     STRATUM_FIELD_NUMBER: _ClassVar[int]
+    DISCHARGE_MAX_MA_FIELD_NUMBER: _ClassVar[int]
     id: str
     connector_id: int
     circuit: str
@@ -216,7 +231,8 @@ class EvseConfig(_message.Message):
     fallback_ma: int
     weight: int
     stratum: int
-    def __init__(self, id: _Optional[str] = ..., connector_id: _Optional[int] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., current_max_ma: _Optional[int] = ..., current_min_ma: _Optional[int] = ..., current_step_ma: _Optional[int] = ..., fallback_ma: _Optional[int] = ..., weight: _Optional[int] = ..., stratum: _Optional[int] = ...) -> None: ...
+    discharge_max_ma: int
+    def __init__(self, id: _Optional[str] = ..., connector_id: _Optional[int] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., current_max_ma: _Optional[int] = ..., current_min_ma: _Optional[int] = ..., current_step_ma: _Optional[int] = ..., fallback_ma: _Optional[int] = ..., weight: _Optional[int] = ..., stratum: _Optional[int] = ..., discharge_max_ma: _Optional[int] = ...) -> None: ...
 
 class EmsConfig(_message.Message):
     __slots__ = ("tick_ms", "cycle_ms", "evse_deadband_ma", "evse_up_interval_ms", "sample_max_age_ms", "meter_max_age_ms", "setpoint_ttl_ms", "rotation_ms")
@@ -293,16 +309,18 @@ class OcppConfig(_message.Message):
     def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., profile_lease_s: _Optional[int] = ..., max_stack_level: _Optional[int] = ..., trigger_interval_s: _Optional[int] = ..., call_timeout_s: _Optional[int] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., tls: _Optional[_Union[StationTlsConfig, _Mapping]] = ..., passwords_file: _Optional[str] = ..., compression: _Optional[bool] = ..., ping_interval_s: _Optional[int] = ...) -> None: ...
 
 class StationTlsConfig(_message.Message):
-    __slots__ = ("port", "certificate", "private_key", "client_ca")
+    __slots__ = ("port", "certificate", "private_key", "client_ca", "client_crl")
     PORT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
     CLIENT_CA_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_CRL_FIELD_NUMBER: _ClassVar[int]
     port: int
     certificate: str
     private_key: str
     client_ca: str
-    def __init__(self, port: _Optional[int] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., client_ca: _Optional[str] = ...) -> None: ...
+    client_crl: str
+    def __init__(self, port: _Optional[int] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., client_ca: _Optional[str] = ..., client_crl: _Optional[str] = ...) -> None: ...
 
 class FacadeConfig(_message.Message):
     __slots__ = ("host", "port", "tls", "write_roles")

@@ -84,15 +84,33 @@ class Evse(_message.Message):
     transaction: str
     def __init__(self, asset_id: _Optional[str] = ..., connector_id: _Optional[int] = ..., plug_state: _Optional[_Union[_site_pb2.PlugState, str]] = ..., limit_ma: _Optional[int] = ..., proved_ma: _Optional[int] = ..., power_w: _Optional[int] = ..., transaction_id: _Optional[int] = ..., transaction: _Optional[str] = ...) -> None: ...
 
+class OwnIdentity(_message.Message):
+    __slots__ = ("cpo_id", "id", "link", "subprotocol", "accepted", "told_limit_w")
+    CPO_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    SUBPROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    TOLD_LIMIT_W_FIELD_NUMBER: _ClassVar[int]
+    cpo_id: str
+    id: str
+    link: LinkState
+    subprotocol: str
+    accepted: bool
+    told_limit_w: int
+    def __init__(self, cpo_id: _Optional[str] = ..., id: _Optional[str] = ..., link: _Optional[_Union[LinkState, str]] = ..., subprotocol: _Optional[str] = ..., accepted: _Optional[bool] = ..., told_limit_w: _Optional[int] = ...) -> None: ...
+
 class ListStationsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ListStationsResponse(_message.Message):
-    __slots__ = ("stations",)
+    __slots__ = ("stations", "own")
     STATIONS_FIELD_NUMBER: _ClassVar[int]
+    OWN_FIELD_NUMBER: _ClassVar[int]
     stations: _containers.RepeatedCompositeFieldContainer[Station]
-    def __init__(self, stations: _Optional[_Iterable[_Union[Station, _Mapping]]] = ...) -> None: ...
+    own: _containers.RepeatedCompositeFieldContainer[OwnIdentity]
+    def __init__(self, stations: _Optional[_Iterable[_Union[Station, _Mapping]]] = ..., own: _Optional[_Iterable[_Union[OwnIdentity, _Mapping]]] = ...) -> None: ...
 
 class WatchStationsRequest(_message.Message):
     __slots__ = ("interval_ms",)

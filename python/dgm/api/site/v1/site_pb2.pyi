@@ -44,6 +44,55 @@ class PlugState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PLUG_STATE_UNAVAILABLE: _ClassVar[PlugState]
     PLUG_STATE_FAULTED: _ClassVar[PlugState]
     PLUG_STATE_OFFLINE: _ClassVar[PlugState]
+
+class DerControlType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DER_CONTROL_TYPE_UNSPECIFIED: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_ENTER_SERVICE: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_FREQ_DROOP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_FREQ_WATT: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_FIXED_PF_ABSORB: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_FIXED_PF_INJECT: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_FIXED_VAR: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_GRADIENTS: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_HF_MUST_TRIP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_HF_MAY_TRIP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_HV_MUST_TRIP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_HV_MOM_CESS: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_HV_MAY_TRIP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_LIMIT_MAX_DISCHARGE: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_LF_MUST_TRIP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_LV_MUST_TRIP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_LV_MOM_CESS: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_LV_MAY_TRIP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_POWER_MONITORING_MUST_TRIP: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_VOLT_VAR: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_VOLT_WATT: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_WATT_PF: _ClassVar[DerControlType]
+    DER_CONTROL_TYPE_WATT_VAR: _ClassVar[DerControlType]
+
+class DerControlState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DER_CONTROL_STATE_UNSPECIFIED: _ClassVar[DerControlState]
+    DER_CONTROL_STATE_STORED: _ClassVar[DerControlState]
+    DER_CONTROL_STATE_ACTIVE: _ClassVar[DerControlState]
+    DER_CONTROL_STATE_SUPERSEDED: _ClassVar[DerControlState]
+    DER_CONTROL_STATE_ENDED: _ClassVar[DerControlState]
+
+class GridFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GRID_FAULT_UNSPECIFIED: _ClassVar[GridFault]
+    GRID_FAULT_CURRENT_IMBALANCE: _ClassVar[GridFault]
+    GRID_FAULT_LOCAL_EMERGENCY: _ClassVar[GridFault]
+    GRID_FAULT_LOW_INPUT_POWER: _ClassVar[GridFault]
+    GRID_FAULT_OVER_CURRENT: _ClassVar[GridFault]
+    GRID_FAULT_OVER_FREQUENCY: _ClassVar[GridFault]
+    GRID_FAULT_OVER_VOLTAGE: _ClassVar[GridFault]
+    GRID_FAULT_PHASE_ROTATION: _ClassVar[GridFault]
+    GRID_FAULT_REMOTE_EMERGENCY: _ClassVar[GridFault]
+    GRID_FAULT_UNDER_FREQUENCY: _ClassVar[GridFault]
+    GRID_FAULT_UNDER_VOLTAGE: _ClassVar[GridFault]
+    GRID_FAULT_VOLTAGE_IMBALANCE: _ClassVar[GridFault]
 ASSET_TYPE_UNSPECIFIED: AssetType
 ASSET_TYPE_METER: AssetType
 ASSET_TYPE_PV: AssetType
@@ -70,6 +119,46 @@ PLUG_STATE_RESERVED: PlugState
 PLUG_STATE_UNAVAILABLE: PlugState
 PLUG_STATE_FAULTED: PlugState
 PLUG_STATE_OFFLINE: PlugState
+DER_CONTROL_TYPE_UNSPECIFIED: DerControlType
+DER_CONTROL_TYPE_ENTER_SERVICE: DerControlType
+DER_CONTROL_TYPE_FREQ_DROOP: DerControlType
+DER_CONTROL_TYPE_FREQ_WATT: DerControlType
+DER_CONTROL_TYPE_FIXED_PF_ABSORB: DerControlType
+DER_CONTROL_TYPE_FIXED_PF_INJECT: DerControlType
+DER_CONTROL_TYPE_FIXED_VAR: DerControlType
+DER_CONTROL_TYPE_GRADIENTS: DerControlType
+DER_CONTROL_TYPE_HF_MUST_TRIP: DerControlType
+DER_CONTROL_TYPE_HF_MAY_TRIP: DerControlType
+DER_CONTROL_TYPE_HV_MUST_TRIP: DerControlType
+DER_CONTROL_TYPE_HV_MOM_CESS: DerControlType
+DER_CONTROL_TYPE_HV_MAY_TRIP: DerControlType
+DER_CONTROL_TYPE_LIMIT_MAX_DISCHARGE: DerControlType
+DER_CONTROL_TYPE_LF_MUST_TRIP: DerControlType
+DER_CONTROL_TYPE_LV_MUST_TRIP: DerControlType
+DER_CONTROL_TYPE_LV_MOM_CESS: DerControlType
+DER_CONTROL_TYPE_LV_MAY_TRIP: DerControlType
+DER_CONTROL_TYPE_POWER_MONITORING_MUST_TRIP: DerControlType
+DER_CONTROL_TYPE_VOLT_VAR: DerControlType
+DER_CONTROL_TYPE_VOLT_WATT: DerControlType
+DER_CONTROL_TYPE_WATT_PF: DerControlType
+DER_CONTROL_TYPE_WATT_VAR: DerControlType
+DER_CONTROL_STATE_UNSPECIFIED: DerControlState
+DER_CONTROL_STATE_STORED: DerControlState
+DER_CONTROL_STATE_ACTIVE: DerControlState
+DER_CONTROL_STATE_SUPERSEDED: DerControlState
+DER_CONTROL_STATE_ENDED: DerControlState
+GRID_FAULT_UNSPECIFIED: GridFault
+GRID_FAULT_CURRENT_IMBALANCE: GridFault
+GRID_FAULT_LOCAL_EMERGENCY: GridFault
+GRID_FAULT_LOW_INPUT_POWER: GridFault
+GRID_FAULT_OVER_CURRENT: GridFault
+GRID_FAULT_OVER_FREQUENCY: GridFault
+GRID_FAULT_OVER_VOLTAGE: GridFault
+GRID_FAULT_PHASE_ROTATION: GridFault
+GRID_FAULT_REMOTE_EMERGENCY: GridFault
+GRID_FAULT_UNDER_FREQUENCY: GridFault
+GRID_FAULT_UNDER_VOLTAGE: GridFault
+GRID_FAULT_VOLTAGE_IMBALANCE: GridFault
 
 class PhaseValues(_message.Message):
     __slots__ = ("l1", "l2", "l3")
@@ -124,7 +213,7 @@ class Circuit(_message.Message):
     def __init__(self, id: _Optional[str] = ..., parent_id: _Optional[str] = ..., import_limit_w: _Optional[int] = ..., export_limit_w: _Optional[int] = ..., current_limit_ma: _Optional[int] = ..., meter_id: _Optional[str] = ...) -> None: ...
 
 class Asset(_message.Message):
-    __slots__ = ("id", "type", "circuit_id", "phases", "power_max_w", "current_max_ma", "station_id", "cpo_id")
+    __slots__ = ("id", "type", "circuit_id", "phases", "power_max_w", "current_max_ma", "station_id", "cpo_id", "discharge_max_ma")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     CIRCUIT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +222,7 @@ class Asset(_message.Message):
     CURRENT_MAX_MA_FIELD_NUMBER: _ClassVar[int]
     STATION_ID_FIELD_NUMBER: _ClassVar[int]
     CPO_ID_FIELD_NUMBER: _ClassVar[int]
+    DISCHARGE_MAX_MA_FIELD_NUMBER: _ClassVar[int]
     id: str
     type: AssetType
     circuit_id: str
@@ -141,7 +231,8 @@ class Asset(_message.Message):
     current_max_ma: int
     station_id: str
     cpo_id: str
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[AssetType, str]] = ..., circuit_id: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[Phase, str]]] = ..., power_max_w: _Optional[int] = ..., current_max_ma: _Optional[int] = ..., station_id: _Optional[str] = ..., cpo_id: _Optional[str] = ...) -> None: ...
+    discharge_max_ma: int
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[AssetType, str]] = ..., circuit_id: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[Phase, str]]] = ..., power_max_w: _Optional[int] = ..., current_max_ma: _Optional[int] = ..., station_id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., discharge_max_ma: _Optional[int] = ...) -> None: ...
 
 class Site(_message.Message):
     __slots__ = ("id", "name", "circuits", "assets", "epoch")
@@ -195,6 +286,48 @@ class Grant(_message.Message):
     binding_limit_id: str
     def __init__(self, asset_id: _Optional[str] = ..., power_w: _Optional[int] = ..., current_ma: _Optional[int] = ..., binding_limit_id: _Optional[str] = ...) -> None: ...
 
+class DerControl(_message.Message):
+    __slots__ = ("id", "type", "state", "is_default", "priority", "start_utc_ms", "duration_ms", "discharge_max_permille")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    IS_DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    DISCHARGE_MAX_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    type: DerControlType
+    state: DerControlState
+    is_default: bool
+    priority: int
+    start_utc_ms: int
+    duration_ms: int
+    discharge_max_permille: int
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[DerControlType, str]] = ..., state: _Optional[_Union[DerControlState, str]] = ..., is_default: _Optional[bool] = ..., priority: _Optional[int] = ..., start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., discharge_max_permille: _Optional[int] = ...) -> None: ...
+
+class DerAlarm(_message.Message):
+    __slots__ = ("type", "fault", "at_utc_ms")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    AT_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    type: DerControlType
+    fault: GridFault
+    at_utc_ms: int
+    def __init__(self, type: _Optional[_Union[DerControlType, str]] = ..., fault: _Optional[_Union[GridFault, str]] = ..., at_utc_ms: _Optional[int] = ...) -> None: ...
+
+class EvseDer(_message.Message):
+    __slots__ = ("asset_id", "types", "controls", "alarms")
+    ASSET_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
+    CONTROLS_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
+    asset_id: str
+    types: _containers.RepeatedScalarFieldContainer[DerControlType]
+    controls: _containers.RepeatedCompositeFieldContainer[DerControl]
+    alarms: _containers.RepeatedCompositeFieldContainer[DerAlarm]
+    def __init__(self, asset_id: _Optional[str] = ..., types: _Optional[_Iterable[_Union[DerControlType, str]]] = ..., controls: _Optional[_Iterable[_Union[DerControl, _Mapping]]] = ..., alarms: _Optional[_Iterable[_Union[DerAlarm, _Mapping]]] = ...) -> None: ...
+
 class GetSiteRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -212,30 +345,34 @@ class WatchSiteRequest(_message.Message):
     def __init__(self, interval_ms: _Optional[int] = ...) -> None: ...
 
 class WatchSiteResponse(_message.Message):
-    __slots__ = ("sequence", "snapshot", "time_utc_ms", "samples", "circuits", "grants")
+    __slots__ = ("sequence", "snapshot", "time_utc_ms", "samples", "circuits", "grants", "ders")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     TIME_UTC_MS_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     CIRCUITS_FIELD_NUMBER: _ClassVar[int]
     GRANTS_FIELD_NUMBER: _ClassVar[int]
+    DERS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     snapshot: bool
     time_utc_ms: int
     samples: _containers.RepeatedCompositeFieldContainer[Sample]
     circuits: _containers.RepeatedCompositeFieldContainer[CircuitState]
     grants: _containers.RepeatedCompositeFieldContainer[Grant]
-    def __init__(self, sequence: _Optional[int] = ..., snapshot: _Optional[bool] = ..., time_utc_ms: _Optional[int] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ..., circuits: _Optional[_Iterable[_Union[CircuitState, _Mapping]]] = ..., grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ...) -> None: ...
+    ders: _containers.RepeatedCompositeFieldContainer[EvseDer]
+    def __init__(self, sequence: _Optional[int] = ..., snapshot: _Optional[bool] = ..., time_utc_ms: _Optional[int] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ..., circuits: _Optional[_Iterable[_Union[CircuitState, _Mapping]]] = ..., grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., ders: _Optional[_Iterable[_Union[EvseDer, _Mapping]]] = ...) -> None: ...
 
 class ReportSamplesRequest(_message.Message):
-    __slots__ = ("source", "sequence", "samples")
+    __slots__ = ("source", "sequence", "samples", "ders")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    DERS_FIELD_NUMBER: _ClassVar[int]
     source: str
     sequence: int
     samples: _containers.RepeatedCompositeFieldContainer[Sample]
-    def __init__(self, source: _Optional[str] = ..., sequence: _Optional[int] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ...) -> None: ...
+    ders: _containers.RepeatedCompositeFieldContainer[EvseDer]
+    def __init__(self, source: _Optional[str] = ..., sequence: _Optional[int] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ..., ders: _Optional[_Iterable[_Union[EvseDer, _Mapping]]] = ...) -> None: ...
 
 class ReportSamplesResponse(_message.Message):
     __slots__ = ("unknown_asset_ids",)
