@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dgm.der import resource as r
-from dgm.der.scheduler import ProgramsKnown, Respond, Scheduler
+from dgm.der.scheduler import ProgramsKnown, Respond, Scheduler, SchedulerEvent
 from dgm.machine import Now, Tick
 
 IMP, EXP, GEN = "opModImpLimW", "opModExpLimW", "opModGenLimW"
@@ -73,8 +73,11 @@ class Driver:
         self.journal: dict[str, bytes] = {}
 
     def give(self, second: float, *programs: r.AssignedProgram) -> None:
+        self.take(second, known(*programs))
+
+    def take(self, second: float, event: SchedulerEvent) -> None:
         self.run(second)
-        self._note(self.scheduler.handle(known(*programs), at(second)))
+        self._note(self.scheduler.handle(event, at(second)))
 
     def run(self, second: float) -> None:
         """Let time pass up to a second, through every wake time before it."""

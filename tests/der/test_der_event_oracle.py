@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,20 +19,23 @@ from der_events import T0_S, at, control, default, program
 from dgm.api.der.v1.profile_pb2 import UtilityProfile
 from dgm.der import resource as r
 from dgm.der.profile import STANDARD
-from dgm.der.profiles import loader
 from dgm.der.scheduler import ProgramsKnown, Respond, Scheduler
 from dgm.machine import Tick
 
 CASES = int(os.environ.get("DGM_CASES", "2000"))
 BATCHES = 8
 SECONDS = 64
-MODES = """opModConnect opModEnergize opModFixedPFAbsorbW opModFixedPFInjectW opModFixedVar opModFixedW opModFreqDroop
+MODE_NAMES = """
+opModConnect opModEnergize opModFixedPFAbsorbW opModFixedPFInjectW opModFixedVar opModFixedW opModFreqDroop
 opModFreqWatt opModHFRTMayTrip opModHFRTMustTrip opModHVRTMayTrip opModHVRTMomentaryCessation opModHVRTMustTrip
 opModLFRTMayTrip opModLFRTMustTrip opModLVRTMayTrip opModLVRTMomentaryCessation opModLVRTMustTrip opModMaxLimW
-opModTargetVar opModTargetW opModVoltVar opModVoltWatt opModWattPF opModWattVar opModDeltaVar opModDeltaW opModFixedV
-opModGridConnectPermit opModIslandPermit opModMaxLimPctVAAbsorb opModMaxLimPctVAInject opModMaxLimPctVarAbsorb
-opModMaxLimPctVarInject opModMaxLimPctWAbsorb opModMaxLimVarAbsorb opModMaxLimVarInject opModMaxLimWAbsorb
-opModMaxLimWInject opModTargetV opModImpLimW opModExpLimW opModGenLimW opModLoadLimW opModStorageTargetW""".split()
+opModTargetVar opModTargetW opModVoltVar opModVoltWatt opModWattPF opModWattVar opModDeltaVar opModDeltaW
+opModFixedV opModGridConnectPermit opModIslandPermit opModMaxLimPctVAAbsorb opModMaxLimPctVAInject
+opModMaxLimPctVarAbsorb opModMaxLimPctVarInject opModMaxLimPctWAbsorb opModMaxLimVarAbsorb opModMaxLimVarInject
+opModMaxLimWAbsorb opModMaxLimWInject opModTargetV opModImpLimW opModExpLimW opModGenLimW opModLoadLimW
+opModStorageTargetW
+"""
+MODES = tuple(MODE_NAMES.split())
 
 
 def drawn(most: int, restarts: int) -> int:
@@ -277,7 +281,7 @@ def stamped(responds: Sequence[Respond]) -> list[tuple[str, int, int]]:
 def sent_order_is_legal(sent: Sequence[tuple[str, int, int]]) -> bool:
     """Nobody is told of a start before the superseded at the same instant are."""
     codes = [(second, code) for _, code, second in sent if code in (2, 7)]
-    return all(not (a[0] == b[0] and a[1] == 2 and b[1] == 7) for a, b in zip(codes, codes[1:], strict=False))
+    return all(not (a[0] == b[0] and a[1] == 2 and b[1] == 7) for a, b in pairwise(codes))
 
 
 def expected(model: Model, case: Case, holders: dict[str, Modelled], second: int) -> dict[str, tuple[str, bool]]:
@@ -296,8 +300,3 @@ def expected(model: Model, case: Case, holders: dict[str, Modelled], second: int
 def test_the_engine_agrees_with_the_model_in_every_second(batch: int) -> None:
     for seed in range(batch, CASES, BATCHES):
         check(make_case(random.Random(seed)), seed)
-
-
-def test_the_model_knows_every_mode_that_a_profile_protects() -> None:
-    assert len(set(MODES)) == 45
-    assert set(loader.names()) >= {"2018", "2023"}

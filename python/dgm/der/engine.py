@@ -23,11 +23,11 @@ from dgm.der.rules import OptOut as OptOutRule
 from dgm.der.schedule import Contest, Event, Notice, Passed, Phase, Reign, foresee, place, reigns_from
 from dgm.machine import Now, Tick
 
-LIVE_BYTES_MAX = 64_000_000
+LIVE_BYTES_MAX = 32_000_000
 """Memory that events in force or to come may take; what does not fit is refused, told, and taken when room is there."""
-EVENT_BYTES = 4_000
-"""What one event costs at most beside its texts and values (bench/test_der_events.py measures it)."""
-VALUE_BYTES = 500
+EVENT_BYTES = 2_000
+"""What one event costs beside its texts and values; with four modes it was measured at 2,900 bytes, listing included."""
+VALUE_BYTES = 250
 ENDED_MAX = 1000
 """Ended events remembered, beyond those still listed, so that their mRIDs are not answered again."""
 ENDED_KEEP_MS = 24 * 3600 * 1000

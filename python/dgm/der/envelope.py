@@ -56,7 +56,7 @@ def bounds(scheduler: Scheduler, at_ms: int) -> dict[str, Bound]:
     """The bound of every mode that something rules now. at_ms: the server's clock."""
     found: dict[str, Bound] = {}
     for mode in LIMIT_MODES:
-        rows = scheduler.timeline(mode)
+        rows = scheduler.timeline(mode, most=2)
         if rows and rows[0].start_ms <= at_ms and rows[0].value.power_w is not None:
             found[mode] = _bound(mode, rows, scheduler.default_mode(mode))
     return found

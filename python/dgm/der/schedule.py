@@ -39,11 +39,6 @@ class Phase(Enum):
     """Its program no longer applies; it comes back, with what was answered, if the program does."""
 
 
-LIVE = frozenset({Phase.SCHEDULED, Phase.ACTIVE})
-UNJOINED = frozenset({Phase.CANCELLED, Phase.REJECTED, Phase.WITHDRAWN})
-"""Not followed to their planned end, so nothing is joined to it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Generic[V]):
     """What a server says of one event, whatever its function set.
@@ -118,7 +113,14 @@ class Event(Generic[V]):
     @property
     def is_live(self) -> bool:
         """Still to be followed."""
-        return self.phase in LIVE
+        return self.phase is Phase.ACTIVE or self.phase is Phase.SCHEDULED
+
+    @property
+    def is_followed(self) -> bool:
+        """Runs, or ran, to its planned end, so that another may be joined to it."""
+        if self.phase is Phase.CANCELLED or self.phase is Phase.REJECTED or self.phase is Phase.WITHDRAWN:
+            return False
+        return not self.winding_down
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -182,17 +184,17 @@ def place(events: Iterable[Event[V]]) -> list[Event[V]]:
     """
     ends: dict[int, list[Event[V]]] = {}
     moved = []
-    for event in sorted(events, key=lambda item: (item.nominal_ms[0], item.notice.mrid)):
-        placed = _placed(event, ends.get(event.nominal_ms[0], ()))
+    for (start_ms, end_ms), _, event in sorted((item.nominal_ms, item.notice.mrid, item) for item in events):
+        placed = _placed(event, ends.get(start_ms, ()))
         if placed is not event:
             moved.append(placed)
-        if placed.phase not in UNJOINED and not placed.winding_down:
-            ends.setdefault(placed.nominal_ms[1], []).append(placed)
+        if placed.is_followed:
+            ends.setdefault(end_ms, []).append(placed)
     return moved
 
 
 def _placed(event: Event[V], before: Sequence[Event[V]]) -> Event[V]:
-    if event.phase not in LIVE or event.winding_down:
+    if not event.is_live or event.winding_down:
         return event
     start_ms = event.start_ms
     if event.phase is Phase.SCHEDULED:

@@ -120,36 +120,34 @@ class Scheduler:
         modes |= {mode.name for stored in self._defaults for mode in stored.control.base.modes}
         found = {}
         for name in sorted(modes):
-            row = next(iter(self._events_of(name, only_first=True)), None)
+            row = next(iter(self._events_of(name, most=1)), None)
             if row is None or row.start_ms > self._now.utc_ms:
                 row = self.default_mode(name, until_ms=None if row is None else row.start_ms)
             if row is not None:
                 found[name] = row
         return found
 
-    def timeline(self, name: str) -> tuple[ControlSegment, ...]:
+    def timeline(self, name: str, *, most: int | None = None) -> tuple[ControlSegment, ...]:
         """What rules one mode from the last `now` on; gaps between events are filled with the default, if there is one.
 
-        Empty: nothing rules it, by rule.
+        Empty: nothing rules it, by rule. most: tell only the first so many.
         """
-        rows = self._events_of(name)
+        rows = self._events_of(name, most=most)
         default = self.default_mode(name)
-        return tuple(rows) if default is None else tuple(_fill_gaps(rows, default, self._now.utc_ms))
+        return tuple(rows if default is None else _fill_gaps(rows, default, self._now.utc_ms))[:most]
 
-    def _events_of(self, name: str, *, only_first: bool = False) -> list[ControlSegment]:
+    def _events_of(self, name: str, *, most: int | None = None) -> list[ControlSegment]:
         """Events of one mode in order of time, with the value of the earlier held over gaps of no more than the bridge.
 
         The hole of some seconds that separately made schedules leave must not dip to the default and ramp back.
         """
         at_ms, rows = self._now.utc_ms, list[ControlSegment]()
         before = self._ended_by_mode()[0].get(name)
-        for reign in self.engine.reigns(name):
+        for reign in self.engine.reigns(name)[:most]:
             if before is not None and before.end_ms < reign.start_ms <= before.end_ms + self._bridge_ms:
                 bridge = _bridge(before, name, max(before.end_ms, at_ms), reign.start_ms)
                 rows += [bridge] if reign.start_ms > at_ms else []
             rows.append(segment(reign, name, at_ms))
-            if only_first:
-                break
             is_natural = reign.end_ms == reign.event.end_ms and not reign.event.winding_down
             before = reign.event if is_natural else None
         return rows
