@@ -25,6 +25,7 @@ from dgm.api.config.v1.config_pb2 import (
     OwnIdentityConfig,
 )
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
+from dgm.der.profiles import loader as profiles
 from dgm.devices import tables
 from dgm.errors import ConfigError, Problem
 from dgm.stations_csv import StationList, read_stations
@@ -129,7 +130,9 @@ def _fill_defaults(config: DgmConfig) -> None:
         rotation_ms=900_000,
     )
     if config.HasField("der"):
-        _default(config.der, poll_s=900)
+        _default(config.der, profile=profiles.DEFAULT)
+        if config.der.profile in profiles.names():
+            _default(config.der, poll_s=profiles.load(config.der.profile).poll_s)
     if config.HasField("ocpp"):
         _default(
             config.ocpp,
@@ -457,6 +460,8 @@ def _der(config: DgmConfig) -> Iterator[Finding]:
             yield f"der.{name}", "nothing", "a PEM file"
     if der.pin and not re.fullmatch(r"[0-9]{6}", der.pin):
         yield "der.pin", repr(der.pin), "6 digits (5 and a check digit), in quotes"
+    if der.profile not in profiles.names():
+        yield "der.profile", repr(der.profile), "one of " + ", ".join(profiles.names())
     if der.site_rating_w <= 0:
         yield "der.site_rating_w", str(der.site_rating_w), "W, above 0 (setMaxW)"
 

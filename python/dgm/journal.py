@@ -5,7 +5,9 @@ A put is on disk when it returns: the caller may answer its peer. Not a log of h
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dgm.errors import TransportError
@@ -37,6 +39,25 @@ class Journal:
     def put(self, table: str, key: str, value: bytes) -> None:
         """Store durably; replaces."""
         self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?)", (table, key, value))
+
+    def put_all(self, table: str, entries: Iterable[tuple[str, bytes | None]]) -> None:
+        """Store several durably, all or none, in one write to disk; None deletes."""
+        with self._transaction():
+            for key, value in entries:
+                if value is None:
+                    self.delete(table, key)
+                else:
+                    self.put(table, key, value)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def delete(self, table: str, key: str) -> None:
         """Forget a key; an unknown one is no error."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_der_scheduler import EXP, IMP, Driver, at, control, default, program
+from der_events import EXP, IMP, Driver, at, control, default, program
 
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.der import registers

@@ -1,102 +1,17 @@
-"""The event engine: response vectors, rules one by one, and a brute-force oracle over generated schedules."""
+"""The event engine on DERControls: rules one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from der_events import EXP, GEN, IMP, T0_S, Driver, at, control, default, known, no_draw, program
 
+from dgm.api.der.v1.profile_pb2 import UtilityProfile
 from dgm.der import resource as r
+from dgm.der.profile import STANDARD
 from dgm.der.schedule import Phase
-from dgm.der.scheduler import ProgramsKnown, Respond, ResponseTaken, Scheduler
-from dgm.machine import Now, Tick
-
-IMP, EXP, GEN = "opModImpLimW", "opModExpLimW", "opModGenLimW"
-T0_S = 1_700_000_000
-
-
-def at(second: float) -> Now:
-    """An instant this many seconds after T0 on both clocks."""
-    return Now(mono_ms=round(second * 1000) + 5_000_000, utc_ms=T0_S * 1000 + round(second * 1000))
-
-
-def control(mrid: str, start: int, duration: int, modes: dict[str, int] | None = None, **changes: Any) -> r.DERControl:
-    status = changes.pop("status", r.EventState.SCHEDULED)
-    base = r.ControlBase(
-        modes=tuple(r.ControlMode(name=name, power_w=power_w) for name, power_w in (modes or {IMP: 1000}).items())
-    )
-    content: dict[str, Any] = {
-        "mrid": mrid,
-        "reply_to": "/rsp",
-        "response_required": 3,
-        "creation_s": T0_S - 100,
-        "status": r.EventStatus(current=status, changed_s=T0_S),
-        "interval": r.Interval(start_s=T0_S + start, duration_s=duration),
-        "base": base,
-        **changes,
-    }
-    return r.DERControl(**content)
-
-
-def default(modes: dict[str, int], **changes: Any) -> r.DefaultDERControl:
-    base = r.ControlBase(modes=tuple(r.ControlMode(name=name, power_w=power_w) for name, power_w in modes.items()))
-    return r.DefaultDERControl(mrid="DEFA", base=base, **changes)
-
-
-def program(
-    *controls: r.DERControl,
-    primacy: int = 1,
-    mrid: str = "D0",
-    stated: r.DefaultDERControl | None = None,
-    known: bool = True,
-) -> r.AssignedProgram:
-    return r.AssignedProgram(
-        mrid=mrid, primacy=primacy, controls=controls if known else None, default=stated, default_known=known
-    )
-
-
-def known(*programs: r.AssignedProgram) -> ProgramsKnown:
-    return ProgramsKnown(programs=programs)
-
-
-def no_draw(most: int) -> int:
-    return 0
-
-
-class Driver:
-    """Drives a scheduler as the shell would: events when they come, a Tick exactly at each wake time."""
-
-    def __init__(self, draw: Callable[[int], int] = no_draw, **options: Any) -> None:
-        self.scheduler = Scheduler(draw, **options)
-        self.sent: list[tuple[str, int, int]] = []
-        self._now = at(-50)
-        self._dumps: dict[int, bytes] = {}
-
-    def give(self, second: float, *programs: r.AssignedProgram) -> None:
-        self.run(second)
-        self._note(self.scheduler.handle(known(*programs), at(second)))
-
-    def run(self, second: float) -> None:
-        """Let time pass up to a second, through every wake time before it."""
-        while (wake := self.scheduler.wake_time()) is not None and wake <= at(second).mono_ms:
-            assert wake > self._now.mono_ms, "a wake time that does not move on would be a busy loop"
-            self._now = Now(mono_ms=wake, utc_ms=wake - at(0).mono_ms + at(0).utc_ms)
-            self._note(self.scheduler.handle(Tick(), self._now))
-        self._now = at(second)
-        self._note(self.scheduler.handle(Tick(), self._now))
-
-    def _note(self, responds: Sequence[Respond]) -> None:
-        self.sent += [(item.mrid, item.status, item.created_s - T0_S) for item in responds]
-        dump = self.scheduler.dump()
-        assert self._dumps.setdefault(self.scheduler.revision, dump) == dump, "a change must show in the revision"
-
-    def power(self, name: str) -> int | None:
-        rows = self.scheduler.timeline(name)
-        ruling = rows[0] if rows and rows[0].start_ms <= self._now.utc_ms else None
-        return None if ruling is None else ruling.mode.power_w
+from dgm.der.scheduler import ResponseTaken, Scheduler
 
 
 def test_an_event_is_received_started_and_completed_at_its_times() -> None:
@@ -255,7 +170,10 @@ def test_only_the_responses_that_are_required_are_sent(required: int | None, exp
 
 
 def test_codes_that_a_utility_does_not_take_are_not_sent() -> None:
-    driver = Driver(allowed=frozenset({1, 2, 3, 6, 7}))
+    profile = UtilityProfile()
+    profile.CopyFrom(STANDARD)
+    profile.response_codes[:] = [1, 2, 3, 6, 7]
+    driver = Driver(profile=profile)
     driver.give(40, program(control("A", 10, 20)))
     assert driver.sent == []
 
@@ -372,6 +290,7 @@ def test_a_restart_in_the_middle_of_an_event_repeats_nothing_and_forgets_nothing
     driver.run(20)
     restarted = Driver()
     restarted.scheduler.restore(driver.scheduler.dump())
+    restarted.journal = driver.scheduler.dump()
     restarted.run(22)
     assert restarted.power(IMP) == 1000
     assert [(item.mrid, item.status) for item in restarted.scheduler.owed()] == [("A", 1), ("A", 2)]
@@ -387,6 +306,7 @@ def test_an_event_that_passed_while_nobody_was_there_is_late() -> None:
     driver.run(7)
     restarted = Driver()
     restarted.scheduler.restore(driver.scheduler.dump())
+    restarted.journal = driver.scheduler.dump()
     restarted.run(100)
     assert restarted.sent == [("B", 3, 15), ("A", 254, 100)]
 
@@ -398,109 +318,3 @@ def test_a_response_is_owed_until_the_server_has_taken_it() -> None:
     scheduler.handle(ResponseTaken(mrid="A", status=1), at(1))
     assert scheduler.owed() == ()
     assert scheduler.revision > before
-
-
-@pytest.mark.parametrize("stored", [b"", b"{}", b"[]", b'{"format":2}', b'{"format":1,"events":[{}]}', b"\xff"])
-def test_a_damaged_store_is_refused_as_a_whole(stored: bytes) -> None:
-    scheduler = Scheduler(no_draw)
-    with pytest.raises(ValueError, match=r"stored schedule is damaged|expected 1"):
-        scheduler.restore(stored)
-    assert scheduler.events() == ()
-
-
-# -- the oracle: every second, every mode, by the rule alone --------------------------------------------------------
-
-
-def oracle(events: Sequence[tuple[str, int, r.DERControl]], seconds: range) -> tuple[dict[Any, Any], set[Any]]:
-    """What rules each mode in each second, and every response but 1: (mrid, code, second)."""
-    lost: dict[str, set[str]] = {control.mrid: set() for _, _, control in events}
-    started: set[str] = set()
-    rules: dict[Any, Any] = {}
-    told: set[Any] = set()
-    for second in seconds:
-        covering = []
-        for _, primacy, item in events:
-            start = item.interval.start_s - T0_S
-            end = start + item.interval.duration_s
-            names = {mode.name for mode in item.base.modes}
-            if second == end and lost[item.mrid] != names:
-                told.add((item.mrid, 3, second))
-            if start <= second < end:
-                covering.append(((primacy, -item.creation_s, item.mrid), item, names))
-        covering.sort(key=lambda entry: entry[0])
-        for name in (IMP, EXP, GEN):
-            able = [item for _, item, names in covering if name in names and name not in lost[item.mrid]]
-            for loser in able[1:]:
-                lost[loser.mrid].add(name)
-                if lost[loser.mrid] == {mode.name for mode in loser.base.modes}:
-                    told.add((loser.mrid, 7, second))
-            rules[name, second] = able[0].mrid if able else None
-        for _, item, names in covering:
-            if item.mrid not in started and lost[item.mrid] != names:
-                started.add(item.mrid)
-                told.add((item.mrid, 2, second))
-    return rules, told
-
-
-@st.composite
-def schedules(draw: st.DrawFn) -> list[tuple[str, int, r.DERControl]]:
-    count = draw(st.integers(1, 6))
-    modes = st.sets(st.sampled_from((IMP, EXP, GEN)), min_size=1)
-    events = []
-    for index in range(count):
-        primacy = draw(st.integers(1, 3))
-        event = control(
-            f"{index:02X}",
-            draw(st.integers(1, 12)),
-            draw(st.integers(1, 10)),
-            {name: index for name in sorted(draw(modes))},
-            creation_s=T0_S - draw(st.integers(1, 3)),
-        )
-        events.append((f"D{primacy}", primacy, event))
-    return events
-
-
-def programs_of(events: Sequence[tuple[str, int, r.DERControl]]) -> list[r.AssignedProgram]:
-    return [
-        program(*(item for name, _, item in events if name == f"D{primacy}"), primacy=primacy, mrid=f"D{primacy}")
-        for primacy in (1, 2, 3)
-    ]
-
-
-@settings(max_examples=100, deadline=None)
-@given(schedules(), st.integers(1, 4))
-def test_the_engine_agrees_with_the_oracle_in_every_second(events: list[Any], step: int) -> None:
-    rules, told = oracle(events, range(30))
-    driver = Driver()
-    driver.give(0, *programs_of(events))
-    foreseen = {name: driver.scheduler.timeline(name) for name in (IMP, EXP, GEN)}
-    for second in range(0, 30, step):
-        driver.run(second)
-        for name in (IMP, EXP, GEN):
-            rows = driver.scheduler.timeline(name)
-            ruling = rows[0].mrid if rows and rows[0].start_ms <= at(second).utc_ms else None
-            assert ruling == rules[name, second]
-            assert rules[name, second] == next(
-                (row.mrid for row in foreseen[name] if row.start_ms <= at(second).utc_ms < (row.end_ms or 2**63)), None
-            ), "what was foreseen at the beginning is what happened"
-    driver.run(30)
-    assert {item for item in driver.sent if item[1] != 1} == {item for item in told if item[2] <= 30}
-    assert len(driver.sent) == len(set(driver.sent)), "no response is sent twice"
-
-
-@settings(max_examples=50, deadline=None)
-@given(schedules(), st.lists(st.integers(1, 25), max_size=3, unique=True))
-def test_restarts_between_any_two_events_change_no_response(events: list[Any], restarts: list[int]) -> None:
-    plain, broken = Driver(), Driver()
-    for driver in (plain, broken):
-        driver.give(0, *programs_of(events))
-    for second in sorted(restarts):
-        broken.run(second)
-        stored = broken.scheduler.dump()
-        broken.scheduler = Scheduler(no_draw)
-        broken._dumps.clear()
-        broken.scheduler.restore(stored)
-        broken.run(second)
-    plain.run(40)
-    broken.run(40)
-    assert broken.sent == plain.sent

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
+from dgm.api.der.v1.profile_pb2 import UtilityProfile
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import plant
 from dgm.der import resource as r
@@ -33,11 +34,14 @@ from dgm.der.envelope import Bound, bounds
 from dgm.der.identity import sfdi_of
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
 from dgm.der.outbox import Report
-from dgm.der.scheduler import ProgramsKnown, Respond, ResponseTaken, Scheduler
+from dgm.der.profile import STANDARD
+from dgm.der.scheduler import Damaged, ProgramsKnown, Respond, ResponseTaken, Scheduler
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
 
-TABLE, SCHEDULE_KEY, OFFSET_KEY = "der", "schedule", "offset_ms"
+TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
+ASIDE_MAX = 50
+"""Damaged journal entries kept for people to look at; further ones are only named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +58,9 @@ class SiteLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Store durably before the next effect."""
+    """Store durably, all or nothing, before the next effect: (key, value), value None: delete."""
 
-    key: str
-    value: bytes
+    entries: tuple[tuple[str, bytes | None], ...]
 
 
 CoreEvent = Answer | NoAnswer | SiteSeen | SiteLost | Tick
@@ -67,7 +70,9 @@ CoreEffect = Request | Keep
 class DerCore:
     """Everything the der role decides. `draw(n)` gives a uniform integer in 0..n."""
 
-    def __init__(self, config: DgmConfig, lfdi: str, draw: Callable[[int], int]) -> None:
+    def __init__(
+        self, config: DgmConfig, lfdi: str, draw: Callable[[int], int], *, profile: UtilityProfile = STANDARD
+    ) -> None:
         der = config.der
         self._config = der
         self._lfdi = lfdi
@@ -81,12 +86,13 @@ class DerCore:
         )
         in_band = der.in_band_registration
         self.discovery = Discovery(identity, draw, mirrors=self._mirrors.values(), in_band=in_band)
-        self.scheduler = Scheduler(draw)
+        self.scheduler = Scheduler(draw, profile=profile)
         self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
         self._site = plant.SiteView(config)
         self._settings: r.DERSettings | None = None
-        self._kept_revision = 0
         self._offset_ms = 0
+        self.damaged: tuple[Damaged, ...] = ()
+        """Journal entries that could not be used at the start."""
         self.is_informed = False
         """The schedule is one that the server gave, now or before a restart: limits that it lacks may be deleted."""
 
@@ -96,16 +102,21 @@ class DerCore:
         return self._offset_ms
 
     def restore(self, stored: Mapping[str, bytes], now: Now) -> list[CoreEffect]:
-        """Take over the journal and say again what the server has not taken. ValueError: the journal is damaged."""
-        if OFFSET_KEY in stored:
-            self._offset_ms = int(stored[OFFSET_KEY])
-        if SCHEDULE_KEY in stored:
-            self.scheduler.restore(stored[SCHEDULE_KEY])
-            self._kept_revision = self.scheduler.revision
-            self.is_informed = True
+        """Take over the journal and say again what the server has not taken.
+
+        Damaged entries are named in `damaged` and put aside. Then is_informed stays False until the server has told
+        its schedule: a limit that is missing here may be one of them, so nothing is deleted at the EMS.
+        """
+        damaged = list(self.scheduler.restore(_schedule(stored)))
+        try:
+            self._offset_ms = int(stored.get(OFFSET_KEY, b"0"))
+        except ValueError:
+            damaged.append(Damaged(key=OFFSET_KEY, why="found no whole number of ms; the server is asked for its time"))
+        self.damaged = tuple(damaged)
+        self.is_informed = bool(_schedule(stored)) and not damaged
         owed = self.scheduler.owed()
         effects = [effect for respond in owed for effect in self._respond(respond, now)]
-        return [*effects, *self.handle(Tick(), now)]
+        return [*_put_aside(damaged, stored), *effects, *self.handle(Tick(), now)]
 
     def handle(self, event: CoreEvent, now: Now) -> list[CoreEffect]:
         """Take one event; effects are to be executed in order."""
@@ -172,7 +183,7 @@ class DerCore:
                 return [effect]
             case ClockMeasured():
                 self._offset_ms = effect.offset_ms
-                return [Keep(key=OFFSET_KEY, value=str(effect.offset_ms).encode())]
+                return [Keep(entries=((OFFSET_KEY, str(effect.offset_ms).encode()),))]
             case ProgramsKnown():
                 self.is_informed = self.is_informed or bool(effect.programs)
                 responds = self.scheduler.handle(effect, self._server(now))
@@ -200,7 +211,19 @@ class DerCore:
 
     def _kept_first(self, effects: list[CoreEffect]) -> list[CoreEffect]:
         """The journal before the wire: what was decided must outlive us before anybody hears of it."""
-        if not self.is_informed or self.scheduler.revision == self._kept_revision:
-            return effects
-        self._kept_revision = self.scheduler.revision
-        return [Keep(key=SCHEDULE_KEY, value=self.scheduler.dump()), *effects]
+        changed = self.scheduler.changed() if self.is_informed else {}
+        return [Keep(entries=tuple(changed.items())), *effects] if changed else effects
+
+
+def _schedule(stored: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {key: value for key, value in stored.items() if key.startswith(SCHEDULE_PREFIX)}
+
+
+def _put_aside(damaged: list[Damaged], stored: Mapping[str, bytes]) -> list[CoreEffect]:
+    """Out of the way of the next start, but not thrown away."""
+    if not damaged:
+        return []
+    room = max(ASIDE_MAX - sum(key.startswith(ASIDE_PREFIX) for key in stored), 0)
+    moved: list[tuple[str, bytes | None]] = [(item.key, None) for item in damaged]
+    moved += [(ASIDE_PREFIX + item.key, stored[item.key]) for item in damaged[:room]]
+    return [Keep(entries=tuple(moved))]

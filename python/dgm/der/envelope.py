@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from dgm.api.ems.v1.ems_pb2 import Limit, Quantity
 from dgm.der.resource import LIMIT_MODES
-from dgm.der.schedule import Segment
+from dgm.der.schedule import ControlSegment
 from dgm.der.scheduler import Scheduler
 
 GRACE_MS = 10_000
@@ -56,17 +56,17 @@ def bounds(scheduler: Scheduler, at_ms: int) -> dict[str, Bound]:
     """The bound of every mode that something rules now. at_ms: the server's clock."""
     found: dict[str, Bound] = {}
     for mode in LIMIT_MODES:
-        rows = scheduler.timeline(mode)
-        if rows and rows[0].start_ms <= at_ms and rows[0].mode.power_w is not None:
+        rows = scheduler.timeline(mode, most=2)
+        if rows and rows[0].start_ms <= at_ms and rows[0].value.power_w is not None:
             found[mode] = _bound(mode, rows, scheduler.default_mode(mode))
     return found
 
 
-def _bound(mode: str, rows: tuple[Segment, ...], default: Segment | None) -> Bound:
+def _bound(mode: str, rows: tuple[ControlSegment, ...], default: ControlSegment | None) -> Bound:
     ruling = rows[0]
-    power_w = ruling.mode.power_w
+    power_w = ruling.value.power_w
     assert power_w is not None, "a limit mode carries a power"
-    failsafe_w = None if default is None else default.mode.power_w
+    failsafe_w = None if default is None else default.value.power_w
     lease_end_ms = None
     if not ruling.is_default and ruling.end_ms is not None:
         follows = default is not None or (len(rows) > 1 and rows[1].start_ms == ruling.end_ms)

@@ -1,21 +1,26 @@
-"""Which event rules which control mode, and when: the rules of S18 10.2.3 as pure functions over immutable events.
+"""Which event holds which lane, and when: the rules of S18 10.2.3 (S23 10.2.2.3) over events of any function set.
 
-    events ──effective()──> intervals with randomisation ──contest()──> winners and losers at one instant
-                                                         ──project()──> segments per mode from now on
+    Notice (what the server says) ──> Event (as this device follows it) ──place()──> effective start and end
+    Contest: pending ──begin──> runners per lane ──rank──> holder per lane ──end──>     foresee(): run to its end
 
-Supersession is per mode: where events overlap, the lower primacy wins, then the newer creation time. An event that has
-lost a mode does not get it back (the 2018 edition knows no resumption); its other modes go on.
-All times here are ms UTC on the server's clock.
+A lane is what events contend for: one control mode of DER, one price of a tariff, one device category of load control.
+An event carries a value in each of its lanes. Lower primacy holds, then the newer creation time; the loser keeps its
+other lanes. Whether a loser gets a lane back is a rule of the edition (`resumes`). Nothing here answers the server.
+All times are ms UTC on the clock that the engine is driven with, unless a name says s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import pairwise
+from heapq import heapify, heappop
+from typing import Generic, TypeVar
 
-from dgm.der.resource import ControlMode
+from dgm.der.resource import ControlMode, EventState
+
+V = TypeVar("V")
 
 MIN_DURATION_MS = 1000
 """A negative randomizeDuration cannot shorten an event below this."""
@@ -34,153 +39,343 @@ class Phase(Enum):
     """Its program no longer applies; it comes back, with what was answered, if the program does."""
 
 
-LIVE = frozenset({Phase.SCHEDULED, Phase.ACTIVE})
-UNJOINED = frozenset({Phase.CANCELLED, Phase.REJECTED, Phase.WITHDRAWN})
-"""Not followed to their end, so nothing is joined to it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One DERControl as this device follows it.
+class Notice(Generic[V]):
+    """What a server says of one event, whatever its function set.
 
-    start_draw_s, duration_draw_s: the random parts, drawn once. start_ms, end_ms: effective. lost: modes that another
-    event took. winding_down: cancelled with randomisation, runs until end_ms. sent: response codes decided, in order.
+    values: (lane, value), each lane at most once. Randomisation in s, sign kept. fault: why it is invalid (rejected
+    with 253). is_mandatory: nobody may opt out. override_s: how long an opt-out may last at most; None: to its end.
     """
 
     mrid: str
-    program_mrid: str
-    primacy: int
     creation_s: int
     start_s: int
     duration_s: int
-    modes: tuple[ControlMode, ...]
-    ramp_ms: int | None
-    reply_to: str | None
-    response_required: int
-    description: str
+    status: EventState
+    values: tuple[tuple[str, V], ...]
+    ramp_ms: int | None = None
+    reply_to: str | None = None
+    response_required: int = 0
+    description: str = ""
+    randomize_start_s: int = 0
+    randomize_duration_s: int = 0
+    device_category: int | None = None
+    is_mandatory: bool = False
+    override_s: int | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Generic[V]):
+    """One event as this device follows it.
+
+    lanes: those that this device acts on. start_draw_s, duration_draw_s: the random parts, drawn once. start_ms,
+    end_ms: effective, as planned; over_ms: when it really ended, None while it lives. lost: lanes that another event
+    took. opted_out: lanes that somebody opted out of, until opt_in_ms (None: for good); was_out: that has happened.
+    has_run: it held a lane at some time. winding_down: cancelled with randomisation, runs until end_ms. sent: response
+    codes decided, in order. clock_offset_ms: the clock of its FSA less the clock of the engine.
+    """
+
+    notice: Notice[V]
+    program_mrid: str
+    primacy: int
+    clock_offset_ms: int = 0
+    lanes: frozenset[str]
     start_draw_s: int
     duration_draw_s: int
-    start_ms: int
-    end_ms: int
-    phase: Phase
+    start_ms: int = 0
+    end_ms: int = 0
+    over_ms: int | None = None
+    phase: Phase = Phase.SCHEDULED
     lost: frozenset[str] = frozenset()
+    opted_out: frozenset[str] = frozenset()
+    opt_in_ms: int | None = None
+    has_run: bool = False
+    was_out: bool = False
     winding_down: bool = False
     sent: tuple[int, ...] = ()
 
     @property
-    def is_live(self) -> bool:
-        """Still to be followed."""
-        return self.phase in LIVE
+    def mrid(self) -> str:
+        """Its name, unique in its function set."""
+        return self.notice.mrid
 
     @property
-    def mode_names(self) -> frozenset[str]:
-        """Every mode it carries, acted on or not."""
-        return frozenset(mode.name for mode in self.modes)
+    def description(self) -> str:
+        """What the server calls it."""
+        return self.notice.description
 
-    def covers(self, at_ms: int) -> bool:
-        """In its effective interval."""
-        return self.start_ms <= at_ms < self.end_ms
+    @property
+    def modes(self) -> tuple[V, ...]:
+        """Every value it carries, acted on or not."""
+        return tuple(value for _, value in self.notice.values)
 
-    def mode(self, name: str) -> ControlMode | None:
-        """Its value for one mode."""
-        return next((mode for mode in self.modes if mode.name == name), None)
+    @property
+    def is_live(self) -> bool:
+        """Still to be followed."""
+        return self.phase is Phase.ACTIVE or self.phase is Phase.SCHEDULED
+
+    @property
+    def is_followed(self) -> bool:
+        """Runs, or ran, to its planned end, so that another may be joined to it."""
+        if self.phase is Phase.CANCELLED or self.phase is Phase.REJECTED or self.phase is Phase.WITHDRAWN:
+            return False
+        return not self.winding_down
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Lanes that it may hold here: neither lost nor opted out of."""
+        return self.lanes - self.lost - self.opted_out
+
+    @property
+    def own_start_ms(self) -> int:
+        """Start by its own draw, joined to nothing."""
+        return (self.notice.start_s + self.start_draw_s) * 1000 - self.clock_offset_ms
+
+    @property
+    def nominal_ms(self) -> tuple[int, int]:
+        """Start and end without randomisation."""
+        start_ms = self.notice.start_s * 1000 - self.clock_offset_ms
+        return start_ms, start_ms + self.notice.duration_s * 1000
+
+    @property
+    def length_ms(self) -> int:
+        """How long it runs."""
+        return max((self.notice.duration_s + self.duration_draw_s) * 1000, MIN_DURATION_MS)
+
+    def value(self, lane: str) -> V | None:
+        """Its value in one lane."""
+        return next((value for name, value in self.notice.values if name == lane), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """One mode under one control for a while. end_ms None: open. mrid: of the event, or of the default control.
+class Segment(Generic[V]):
+    """One lane under one event (or default) for a while. end_ms None: open. mrid: of the event, or of the default.
 
-    began_ms: when the control itself began, which may be before the segment; its ramp counts from there.
+    began_ms: when the control itself began, which may be before the segment; its ramp counts from there. is_bridge: the
+    event is over, and its value is held for the seconds until the next one begins.
     """
 
-    mode: ControlMode
+    lane: str
+    value: V
     mrid: str
     start_ms: int
     end_ms: int | None
     began_ms: int
-    ramp_ms: int
-    is_default: bool
+    ramp_ms: int = 0
+    is_default: bool = False
+    is_bridge: bool = False
 
 
-def rank(event: Event) -> tuple[int, int, str]:
-    """Smaller wins: primacy, then the newer creation, then the mRID so that the order is total."""
-    return (event.primacy, -event.creation_s, event.mrid)
+ControlEvent = Event[ControlMode]
+ControlSegment = Segment[ControlMode]
 
 
-def effective(events: Iterable[Event]) -> dict[str, Event]:
-    """Effective intervals of all events, by mRID.
+def rank(event: Event[V]) -> tuple[int, int, str]:
+    """Smaller holds: primacy, then the newer creation, then the mRID so that the order is total."""
+    return (event.primacy, -event.notice.creation_s, event.notice.mrid)
 
-    An event that began keeps its start. One that follows another of its program without a nominal gap, on a common
-    mode, starts when that one effectively ends: randomisation must open no gap and no overlap between them.
+
+def place(events: Iterable[Event[V]]) -> list[Event[V]]:
+    """Events whose effective interval is another than it was.
+
+    An event that began keeps its start. One that follows others without a nominal gap, on a common lane, starts when
+    the last of those effectively ends: randomisation must open no gap and no overlap between successive events.
     """
-    done: dict[str, Event] = {}
-    ends: dict[tuple[str, int], list[Event]] = {}
-    for event in sorted(events, key=lambda item: (item.start_s, item.mrid)):
-        placed = _placed(event, ends.get((event.program_mrid, event.start_s), ()))
-        done[placed.mrid] = placed
-        if placed.phase not in UNJOINED and not placed.winding_down:
-            ends.setdefault((placed.program_mrid, placed.start_s + placed.duration_s), []).append(placed)
-    return done
+    ends: dict[int, list[Event[V]]] = {}
+    moved = []
+    for (start_ms, end_ms), _, event in sorted((item.nominal_ms, item.notice.mrid, item) for item in events):
+        placed = _placed(event, ends.get(start_ms, ()))
+        if placed is not event:
+            moved.append(placed)
+        if placed.is_followed:
+            ends.setdefault(end_ms, []).append(placed)
+    return moved
 
 
-def _placed(event: Event, before: Sequence[Event]) -> Event:
+def _placed(event: Event[V], before: Sequence[Event[V]]) -> Event[V]:
     if not event.is_live or event.winding_down:
         return event
     start_ms = event.start_ms
     if event.phase is Phase.SCHEDULED:
-        joined = [other for other in before if other.mode_names & event.mode_names]
-        own = (event.start_s + event.start_draw_s) * 1000
-        start_ms = min(joined, key=rank).end_ms if joined else own
-    duration_ms = max((event.duration_s + event.duration_draw_s) * 1000, MIN_DURATION_MS)
-    return replace(event, start_ms=start_ms, end_ms=start_ms + duration_ms)
+        joined = [other.end_ms for other in before if other.lanes & event.lanes]
+        start_ms = max(joined) if joined else event.own_start_ms
+    end_ms = start_ms + event.length_ms
+    if (start_ms, end_ms) == (event.start_ms, event.end_ms):
+        return event
+    return replace(event, start_ms=start_ms, end_ms=end_ms)
 
 
-def contest(events: Iterable[Event], at_ms: int, lost: Mapping[str, frozenset[str]]) -> dict[str, Event]:
-    """The winner of each mode at one instant, among the live events in force that have not lost it before."""
-    winners: dict[str, Event] = {}
-    for event in sorted((item for item in events if item.is_live and item.covers(at_ms)), key=rank):
-        for name in event.mode_names - lost[event.mrid]:
-            winners.setdefault(name, event)
-    return winners
+@dataclass(slots=True)
+class Passed(Generic[V]):
+    """What happened at one instant: events in order of their start, lanes by mRID."""
+
+    at_ms: int
+    ended: list[Event[V]] = field(default_factory=list)
+    began: list[Event[V]] = field(default_factory=list)
+    lost: dict[str, set[str]] = field(default_factory=dict)
+    regained: dict[str, set[str]] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
 
 
-def newly_lost(event: Event, winners: Mapping[str, Event]) -> frozenset[str]:
-    """Modes that an event in force has to give up to these winners."""
-    return frozenset(name for name in event.mode_names if winners.get(name, event).mrid != event.mrid)
+class Contest(Generic[V]):
+    """Who holds each lane while time passes. It knows nothing of responses and is cheap to copy.
+
+    An event that begins to hold a lane takes it from every overlapping event of lower rank there and then, from those
+    that have not begun yet too: S23 10.2.2.3 (l) has them told at the effective start of the superseding event.
+    """
+
+    def __init__(self, events: Iterable[Event[V]], *, resumes: bool) -> None:
+        self._resumes = resumes
+        self._live: dict[str, Event[V]] = {}
+        self._runners: dict[str, dict[str, Event[V]]] = {}
+        self._next = 0
+        self.holders: dict[str, Event[V]] = {}
+        self.lost: dict[str, set[str]] = {}
+        order = sorted((event for event in events if event.is_live), key=lambda item: (item.start_ms, item.mrid))
+        for event in order:
+            self._live[event.mrid] = event
+            self.lost[event.mrid] = set(event.lost)
+        self._pending = [event for event in order if event.phase is Phase.SCHEDULED]
+        self._ends = [(event.end_ms, event.mrid) for event in order]
+        heapify(self._ends)
+        self._unsettled = {lane for event in order for lane in event.lanes}
+        for event in order:
+            if event.phase is Phase.ACTIVE:
+                self._run(event)
+
+    def copy(self) -> Contest[V]:
+        """The same state, to look ahead with."""
+        twin: Contest[V] = Contest.__new__(Contest)
+        twin._resumes, twin._next = self._resumes, self._next
+        twin._pending = self._pending
+        twin._live, twin.holders, twin._ends = dict(self._live), dict(self.holders), list(self._ends)
+        twin._runners = {lane: dict(runners) for lane, runners in self._runners.items()}
+        twin.lost = {mrid: set(lanes) for mrid, lanes in self.lost.items()}
+        twin._unsettled = set(self._unsettled)
+        return twin
+
+    def next_edge(self) -> int | None:
+        """When the next event begins or ends; what only settling is needed for does not count."""
+        while self._ends and self._ends[0][1] not in self._live:
+            heappop(self._ends)
+        while self._next < len(self._pending) and self._pending[self._next].mrid not in self._live:
+            self._next += 1
+        edges = [self._ends[0][0]] if self._ends else []
+        if self._next < len(self._pending):
+            edges.append(self._pending[self._next].start_ms)
+        return min(edges, default=None)
+
+    def pass_to(self, at_ms: int) -> Passed[V]:
+        """Let time come to an instant: what is over ends, what is due begins, then every lane is settled."""
+        passed: Passed[V] = Passed(at_ms)
+        passed.touched, self._unsettled = self._unsettled, set()
+        fresh = set(passed.touched)
+        while self._ends and self._ends[0][0] <= at_ms:
+            self._end(heappop(self._ends)[1], passed)
+        passed.ended.sort(key=lambda event: (event.start_ms, event.mrid))
+        while self._next < len(self._pending) and self._pending[self._next].start_ms <= at_ms:
+            event = self._pending[self._next]
+            self._next += 1
+            if event.mrid in self._live:
+                self._run(event)
+                passed.began.append(event)
+                passed.touched |= event.lanes
+        for lane in sorted(passed.touched):
+            self._settle(lane, passed, is_fresh=lane in fresh)
+        return passed
+
+    def _run(self, event: Event[V]) -> None:
+        lanes = event.lanes - event.opted_out
+        for lane in lanes if self._resumes else lanes - self.lost[event.mrid]:
+            self._runners.setdefault(lane, {})[event.mrid] = event
+
+    def _end(self, mrid: str, passed: Passed[V]) -> None:
+        event = self._live.pop(mrid, None)
+        if event is None:
+            return
+        passed.ended.append(event)
+        passed.touched |= event.lanes
+        for lane in event.lanes:
+            self._runners.get(lane, {}).pop(mrid, None)
+
+    def _settle(self, lane: str, passed: Passed[V], *, is_fresh: bool) -> None:
+        runners = self._runners.get(lane)
+        if not runners:
+            self.holders.pop(lane, None)
+            return
+        before = self.holders.get(lane)
+        best = min(runners.values(), key=rank) if len(runners) > 1 else next(iter(runners.values()))
+        self.holders[lane] = best
+        if lane in self.lost[best.mrid]:
+            self.lost[best.mrid].discard(lane)
+            passed.regained.setdefault(best.mrid, set()).add(lane)
+        for other in list(runners.values()) if len(runners) > 1 else ():
+            if other is not best:
+                self._lose(other, lane, passed)
+        if is_fresh or best is not before:
+            self._take_from_pending(best, lane, passed)
+
+    def _take_from_pending(self, best: Event[V], lane: str, passed: Passed[V]) -> None:
+        own = rank(best)
+        for index in range(self._next, len(self._pending)):
+            event = self._pending[index]
+            if event.start_ms >= best.end_ms:
+                return
+            if lane in event.lanes and lane not in event.opted_out and event.mrid in self._live and rank(event) > own:
+                self._lose(event, lane, passed)
+
+    def _lose(self, event: Event[V], lane: str, passed: Passed[V]) -> None:
+        lost = self.lost[event.mrid]
+        if lane not in lost:
+            lost.add(lane)
+            passed.lost.setdefault(event.mrid, set()).add(lane)
+        if not self._resumes:
+            self._runners.get(lane, {}).pop(event.mrid, None)
+            if lost >= event.lanes:
+                del self._live[event.mrid]
 
 
-def project(events: Sequence[Event], names: Iterable[str], from_ms: int) -> dict[str, list[Segment]]:
-    """What the known events will do to some modes from now on, mode by mode, without defaults, in order of time."""
-    live = [event for event in events if event.is_live and event.end_ms > from_ms]
-    lost = {event.mrid: event.lost for event in live}
-    points = {from_ms} | {edge for event in live for edge in (event.start_ms, event.end_ms) if edge > from_ms}
-    segments: dict[str, list[Segment]] = {name: [] for name in names}
-    edges = sorted(points)
-    for at_ms, until_ms in pairwise(edges):
-        winners = contest(live, at_ms, lost)
-        for event in live:
-            if event.covers(at_ms):
-                lost[event.mrid] |= newly_lost(event, winners)
-        for name, row in segments.items():
-            if name in winners:
-                _extend(row, name, winners[name], at_ms, until_ms)
-    return segments
+@dataclass(frozen=True, slots=True)
+class Reign(Generic[V]):
+    """An event holding one lane from start_ms to end_ms."""
+
+    event: Event[V]
+    start_ms: int
+    end_ms: int
 
 
-def _extend(row: list[Segment], name: str, event: Event, at_ms: int, until_ms: int) -> None:
-    if row and row[-1].mrid == event.mrid and row[-1].end_ms == at_ms:
-        row[-1] = replace(row[-1], end_ms=until_ms)
-        return
-    mode = event.mode(name)
-    assert mode is not None, "a winner carries the mode it won"
-    row.append(
-        Segment(
-            mode=mode,
-            mrid=event.mrid,
-            start_ms=at_ms,
-            end_ms=until_ms,
-            began_ms=event.start_ms,
-            ramp_ms=event.ramp_ms or 0,
-            is_default=False,
-        )
+def foresee(contest: Contest[V], from_ms: int) -> dict[str, list[Reign[V]]]:
+    """Who will hold each lane from an instant on, in order of time, if nothing else is heard."""
+    run = contest.copy()
+    reigns: dict[str, list[Reign[V]]] = {}
+    since = {lane: (event, from_ms) for lane, event in run.holders.items()}
+    while (edge := run.next_edge()) is not None:
+        for lane in run.pass_to(edge).touched:
+            held, holder = since.get(lane), run.holders.get(lane)
+            if held is not None and held[0] is not holder:
+                reigns.setdefault(lane, []).append(Reign(held[0], held[1], edge))
+                del since[lane]
+            if holder is not None and lane not in since:
+                since[lane] = (holder, edge)
+    return reigns
+
+
+def reigns_from(reigns: Sequence[Reign[V]], at_ms: int) -> Sequence[Reign[V]]:
+    """Those that are not over at an instant."""
+    return reigns[bisect_right(reigns, at_ms, key=lambda reign: reign.end_ms) :]
+
+
+def segment(reign: Reign[V], lane: str, at_ms: int) -> Segment[V]:
+    """A reign as it is told, not before an instant."""
+    value = reign.event.value(lane)
+    assert value is not None, "a holder carries the lane it holds"
+    return Segment(
+        lane=lane,
+        value=value,
+        mrid=reign.event.mrid,
+        start_ms=max(reign.start_ms, at_ms),
+        end_ms=reign.end_ms,
+        began_ms=reign.event.start_ms,
+        ramp_ms=reign.event.notice.ramp_ms or 0,
     )

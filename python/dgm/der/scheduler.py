@@ -1,74 +1,58 @@
-"""The event engine: DERControls and defaults in, responses and the ruling value of each mode out.
+"""DERControls and their defaults: programs in, responses and the ruling value of every control mode out.
 
     AssignedProgram(s) ──ProgramsKnown──> Scheduler ──Respond──> POST DERControlResponse
-                                   Tick ──>  |  ──timeline()──> limits for the EMS
-                              dump() <── journal ──> restore()
+                 OptOut, OptIn, Tick ──>  |  ──ruling(), timeline()──> envelope and effect on devices
+                          changed() ──> journal ──> restore()
+
+For those who write the conversation: call `handle(ProgramsKnown(...))` with the complete set of programs whenever any
+part of it was fetched (controls None where a list is not complete), `handle(Tick())` at `wake_time()`, and
+`handle(ResponseTaken(...))` when the server has taken a response. For those who write the effect: `ruling()` says what
+rules each mode now and `timeline(mode)` what will; a mode that is absent is ruled by nothing, and then the connection
+agreement of site.yaml, which the EMS always holds, is the limit. Order in silence: the stored schedule to its end, the
+stored default, the agreement; after a restart the same, before anything is heard.
 
 `now.utc_ms` is the server's clock (the caller adds the offset). Responses follow that clock whatever the meter shows.
-It does not fetch, does not retry a response (it only remembers which ones the server has not taken yet), and acts on
-the limit modes alone: an event that carries none of them is rejected, not silently held.
+An event that carries none of the modes this device acts on is rejected, not silently held.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, assert_never
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
 
-from dgm.der.resource import (
-    LIMIT_MODES,
-    AssignedProgram,
-    ControlBase,
-    ControlMode,
-    DefaultDERControl,
-    DERControl,
-    EventState,
+from dgm.api.der.v1.profile_pb2 import UtilityProfile
+from dgm.der import record
+from dgm.der.engine import (
+    Damaged,
+    Device,
+    EventEngine,
+    Listed,
+    OptIn,
+    OptOut,
+    Respond,
+    ResponseTaken,
+    Source,
 )
-from dgm.der.schedule import Event, Phase, Segment, contest, effective, newly_lost, project
+from dgm.der.profile import PROTECTED_FAMILY, STANDARD, der_rules
+from dgm.der.resource import LIMIT_MODES, AssignedProgram, ControlMode, DefaultDERControl, DERControl
+from dgm.der.schedule import ControlEvent, ControlSegment, Notice, Phase, Segment, segment
 from dgm.machine import Now, Tick
 
-RECEIVED, STARTED, COMPLETED, CANCELLED, SUPERSEDED = 1, 2, 3, 6, 7
-REJECTED_NOT_APPLICABLE, REJECTED_INVALID, REJECTED_LATE = 252, 253, 254
-REJECTIONS = frozenset({REJECTED_NOT_APPLICABLE, REJECTED_INVALID, REJECTED_LATE})
-
-LIVE_MAX = 300
-"""Events followed at once; further ones are taken up when room is there, the earliest first."""
-ENDED_MAX = 1000
-"""Ended events remembered so that their mRIDs are not answered again."""
-ENDED_KEEP_MS = 24 * 3600 * 1000
-VANISH_GRACE_MS = 10_000
-"""A server may stop listing an event this long before its nominal end without cancelling it."""
+__all__ = ["Damaged", "OptIn", "OptOut", "ProgramsKnown", "Respond", "ResponseTaken", "Scheduler", "StoredDefault"]
 
 DEVICE_CATEGORY = sum(1 << bit for bit in (9, 14, 16, 17, 18, 21, 23, 25))
 """C&I load, EMS, EV, EVSE, mixed DER, PV, PV with storage, storage (S18 DeviceCategoryType)."""
-
-FORMAT = 1
+PERMYRIAD_MAX = 10_000
+DEFAULT_PREFIX = "der/default/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramsKnown:
-    """The complete set of programs that apply now."""
+    """The complete set of programs that apply now. offsets_ms: FSA's clock less the server's, by program mRID."""
 
     programs: tuple[AssignedProgram, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseTaken:
-    """The server has taken (or finally refused) a response: it is owed no longer."""
-
-    mrid: str
-    status: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Respond:
-    """Tell the server what happened; created_s is when, on its clock."""
-
-    mrid: str
-    reply_to: str
-    status: int
-    created_s: int
+    offsets_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,353 +64,289 @@ class StoredDefault:
     control: DefaultDERControl
 
 
-SchedulerEvent = ProgramsKnown | ResponseTaken | Tick
+SchedulerEvent = ProgramsKnown | ResponseTaken | OptOut | OptIn | Tick
 
 
 class Scheduler:
-    """The schedule of one device. `draw(n)`: a uniform integer in 0..n. `allowed`: response codes the utility takes."""
+    """The schedule of one device. `draw(n)`: a uniform integer in 0..n. acts_on: modes that this device follows."""
 
-    def __init__(self, draw: Callable[[int], int], *, allowed: frozenset[int] | None = None) -> None:
-        self._draw = draw
-        self._allowed = allowed
-        self._events: dict[str, Event] = {}
+    def __init__(
+        self,
+        draw: Callable[[int], int],
+        *,
+        profile: UtilityProfile = STANDARD,
+        acts_on: Iterable[str] = LIMIT_MODES,
+        categories: int = DEVICE_CATEGORY,
+    ) -> None:
+        modes = frozenset(acts_on)
+        device = Device(acts_on=modes, categories=categories)
+        rules = der_rules(profile, modes)
+        self.engine: EventEngine[DERControl, ControlMode] = EventEngine(
+            rules, read=notice_of, kind=ControlMode, device=device, draw=draw
+        )
+        self._bridge_ms = profile.bridge_s * 1000
         self._defaults: tuple[StoredDefault, ...] = ()
-        self._owed: dict[tuple[str, int], Respond] = {}
-        self._fresh: list[Respond] = []
-        self._last_ms: int | None = None
-        self.revision = 0
-        """Grows whenever what dump() gives has changed."""
+        self._changed: set[str] = set()
+        self._default_revision = 0
+        self._ended: tuple[int, dict[str, ControlEvent], dict[str, int]] | None = None
         self._now = Now(mono_ms=0, utc_ms=0)
 
     def handle(self, event: SchedulerEvent, now: Now) -> list[Respond]:
         """Bring the schedule to `now`, then apply the event. Responses come in the order in which they are due."""
         self._now = now
-        self._advance(now.utc_ms)
         match event:
             case ProgramsKnown():
-                self._take_programs(event.programs, now.utc_ms)
-                self._advance(now.utc_ms)
-            case ResponseTaken():
-                if self._owed.pop((event.mrid, event.status), None) is not None:
-                    self.revision += 1
-            case Tick():
-                pass
+                responds = self.engine.handle(Listed(sources=tuple(_sources(event))), now)
+                self._take_defaults(event.programs)
+                return responds
+            case ResponseTaken() | OptOut() | OptIn() | Tick():
+                return self.engine.handle(event, now)
             case _:
                 assert_never(event)
-        fresh, self._fresh = self._fresh, []
-        return fresh
 
     def wake_time(self) -> int | None:
-        """Monotonic ms of the next start or end of an event."""
-        edges = [edge for event in self._live() for edge in (event.start_ms, event.end_ms) if edge > self._now.utc_ms]
-        return self._now.mono_ms + min(edges) - self._now.utc_ms if edges else None
+        """Monotonic ms of the next start or end of an event, or end of an opt-out."""
+        return self.engine.wake_time()
 
-    def timeline(self, name: str) -> tuple[Segment, ...]:
+    # -- what rules -------------------------------------------------------------------------------------------------
+
+    def ruling(self) -> dict[str, ControlSegment]:
+        """What rules each mode at the last handled `now`: an event, the bridge to the next one, or a default.
+
+        A mode that is absent is ruled by nothing, by rule.
+        """
+        released, _ = self._ended_by_mode()
+        modes = {*self.engine.holders(), *released}
+        modes |= {mode.name for stored in self._defaults for mode in stored.control.base.modes}
+        found = {}
+        for name in sorted(modes):
+            row = next(iter(self._events_of(name, most=1)), None)
+            if row is None or row.start_ms > self._now.utc_ms:
+                row = self.default_mode(name, until_ms=None if row is None else row.start_ms)
+            if row is not None:
+                found[name] = row
+        return found
+
+    def timeline(self, name: str, *, most: int | None = None) -> tuple[ControlSegment, ...]:
         """What rules one mode from the last `now` on; gaps between events are filled with the default, if there is one.
 
-        Empty: nothing rules it, by rule.
+        Empty: nothing rules it, by rule. most: tell only the first so many.
         """
-        rows = project(list(self._events.values()), (name,), self._now.utc_ms)[name]
+        rows = self._events_of(name, most=most)
         default = self.default_mode(name)
-        return tuple(rows) if default is None else tuple(_fill_gaps(rows, default, self._now.utc_ms))
+        return tuple(rows if default is None else _fill_gaps(rows, default, self._now.utc_ms))[:most]
 
-    def default_mode(self, name: str) -> Segment | None:
+    def _events_of(self, name: str, *, most: int | None = None) -> list[ControlSegment]:
+        """Events of one mode in order of time, with the value of the earlier held over gaps of no more than the bridge.
+
+        The hole of some seconds that separately made schedules leave must not dip to the default and ramp back.
+        """
+        at_ms, rows = self._now.utc_ms, list[ControlSegment]()
+        before = self._ended_by_mode()[0].get(name)
+        for reign in self.engine.reigns(name)[:most]:
+            if before is not None and before.end_ms < reign.start_ms <= before.end_ms + self._bridge_ms:
+                bridge = _bridge(before, name, max(before.end_ms, at_ms), reign.start_ms)
+                rows += [bridge] if reign.start_ms > at_ms else []
+            rows.append(segment(reign, name, at_ms))
+            is_natural = reign.end_ms == reign.event.end_ms and not reign.event.winding_down
+            before = reign.event if is_natural else None
+        return rows
+
+    def _ended_by_mode(self) -> tuple[dict[str, ControlEvent], dict[str, int]]:
+        """Per mode: the event that held it last, if it ran to its own end, and when any event with it ended last."""
+        if self._ended is None or self._ended[0] != self.engine.revision:
+            last: dict[str, ControlEvent] = {}
+            ends_ms: dict[str, int] = {}
+            for event in self.engine.ended():
+                for lane in event.lanes:
+                    ends_ms[lane] = max(_over_ms(event), ends_ms.get(lane, 0))
+                    is_later = lane not in last or _left(last[lane]) < _left(event)
+                    if event.has_run and lane in event.wanted and is_later:
+                        last[lane] = event
+            released = {lane: event for lane, event in last.items() if event.phase is Phase.COMPLETED}
+            self._ended = (self.engine.revision, released, ends_ms)
+        return self._ended[1], self._ended[2]
+
+    # -- defaults ---------------------------------------------------------------------------------------------------
+
+    def default_mode(self, name: str, *, until_ms: int | None = None) -> ControlSegment | None:
         """The default of one mode: of the highest-priority program whose default carries it."""
         for stored in self._defaults:
             for mode in stored.control.base.modes:
                 if mode.name == name:
-                    value = mode if mode.power_w is None else replace(mode, power_w=max(0, mode.power_w))
-                    ramp_ms = stored.control.base.ramp_ms or 0
                     return Segment(
-                        mode=value,
+                        lane=name,
+                        value=_not_negative(mode),
                         mrid=stored.control.mrid,
                         start_ms=self._now.utc_ms,
-                        end_ms=None,
+                        end_ms=until_ms,
                         began_ms=self._default_began_ms(name),
-                        ramp_ms=ramp_ms,
+                        ramp_ms=stored.control.base.ramp_ms or 0,
                         is_default=True,
                     )
         return None
 
     def _default_began_ms(self, name: str) -> int:
         """When the last event with this mode ended: a default ramps from there."""
-        ended = (event.end_ms for event in self._events.values() if not event.is_live and name in event.mode_names)
-        return max((end_ms for end_ms in ended if end_ms <= self._now.utc_ms), default=0)
+        ended_ms = self._ended_by_mode()[1].get(name, 0)
+        return ended_ms if ended_ms <= self._now.utc_ms else 0
 
     def default_gradient_permyriad_s(self) -> int | None:
         """setGradW of the highest-priority default that has one; DERSettings has to repeat it."""
         gradients = (stored.control.set_grad_w_permyriad_s for stored in self._defaults)
         return next((gradient for gradient in gradients if gradient is not None), None)
 
-    def events(self) -> tuple[Event, ...]:
-        """Every event known, by effective start."""
-        return tuple(sorted(self._events.values(), key=lambda event: (event.start_ms, event.mrid)))
-
     def defaults(self) -> tuple[StoredDefault, ...]:
         """Stored defaults, highest priority first."""
         return self._defaults
 
-    def owed(self) -> tuple[Respond, ...]:
-        """Responses decided but not taken by the server yet, oldest first."""
-        return tuple(self._owed.values())
-
-    def dump(self) -> bytes:
-        """Everything that has to survive a restart."""
-        state = {
-            "format": FORMAT,
-            "events": [_event_to_json(event) for event in self._events.values()],
-            "defaults": [asdict(stored) for stored in self._defaults],
-            "owed": [asdict(respond) for respond in self._owed.values()],
-        }
-        return json.dumps(state, separators=(",", ":")).encode()
-
-    def restore(self, stored: bytes) -> None:
-        """Take over a dump. ValueError when it is not one; then nothing has changed."""
-        try:
-            state = json.loads(stored)
-            if state["format"] != FORMAT:
-                raise ValueError(f"schedule format {state['format']!r}; expected {FORMAT}")
-            events = [_event_from_json(item) for item in state["events"]]
-            defaults = tuple(_default_from_json(item) for item in state["defaults"])
-            owed = [Respond(**item) for item in state["owed"]]
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"stored schedule is damaged: {error!r}") from error
-        self._events = {event.mrid: event for event in events}
-        self._defaults = defaults
-        self._owed = {(respond.mrid, respond.status): respond for respond in owed}
-
-    def _live(self) -> list[Event]:
-        return [event for event in self._events.values() if event.is_live]
-
-    # -- what the server lists ------------------------------------------------------------------------------------
-
-    def _take_programs(self, programs: Sequence[AssignedProgram], at_ms: int) -> None:
-        listed: set[str] = set()
-        for program in sorted(programs, key=lambda item: (item.primacy, item.mrid)):
-            # The same mRID in two programs is one event; it belongs to the program of the higher priority.
-            for control in sorted(program.controls or (), key=lambda item: item.interval.start_s):
-                if control.mrid not in listed:
-                    listed.add(control.mrid)
-                    self._take_control(program, control, at_ms)
-        self._note_missing({program.mrid: program for program in programs}, listed, at_ms)
-        for event in effective(self._events.values()).values():
-            self._store(event)
-        self._take_defaults(programs)
-        self._forget(listed, at_ms)
-
-    def _take_control(self, program: AssignedProgram, control: DERControl, at_ms: int) -> None:
-        known = self._events.get(control.mrid)
-        if known is None:
-            self._admit(program, control, at_ms)
-        elif known.is_live or known.phase is Phase.WITHDRAWN:
-            self._update(known, program, control, at_ms)
-
-    def _admit(self, program: AssignedProgram, control: DERControl, at_ms: int) -> None:
-        if control.device_category is not None and not control.device_category & DEVICE_CATEGORY:
-            return
-        if control.status.current in (EventState.CANCELLED, EventState.CANCELLED_RANDOMISED):
-            return  # cancelled before we ever answered it: there is nothing to take back
-        if len(self._live()) >= LIVE_MAX:
-            return
-        event = _new_event(program, control, self._draw)
-        reason = _rejection(event, at_ms)
-        if reason is not None:
-            self._store(replace(event, phase=Phase.REJECTED))
-            self._respond(event.mrid, reason, at_ms)
-            return
-        self._store(event)
-        self._respond(event.mrid, RECEIVED, at_ms)
-
-    def _update(self, known: Event, program: AssignedProgram, control: DERControl, at_ms: int) -> None:
-        if known.phase is Phase.WITHDRAWN:
-            known = replace(known, phase=Phase.ACTIVE if STARTED in known.sent else Phase.SCHEDULED)
-        match control.status.current:
-            case EventState.CANCELLED:
-                self._store(known)
-                self._cancel(known, at_ms)
-            case EventState.CANCELLED_RANDOMISED:
-                self._store(known)
-                self._wind_down(known, control, at_ms)
-            case EventState.SCHEDULED | EventState.ACTIVE | EventState.SUPERSEDED:
-                # The server's own 4 is a view across devices; what supersedes what here is compared per mode below.
-                self._store(_with_content(known, program, control))
-            case _:
-                assert_never(control.status.current)
-
-    def _note_missing(self, programs: dict[str, AssignedProgram], listed: set[str], at_ms: int) -> None:
-        for event in self._live():
-            program = programs.get(event.program_mrid)
-            if event.mrid in listed:
-                continue
-            if program is None:
-                self._store(replace(event, phase=Phase.WITHDRAWN))
-            elif program.controls is not None and at_ms < (event.start_s + event.duration_s) * 1000 - VANISH_GRACE_MS:
-                self._cancel(event, at_ms)
-
-    def _take_defaults(self, programs: Sequence[AssignedProgram]) -> None:
+    def _take_defaults(self, programs: tuple[AssignedProgram, ...]) -> None:
         stored = {item.program_mrid: item for item in self._defaults}
-        kept: list[StoredDefault] = []
+        kept: dict[str, StoredDefault] = {}
         for program in programs:
             old = stored.get(program.mrid)
             if program.default is not None:
-                kept.append(StoredDefault(program_mrid=program.mrid, primacy=program.primacy, control=program.default))
+                kept[program.mrid] = StoredDefault(
+                    program_mrid=program.mrid, primacy=program.primacy, control=program.default
+                )
             elif not program.default_known and old is not None:
-                kept.append(replace(old, primacy=program.primacy))
+                kept[program.mrid] = replace(old, primacy=program.primacy)
         # Programs that vanish leave their defaults behind: unlimited is never reached because something is missing.
         if kept or any(program.default_known for program in programs):
-            defaults = tuple(sorted(kept, key=lambda item: (item.primacy, item.program_mrid)))
-            self.revision += defaults != self._defaults
-            self._defaults = defaults
+            changed = {mrid for mrid in stored.keys() | kept.keys() if stored.get(mrid) != kept.get(mrid)}
+            self._changed |= changed
+            self._default_revision += bool(changed)
+            self._defaults = _by_priority(kept.values())
 
-    def _forget(self, listed: set[str], at_ms: int) -> None:
-        ended = [event for event in self._events.values() if not event.is_live and event.mrid not in listed]
-        ended.sort(key=lambda event: event.end_ms, reverse=True)
-        for index, event in enumerate(ended):
-            if index >= ENDED_MAX or event.end_ms < at_ms - ENDED_KEEP_MS:
-                del self._events[event.mrid]
-                self.revision += 1
+    # -- what is known, and the journal -----------------------------------------------------------------------------
 
-    # -- what happens to an event -----------------------------------------------------------------------------------
+    @property
+    def revision(self) -> int:
+        """Grows whenever what dump() gives has changed."""
+        return self.engine.revision + self._default_revision
 
-    def _store(self, event: Event) -> None:
-        if self._events.get(event.mrid) != event:
-            self._events[event.mrid] = event
-            self.revision += 1
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """mRIDs of the last listing for which there was no room."""
+        return self.engine.refused
 
-    def _cancel(self, event: Event, at_ms: int) -> None:
-        self._store(replace(event, phase=Phase.CANCELLED, end_ms=min(event.end_ms, max(at_ms, event.start_ms))))
-        self._respond(event.mrid, CANCELLED, at_ms)
+    def events(self) -> tuple[ControlEvent, ...]:
+        """Every event known, by effective start."""
+        return self.engine.events()
 
-    def _wind_down(self, event: Event, control: DERControl, at_ms: int) -> None:
-        if event.winding_down:
-            return
-        if event.phase is not Phase.ACTIVE:
-            self._cancel(event, at_ms)
-            return
-        bound_s = max(abs(control.randomize_start_s or 0), abs(control.randomize_duration_s or 0))
-        end_ms = min(event.end_ms, at_ms + self._draw(bound_s) * 1000)
-        self._store(replace(event, winding_down=True, end_ms=end_ms))
+    def owed(self) -> tuple[Respond, ...]:
+        """Responses decided but not taken by the server yet, oldest first."""
+        return self.engine.owed()
 
-    def _advance(self, to_ms: int) -> None:
-        """Pass every edge since the last time, in order, each at its own instant."""
-        last = to_ms if self._last_ms is None else min(self._last_ms, to_ms)
-        edges = {edge for event in self._live() for edge in (event.start_ms, event.end_ms) if last < edge <= to_ms}
-        for at_ms in sorted(edges | {to_ms}):
-            self._step(at_ms)
-        self._last_ms = to_ms
+    def opt_out_refusal(self, event: OptOut) -> str | None:
+        """Why an opt-out is refused; None: it is permitted."""
+        return self.engine.opt_out_refusal(event)
 
-    def _step(self, at_ms: int) -> None:
-        for event in self._by_start():
-            if event.end_ms <= at_ms:
-                self._end(event, at_ms)
-        covering = [event for event in self._by_start() if event.covers(at_ms)]
-        winners = contest(covering, at_ms, {event.mrid: event.lost for event in covering})
-        for event in covering:
-            self._lose(event, newly_lost(event, winners), at_ms)
-        for event in covering:
-            current = self._events[event.mrid]
-            if current.phase is Phase.SCHEDULED:
-                self._store(replace(current, phase=Phase.ACTIVE))
-                self._respond(event.mrid, STARTED, at_ms)
+    def dump(self) -> dict[str, bytes]:
+        """Everything that has to survive a restart, by journal key."""
+        defaults = {DEFAULT_PREFIX + item.program_mrid: record.dump(item) for item in self._defaults}
+        return self.engine.dump() | defaults
 
-    def _by_start(self) -> list[Event]:
-        return sorted(self._live(), key=lambda event: (event.start_ms, event.mrid))
+    def changed(self) -> dict[str, bytes | None]:
+        """Journal entries to be stored (None: deleted) since the last call."""
+        defaults = {item.program_mrid: item for item in self._defaults}
+        found = self.engine.changed()
+        for mrid in sorted(self._changed):
+            found[DEFAULT_PREFIX + mrid] = record.dump(defaults[mrid]) if mrid in defaults else None
+        self._changed.clear()
+        return found
 
-    def _end(self, event: Event, at_ms: int) -> None:
-        if event.phase is Phase.SCHEDULED:
-            # Its whole interval passed while nobody was here to start it.
-            self._store(replace(event, phase=Phase.REJECTED))
-            self._respond(event.mrid, REJECTED_LATE, at_ms)
-        elif event.winding_down:
-            self._store(replace(event, phase=Phase.CANCELLED))
-            self._respond(event.mrid, CANCELLED, event.end_ms)
-        else:
-            self._store(replace(event, phase=Phase.COMPLETED))
-            self._respond(event.mrid, COMPLETED, event.end_ms)
-
-    def _lose(self, event: Event, names: frozenset[str], at_ms: int) -> None:
-        if not names:
-            return
-        lost = event.lost | names
-        if lost >= event.mode_names:
-            self._store(replace(event, lost=lost, phase=Phase.SUPERSEDED, end_ms=max(at_ms, event.start_ms)))
-            self._respond(event.mrid, SUPERSEDED, at_ms)
-        else:
-            self._store(replace(event, lost=lost))
-
-    def _respond(self, mrid: str, status: int, at_ms: int) -> None:
-        event = self._events[mrid]
-        if status in event.sent or (self._allowed is not None and status not in self._allowed):
-            return
-        # responseRequired: bit 0 asks for "received", bit 1 for what became of it; a rejection answers either.
-        wanted = 0b01 if status == RECEIVED else 0b11 if status in REJECTIONS else 0b10
-        if not event.response_required & wanted or event.reply_to is None:
-            return
-        self._store(replace(event, sent=(*event.sent, status)))
-        respond = Respond(mrid=mrid, reply_to=event.reply_to, status=status, created_s=at_ms // 1000)
-        self._owed[(mrid, status)] = respond
-        self._fresh.append(respond)
+    def restore(self, stored: Mapping[str, bytes]) -> tuple[Damaged, ...]:
+        """Take over the entries of a dump. A damaged one is named and left out, the rest is kept."""
+        own = {key: value for key, value in stored.items() if key.startswith(DEFAULT_PREFIX)}
+        damaged = list(self.engine.restore({key: value for key, value in stored.items() if key not in own}))
+        defaults = []
+        for key, value in own.items():
+            try:
+                item: StoredDefault = record.load(StoredDefault, value)
+                if DEFAULT_PREFIX + item.program_mrid != key:
+                    raise ValueError(f"found the default of program {item.program_mrid}")
+                defaults.append(item)
+            except ValueError as error:
+                damaged.append(Damaged(key=key, why=str(error)))
+        self._defaults = _by_priority(defaults)
+        return tuple(damaged)
 
 
-def _new_event(program: AssignedProgram, control: DERControl, draw: Callable[[int], int]) -> Event:
-    start_draw_s = _signed_draw(control.randomize_start_s, draw)
-    duration_draw_s = _signed_draw(control.randomize_duration_s, draw)
-    start_ms = (control.interval.start_s + start_draw_s) * 1000
-    return Event(
+def notice_of(control: DERControl) -> Notice[ControlMode]:
+    """A listed DERControl as the engine takes it."""
+    return Notice(
         mrid=control.mrid,
-        program_mrid=program.mrid,
-        primacy=program.primacy,
         creation_s=control.creation_s,
         start_s=control.interval.start_s,
         duration_s=control.interval.duration_s,
-        modes=control.base.modes,
+        status=control.status.current,
+        values=tuple((mode.name, mode) for mode in control.base.modes),
         ramp_ms=control.base.ramp_ms,
         reply_to=control.reply_to,
         response_required=control.response_required or 0,
         description=control.description or "",
-        start_draw_s=start_draw_s,
-        duration_draw_s=duration_draw_s,
-        start_ms=start_ms,
-        end_ms=start_ms + (control.interval.duration_s + duration_draw_s) * 1000,
-        phase=Phase.SCHEDULED,
+        randomize_start_s=control.randomize_start_s or 0,
+        randomize_duration_s=control.randomize_duration_s or 0,
+        device_category=control.device_category,
+        fault=next(filter(None, map(_fault, control.base.modes)), None),
     )
 
 
-def _signed_draw(range_s: int | None, draw: Callable[[int], int]) -> int:
-    if not range_s:
-        return 0
-    return draw(range_s) if range_s > 0 else -draw(-range_s)
-
-
-def _rejection(event: Event, at_ms: int) -> int | None:
-    if event.end_ms <= at_ms:
-        return REJECTED_LATE
-    if event.duration_s == 0 or any((mode.power_w or 0) < 0 for mode in event.modes if mode.name in LIMIT_MODES):
-        return REJECTED_INVALID
-    if not event.mode_names & frozenset(LIMIT_MODES):
-        return REJECTED_NOT_APPLICABLE
+def _fault(mode: ControlMode) -> str | None:
+    """Why the value of a mode can never be followed. What the kind of a value allows is for the codec."""
+    if mode.power_w is not None and mode.power_w < 0 and _is_magnitude(mode.name):
+        return f"{mode.name}: found {mode.power_w} W; expected a magnitude"
+    if mode.permyriad is not None and abs(mode.permyriad) > PERMYRIAD_MAX:
+        return f"{mode.name}: found {mode.permyriad}; expected at most {PERMYRIAD_MAX} hundredths of a percent"
     return None
 
 
-def _with_content(event: Event, program: AssignedProgram, control: DERControl) -> Event:
-    """Changed content under the same mRID is an update; draws and lost modes stay. Invalid content is not taken."""
-    updated = replace(
-        event,
-        program_mrid=program.mrid,
-        primacy=program.primacy,
-        creation_s=control.creation_s,
-        start_s=control.interval.start_s,
-        duration_s=control.interval.duration_s,
-        modes=control.base.modes,
-        ramp_ms=control.base.ramp_ms,
-        reply_to=control.reply_to,
-        response_required=control.response_required or 0,
-        description=control.description or "",
+def _is_magnitude(name: str) -> bool:
+    return name in LIMIT_MODES or name.startswith(PROTECTED_FAMILY)
+
+
+def _over_ms(event: ControlEvent) -> int:
+    return event.end_ms if event.over_ms is None else event.over_ms
+
+
+def _left(event: ControlEvent) -> tuple[int, int]:
+    return _over_ms(event), event.start_ms
+
+
+def _not_negative(mode: ControlMode) -> ControlMode:
+    """A default cannot be rejected; a limit below zero is the strictest there is."""
+    if mode.power_w is None or mode.power_w >= 0 or not _is_magnitude(mode.name):
+        return mode
+    return replace(mode, power_w=0)
+
+
+def _sources(known: ProgramsKnown) -> Iterable[Source[DERControl]]:
+    for program in known.programs:
+        offset_ms = known.offsets_ms.get(program.mrid, 0)
+        yield Source(mrid=program.mrid, primacy=program.primacy, items=program.controls, clock_offset_ms=offset_ms)
+
+
+def _by_priority(defaults: Iterable[StoredDefault]) -> tuple[StoredDefault, ...]:
+    return tuple(sorted(defaults, key=lambda item: (item.primacy, item.program_mrid)))
+
+
+def _bridge(event: ControlEvent, name: str, start_ms: int, end_ms: int) -> ControlSegment:
+    value = event.value(name)
+    assert value is not None, "a bridge starts where an event held the mode"
+    return Segment(
+        lane=name,
+        value=value,
+        mrid=event.mrid,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        began_ms=event.start_ms,
+        ramp_ms=event.notice.ramp_ms or 0,
+        is_bridge=True,
     )
-    return event if _rejection(updated, -(2**60)) is not None else updated
 
 
-def _fill_gaps(rows: Iterable[Segment], default: Segment, from_ms: int) -> Iterable[Segment]:
+def _fill_gaps(rows: Iterable[ControlSegment], default: ControlSegment, from_ms: int) -> Iterable[ControlSegment]:
     at_ms = from_ms
     for row in rows:
         if row.start_ms > at_ms:
@@ -434,25 +354,3 @@ def _fill_gaps(rows: Iterable[Segment], default: Segment, from_ms: int) -> Itera
         yield row
         at_ms = row.end_ms if row.end_ms is not None else at_ms
     yield replace(default, start_ms=at_ms)
-
-
-def _event_to_json(event: Event) -> dict[str, Any]:
-    return {**asdict(event), "phase": event.phase.value, "lost": sorted(event.lost)}
-
-
-def _event_from_json(item: dict[str, Any]) -> Event:
-    changed = {
-        "phase": Phase(item["phase"]),
-        "lost": frozenset(item["lost"]),
-        "sent": tuple(item["sent"]),
-        "modes": tuple(ControlMode(**mode) for mode in item["modes"]),
-    }
-    return Event(**{**item, **changed})
-
-
-def _default_from_json(item: dict[str, Any]) -> StoredDefault:
-    control = dict(item["control"])
-    base = control.pop("base")
-    modes = tuple(ControlMode(**mode) for mode in base["modes"])
-    default = DefaultDERControl(**control, base=ControlBase(modes=modes, ramp_ms=base["ramp_ms"]))
-    return StoredDefault(program_mrid=item["program_mrid"], primacy=item["primacy"], control=default)

@@ -26,6 +26,7 @@ from dgm.der.client import UtilityClient, device_certificate, device_lfdi, tls_c
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, Link, Request
 from dgm.der.plant import root_circuit
+from dgm.der.profiles.loader import load as load_profile
 from dgm.der.registers import Picture
 from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.metrics import DerMetrics
@@ -59,7 +60,9 @@ class DerRole:
         expiry = device_certificate(config, base_dir).not_valid_after_utc.timestamp()
         self._metrics = DerMetrics(context.registry, certificate_expiry_s=expiry)
         draws = random.SystemRandom()
-        self.core = DerCore(context.config, self._lfdi, lambda most: draws.randint(0, most))
+        self.core = DerCore(
+            context.config, self._lfdi, lambda most: draws.randint(0, most), profile=load_profile(config.profile)
+        )
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
         self._wake = asyncio.Event()
         self._bells = Bells()
@@ -133,20 +136,17 @@ class DerRole:
         return replace(now, utc_ms=now.utc_ms + self.core.offset_ms)
 
     def _restore(self) -> None:
-        stored = self._context.journal.items(TABLE)
-        try:
-            effects = self.core.restore(stored, clock.now())
-        except ValueError as error:
-            # Nothing is guessed: the server tells the schedule anew, and until then the EMS keeps the limits it has.
-            self._log.error("the stored schedule cannot be read and is not used", why=str(error))
-            effects = self.core.handle(Tick(), clock.now())
+        effects = self.core.restore(self._context.journal.items(TABLE), clock.now())
+        for damaged in self.core.damaged:
+            # The rest is used. Nothing is guessed: the EMS keeps the limits it has until the server has told all anew.
+            self._log.error("a stored entry cannot be read and was put aside", entry=damaged.key, why=damaged.why)
         self._execute(effects)
 
     def _execute(self, effects: Sequence[CoreEffect]) -> None:
         for effect in effects:
             match effect:
                 case Keep():
-                    self._context.journal.put(TABLE, effect.key, effect.value)
+                    self._context.journal.put_all(TABLE, effect.entries)
                 case Request():
                     self._requests.put_nowait(effect)
                 case _:

@@ -16,7 +16,7 @@ from dgm.der.core import DerCore
 from dgm.der.discovery import Link
 from dgm.der.identity import sfdi_of
 from dgm.der.resource import LIMIT_MODES, ControlMode
-from dgm.der.schedule import Event, Phase
+from dgm.der.schedule import ControlEvent, Phase
 from dgm.machine import Now
 
 LINK_STATES = {
@@ -118,7 +118,7 @@ def controls_of(core: DerCore) -> list[Control]:
     return [*events, *_defaults(core)]
 
 
-def _event(event: Event, owed: set[tuple[str, int]]) -> Control:
+def _event(event: ControlEvent, owed: set[tuple[str, int]]) -> Control:
     return Control(
         mrid=event.mrid,
         program_mrid=event.program_mrid,
