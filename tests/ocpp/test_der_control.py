@@ -16,8 +16,8 @@ from dgm.api.site.v1 import site_pb2
 from dgm.ocpp import stamp
 from dgm.ocpp.der_control import FAULTS, TYPES, DerBook, from_bytes
 from dgm.ocpp.messages import der_message
-from dgm.ocpp.session import KEEP_DER
 from dgm.ocpp.version import Version
+from dgm.ocpp.witness import KEEP_DER
 
 ACCEPTED = {"status": "Accepted"}
 STORED, ACTIVE = site_pb2.DER_CONTROL_STATE_STORED, site_pb2.DER_CONTROL_STATE_ACTIVE
