@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import yaml
 from aiohttp import web
+from e2e_books import BookingCsms
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
@@ -51,6 +52,7 @@ LIFE_S = 150.0
 
 HOST = "127.0.0.1"
 CALL_S = 30.0
+STORED = "CP-STORED", "CP-STORED-2X"
 GOOD, BAD = "CP-GOOD", "CP-BAD"
 """Stations of the tests' own; each has one EVSE of 6 A."""
 
@@ -182,6 +184,7 @@ class World:
         self.directory = directory
         self.run_dir = run_dir
         self.csms = ScriptedCsms()
+        self.booking = BookingCsms()
         self.document: dict[str, Any] = {}
         self._site = LiveSite(self.timeline, directory, run_dir, lead_s=LEAD_S, tail_s=LIFE_S)
         self._loop = asyncio.new_event_loop()
@@ -258,7 +261,11 @@ class World:
         await self.csms.start()
         device["modbus"]["port"] = self.device.port
         document["ems"]["evse_up_interval_ms"] = 1000
+        await self.booking.start()
+        url = f"ws://{HOST}:{self.booking.port}"
+        document["cpos"].append({"id": "cpo-away", "url": url, "outage": "store", "store_agreement": "e2e"})
         document["stations"] += [_station(name, self.csms.port) for name in (GOOD, BAD)]
+        document["stations"] += [{**_station(name, self.booking.port), "cpo": "cpo-away"} for name in STORED]
         self.document = document
         self.site_file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
@@ -275,6 +282,7 @@ class World:
         await self._server.stop()
         await self.device.stop()
         await self.csms.stop()
+        await self.booking.vanish()
 
 
 def _station(name: str, csms_port: int) -> dict[str, Any]:

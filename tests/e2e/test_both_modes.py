@@ -189,4 +189,10 @@ def test_every_frame_passes_the_gateway_byte_for_byte_and_in_order(live: Live) -
     eventually("the CSMSs have called stations of their own accord", lambda: calls_of_csmss(live.world) >= EVSES)
     checks = relay_checks(live.world)
     assert [check for check in checks if not check.passed] == []
-    assert [check.name for check in checks] == ["relay north", "relay south", "closed list", "own ids unseen"]
+    assert [check.name for check in checks] == [
+        "relay north",
+        "relay south",
+        "closed list",
+        "own ids unseen",
+        "outages",
+    ]
