@@ -270,7 +270,7 @@ class Session:
     def _from_csms(self, head: Head, raw: bytes, now: Now) -> list[Effect]:
         match head.kind:
             case Kind.RESULT | Kind.ERROR if head.id in self._own_ids:
-                return self.desk.report_answered(head, raw) + self.desk.next_report(now, is_up=True)
+                return self.desk.report_answered(head, raw, now) + self._pump(now)
             case Kind.RESULT | Kind.ERROR:
                 return self._relay(Leg.NORTH, head, raw, self._pending.take(Leg.SOUTH, head.id), now)
             case Kind.RESULT_ERROR | Kind.SEND:
