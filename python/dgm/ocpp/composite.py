@@ -7,16 +7,28 @@ TX, else TX_DEFAULT, speaks for the transaction, PRIORITY over both where it is 
 the result (1.6 3.13.1-3; 2.1 part 2 K 3.5, 3.6, SC.01). A profile whose schedule has ended, or has not begun, has no
 period and leaves the lead to a lower stackLevel; one without duration never ends (1.6E 3.43; K01.FR.11-13, .30).
 Where the texts are open: a TX_DEFAULT of an EVSE replaces the station-wide one of the same stackLevel for that EVSE,
-and stacks with those of other levels. Does not know which profiles are allowed; that is `virtual`.
+and stacks with those of other levels. What a car may give back, and its setpoint (2.1), are said by the transaction's
+profile alone: the others know ChargingOnly (table 95), and cap the setpoint. Does not know which profiles are allowed;
+that is `virtual`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from zlib import crc32
 
-from dgm.ocpp.profile import PHASES_DEFAULT, Period, Profile, ProfileKind, Purpose, RateUnit, Transaction
+from dgm.ocpp.profile import (
+    PHASES_DEFAULT,
+    OperationMode,
+    Period,
+    Profile,
+    ProfileKind,
+    Purpose,
+    RateUnit,
+    Transaction,
+)
 
 MAX_STEPS = 1024
 """Of one schedule; a longer one is cut short and says so by its end."""
@@ -30,7 +42,8 @@ class View:
 
     transactions: the running one of each EVSE. as_if_utc_ms: an EVSE without transaction is looked at as if one had
     begun then (K08.FR.06); None: as if it began at the instant asked for. priority: EVSEs whose PRIORITY profile is
-    activated. offline_since_utc_ms: when the station went offline, None: it is online.
+    activated. offline_since_utc_ms: when the station went offline, None: it is online. soc_permille: of the cars, where
+    it is known. discharge_max_ma: what the site lets each EVSE give back, mA per phase. seed: whose random delays.
     """
 
     evse_id: int
@@ -40,6 +53,9 @@ class View:
     as_if_utc_ms: int | None = None
     priority: frozenset[int] = frozenset()
     offline_since_utc_ms: int | None = None
+    soc_permille: Mapping[int, int] = field(default_factory=dict)
+    discharge_max_ma: Mapping[int, int] = field(default_factory=dict)
+    seed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +63,16 @@ class Limit:
     """A limit in sixths of a microwatt per phase at nominal voltage: A and W, 1 to 3 phases, all exact integers.
 
     phases: the lowest numberPhases of all that lead (K01.FR.140). min_rate: the highest minChargingRate of those.
+    discharge (<= 0): the most that may be given back. setpoint: what should flow, within both; negative gives back.
     """
 
     rate: int
     phases: int = PHASES_DEFAULT
     phase_to_use: int | None = None
     min_rate: int | None = None
+    mode: OperationMode = OperationMode.CHARGING_ONLY
+    discharge: int = 0
+    setpoint: int | None = None
 
     def current_ma(self, nominal_voltage_mv: int) -> int:
         """Per phase, rounded down."""
@@ -90,6 +110,8 @@ def limit_at(profiles: Iterable[Profile], view: View, at_utc_ms: int) -> Limit |
         limits = [_station_leader(held, Purpose.MAX, view, at_utc_ms)]
         limits += _evse_limits(held, view, view.evse_id, at_utc_ms)
     lowest = _lowest(limits)
+    if lowest is not None and view.evse_id != 0:
+        lowest = _with_flow(lowest, _transaction_limit(held, view, view.evse_id, at_utc_ms), view)
     generated = [p for p in held if p.purpose is Purpose.LOCAL_GENERATION and p.evse_id in (0, view.evse_id)]
     extra = _leading(generated, view, at_utc_ms)
     return lowest if lowest is None or extra is None else replace(lowest, rate=lowest.rate + extra.rate)
@@ -127,8 +149,21 @@ def period_at(profile: Profile, view: View, at_utc_ms: int) -> Period | None:
         elapsed_ms %= profile.recurrency_s * 1000
     if profile.duration_s is not None and elapsed_ms >= profile.duration_s * 1000:
         return None
-    begun = bisect_right(profile.periods, elapsed_ms, key=lambda period: period.start_s * 1000)
+    begun = bisect_right(profile.periods, elapsed_ms, key=_start_of_period(profile, view))
     return profile.periods[begun - 1] if begun else None
+
+
+def _start_of_period(profile: Profile, view: View) -> Callable[[Period], int]:
+    """ms from the schedule's start; all but the first delayed by one draw for the profile and its transaction.
+
+    Drawn anew with every transaction and every new profile (K01.FR.93), and the same each time it is asked for.
+    """
+    if not profile.random_delay_s:
+        return lambda period: period.start_s * 1000
+    transaction = view.transactions.get(view.evse_id)
+    about = f"{view.seed}/{view.evse_id}/{profile.id}/{profile.set_utc_ms}/{transaction}"
+    delay_ms = crc32(about.encode()) % (profile.random_delay_s + 1) * 1000
+    return lambda period: period.start_s * 1000 + delay_ms if period.start_s else 0
 
 
 # Who leads.
@@ -178,7 +213,7 @@ def _leading(group: Sequence[Profile], view: View, at_utc_ms: int, evse_id: int 
         view = replace(view, evse_id=evse_id)
     found = ((p, period) for p in group if (period := period_at(p, view, at_utc_ms)) is not None)
     best = max(found, key=lambda pair: (pair[0].stack_level, pair[0].evse_id), default=None)
-    return None if best is None else _limit(*best, view.nominal_voltage_mv)
+    return None if best is None else _limit(*best, view)
 
 
 def _sum_of_evses(held: Sequence[Profile], view: View, at_utc_ms: int) -> Limit | None:
@@ -204,17 +239,37 @@ def _lowest(limits: Iterable[Limit | None]) -> Limit | None:
     )
 
 
-def _limit(profile: Profile, period: Period, nominal_voltage_mv: int) -> Limit:
+def _with_flow(lowest: Limit, leader: Limit | None, view: View) -> Limit:
+    """With what the transaction's profile says of giving back and of a setpoint, within what all limit."""
+    if leader is None or leader.mode is OperationMode.CHARGING_ONLY:
+        return lowest
+    allowed = 6 * view.discharge_max_ma.get(view.evse_id, 0) * view.nominal_voltage_mv
+    discharge = max(leader.discharge, -allowed)
+    setpoint = None if leader.setpoint is None else max(min(leader.setpoint, lowest.rate), discharge)
+    return replace(lowest, mode=leader.mode, discharge=discharge, setpoint=setpoint)
+
+
+def _limit(profile: Profile, period: Period, view: View) -> Limit:
     def rate(milli: int) -> int:
         if profile.unit is RateUnit.A:
-            return 6 * milli * nominal_voltage_mv
-        return 6 * milli * 1000 // period.phases
+            return 6 * milli * view.nominal_voltage_mv
+        # Towards 0: less is moved, whichever way.
+        found = 6 * abs(milli) * 1000 // period.phases
+        return found if milli >= 0 else -found
 
+    limit, setpoint = rate(period.limit_milli), None if period.setpoint_milli is None else rate(period.setpoint_milli)
+    soc = view.soc_permille.get(view.evse_id)
+    if profile.soc_limit is not None and soc is not None and soc >= profile.soc_limit.soc_permille:
+        cap = rate(profile.soc_limit.limit_milli)
+        limit, setpoint = min(limit, cap), None if setpoint is None else min(setpoint, cap)
     return Limit(
-        rate=rate(period.limit_milli),
+        rate=limit,
         phases=period.phases,
         phase_to_use=period.phase_to_use,
         min_rate=None if profile.min_rate_milli is None else rate(profile.min_rate_milli),
+        mode=period.mode,
+        discharge=rate(period.discharge_milli),
+        setpoint=setpoint,
     )
 
 
@@ -260,10 +315,10 @@ def _edges(profile: Profile, view: View, at_utc_ms: int) -> Iterator[int]:
     )
     for evse_id in view.evse_ids if view.evse_id == 0 and profile.purpose not in STATION_WIDE else (view.evse_id,):
         seen = view if evse_id == view.evse_id else replace(view, evse_id=evse_id)
-        yield from _schedule_edges(profile, _start_utc_ms(profile, seen, at_utc_ms), at_utc_ms)
+        yield from _schedule_edges(profile, seen, _start_utc_ms(profile, seen, at_utc_ms), at_utc_ms)
 
 
-def _schedule_edges(profile: Profile, start_utc_ms: int, at_utc_ms: int) -> Iterator[int]:
+def _schedule_edges(profile: Profile, view: View, start_utc_ms: int, at_utc_ms: int) -> Iterator[int]:
     yield start_utc_ms
     base_ms = start_utc_ms
     if profile.kind is ProfileKind.RECURRING and profile.recurrency_s is not None and at_utc_ms >= start_utc_ms:
@@ -272,6 +327,7 @@ def _schedule_edges(profile: Profile, start_utc_ms: int, at_utc_ms: int) -> Iter
         yield base_ms + recurrency_ms
     if profile.duration_s is not None:
         yield base_ms + profile.duration_s * 1000
-    begun = bisect_right(profile.periods, at_utc_ms - base_ms, key=lambda period: period.start_s * 1000)
+    start_of = _start_of_period(profile, view)
+    begun = bisect_right(profile.periods, at_utc_ms - base_ms, key=start_of)
     if begun < len(profile.periods):
-        yield base_ms + profile.periods[begun].start_s * 1000
+        yield base_ms + start_of(profile.periods[begun])

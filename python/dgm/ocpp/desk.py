@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
@@ -25,9 +25,10 @@ from dgm.ocpp.frame import Head, Kind, Payload
 from dgm.ocpp.manner import Manner, Mode, clean_up, clear_around, slot_of
 from dgm.ocpp.merge import START_CALLS, Ceiling, Merge, Reply
 from dgm.ocpp.own_profile import Slot, can_remove_ours
-from dgm.ocpp.pace import WRITES_PER_DAY, WriteBudget
+from dgm.ocpp.pace import WRITES_PER_DAY
 from dgm.ocpp.probe import SILENCES, Abilities, Question, abilities_of, candidates, keys_call
 from dgm.ocpp.profile import ProfileKind, Purpose
+from dgm.ocpp.profile_codec import Flaw, gives_back
 from dgm.ocpp.quirks import Identity, Quirks, find
 from dgm.ocpp.relay import OwnCall, OwnIds
 from dgm.ocpp.store import StationMemory, StationSettings
@@ -40,8 +41,20 @@ MAX_FOLLOWED = 8
 MAX_REPORTS = 64
 REPORT_TIMEOUT_MS = 30_000
 
+PULL = "PullDynamicScheduleUpdate"
+
 KEEP_PROFILES, KEEP_MANNER = "profiles", "manner"
 """Names under which a session's bytes are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A CALL of ours that the CSMS has not answered."""
+
+    id: str
+    action: str
+    payload: Payload
+    sent_ms: int
 
 
 class Desk:
@@ -77,19 +90,21 @@ class Desk:
         self._followed: OrderedDict[str, Payload] = OrderedDict()
         self._rewritten: set[str] = set()
         self._reports: deque[Payload] = deque()
-        self._report_open: tuple[str, int] | None = None
+        self._asked: _Asked | None = None
+        self._pull_ms: int | None = None
         self._told: dict[int, Ceiling | None] = {}
         self._edge_ms: int | None = None
 
     def wake_time(self) -> int | None:
         """Monotonic ms of the next edge of the CPO's profiles, or of a report's timeout."""
-        report_ms = None if self._report_open is None else self._report_open[1] + REPORT_TIMEOUT_MS
-        return min((at for at in (self._edge_ms, report_ms) if at is not None), default=None)
+        asked_ms = None if self._asked is None else self._asked.sent_ms + REPORT_TIMEOUT_MS
+        pull_ms = self._pull_ms if self._asked is None else None
+        return min((at for at in (self._edge_ms, asked_ms, pull_ms) if at is not None), default=None)
 
     @property
     def awaits_answer(self) -> bool:
         """A CALL of ours to the CSMS is open: its answer must not go to the station."""
-        return self._report_open is not None
+        return self._asked is not None
 
     def _follow_slots(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
@@ -115,6 +130,9 @@ class Desk:
     def take(self, head: Head, raw: bytes, now: Now) -> tuple[list[Effect], bytes | None]:
         """Effects, and the frame that is to go to the station, None: nothing is."""
         payload = frame.payload_of(raw)
+        if self.manner.mode is not Mode.MERGE and _gives_back(head.action, payload):
+            flaw = Flaw(code="InvalidSchedule", text="the site lets this station give nothing back")
+            return self._reply(head, raw, self.merge.refused(flaw)), None
         if head.action in START_CALLS:
             has_profile = payload is not None and isinstance(payload.get("chargingProfile"), dict)
             return self._take_start(head, raw, payload, now) if payload and has_profile else ([], raw)
@@ -201,7 +219,9 @@ class Desk:
         if self.merge.sync(running, now):
             effects += self._keep_profiles()
         effects += self._follow_slots(now)
+        self.merge.charged({evse.settings.connector_id: evse.memory.reading.soc_permille for evse in self.evses})
         self._edge_ms = self.merge.edge_ms(now)
+        self._pull_ms = self.merge.pull_ms(now) if self.manner.mode is Mode.MERGE else None
         for evse in self.evses:
             effects += self._follow_ceiling(evse, now)
         return effects
@@ -231,7 +251,7 @@ class Desk:
         """For its CSMS the station is offline. Answers to CALLs that have reached the station may yet come."""
         self._rewritten.clear()
         self._reports.clear()
-        self._report_open = None
+        self._asked = None
         self.merge.offline(now)
 
     def disconnected(self, now: Now) -> list[Effect]:
@@ -268,9 +288,11 @@ class Desk:
     def _heed_quirks(self) -> None:
         for evse in self.evses:
             evse.readings.is_muted = self.quirks.no_triggers
-            evse.enforcer.lease_ms = max(evse.settings.profile_lease_ms, self.quirks.lease_ms or 0)
-            evse.enforcer.rewrite_after_pause_ms = self.quirks.rewrite_after_pause_ms
-            evse.enforcer.budget = WriteBudget(self.quirks.writes_per_day or WRITES_PER_DAY)
+            evse.enforcer.heed(
+                lease_ms=max(evse.settings.profile_lease_ms, self.quirks.lease_ms or 0),
+                rewrite_after_pause_ms=self.quirks.rewrite_after_pause_ms,
+                writes_per_day=self.quirks.writes_per_day or WRITES_PER_DAY,
+            )
 
     def _ladder(self) -> list[Manner]:
         known = getattr(self, "manner", None)
@@ -283,6 +305,7 @@ class Desk:
             quirks=self.quirks,
             wanted=Mode(wanted) if wanted else None,
             is_merge_needed=known is not None and known.is_merge_needed,
+            is_v2x=self.merge.version is Version.V21 and bool(self.merge.rules.v2x_evse_ids),
         )
         return candidates(asked) or [Manner(mode=Mode.NONE, reason="it says that it takes no charging profiles")]
 
@@ -367,27 +390,53 @@ class Desk:
             self._clean.extend(clean_up(self._slots(), known))
 
     def next_report(self, now: Now, *, is_up: bool) -> list[Effect]:
-        """One ReportChargingProfiles at a time, each when the one before is answered."""
-        if self._report_open is not None and now.mono_ms >= self._report_open[1] + REPORT_TIMEOUT_MS:
-            self._report_open = None
-        if self._report_open is not None or not self._reports or not is_up:
+        """One CALL of ours to the CSMS at a time: its reports, then the updates that it wants to be asked for."""
+        asked = self._asked
+        if asked is not None and now.mono_ms >= asked.sent_ms + REPORT_TIMEOUT_MS:
+            self._asked = asked = None
+        if asked is not None or not is_up:
             return []
-        message_id, action = self._ids(), "ReportChargingProfiles"
-        raw = frame.call(message_id, action, self._reports.popleft())
+        if self._reports:
+            return self._ask_csms("ReportChargingProfiles", self._reports.popleft(), Reason.PROFILE_REPORT, now)
+        profile_id = self.merge.next_pull(now) if self.manner.mode is Mode.MERGE else None
+        if profile_id is None:
+            return []
+        return self._ask_csms(PULL, {"chargingProfileId": profile_id}, Reason.PROFILE_PULL, now)
+
+    def _ask_csms(self, action: str, payload: Payload, reason: Reason, now: Now) -> list[Effect]:
+        message_id = self._ids()
+        raw = frame.call(message_id, action, payload)
         self._own_ids.put(message_id, now)
-        self._report_open = (message_id, now.mono_ms)
+        self._asked = _Asked(id=message_id, action=action, payload=payload, sent_ms=now.mono_ms)
         head = Head(kind=Kind.CALL, id=message_id, action=action)
-        listed = ours(self._memory, Reason.PROFILE_REPORT, Direction.NORTH, head, raw)
+        listed = ours(self._memory, reason, Direction.NORTH, head, raw)
         return [Send(leg=Leg.NORTH, raw=raw, relayed=False), listed]
 
-    def report_answered(self, head: Head, raw: bytes) -> list[Effect]:
-        """The CSMS's answer to a report of ours: it goes no further."""
-        if self._report_open is not None and self._report_open[0] == head.id:
-            self._report_open = None
-        return [kept(self._memory, Reason.OWN_ANSWER, head, raw, "ReportChargingProfiles")]
+    def report_answered(self, head: Head, raw: bytes, now: Now) -> list[Effect]:
+        """The CSMS's answer to a CALL of ours: it goes no further."""
+        asked = self._asked
+        if asked is None or asked.id != head.id:
+            return [kept(self._memory, Reason.OWN_ANSWER, head, raw)]
+        self._asked = None
+        effects: list[Effect] = [kept(self._memory, Reason.OWN_ANSWER, head, raw, asked.action)]
+        if asked.action == PULL:
+            payload = frame.payload_of(raw) if head.kind is Kind.RESULT else None
+            if self.merge.pulled(asked.payload["chargingProfileId"], payload, now):
+                effects += self._keep_profiles()
+        return effects
 
     def _keep_profiles(self) -> list[Effect]:
         return [Keep(name=KEEP_PROFILES, body=self.merge.to_bytes())]
+
+
+def _gives_back(action: str, payload: Payload | None) -> bool:
+    """Whether a CALL of the CSMS, relayed, could make a car give energy back that nobody on the site counts."""
+    names = {
+        "SetChargingProfile": ("chargingProfile", "csChargingProfiles"),
+        "UpdateDynamicSchedule": ("scheduleUpdate",),
+    }
+    bodies = names.get(action, ("chargingProfile",) if action in START_CALLS else ())
+    return payload is not None and any(gives_back(payload.get(name)) for name in bodies)
 
 
 def _transaction(evse: Evse) -> int | str | None:

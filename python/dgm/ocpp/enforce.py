@@ -22,25 +22,22 @@ from dgm.ocpp.events import Outcome, SetpointIn
 from dgm.ocpp.frame import Payload
 from dgm.ocpp.merge import Ceiling
 from dgm.ocpp.own_profile import (
+    Flow,
     Slot,
     asked_ma,
-    floor_profile,
     lease_end_utc_ms,
     live_profile,
     parse_read,
     proves,
     read_call,
     set_call,
-    update_request,
 )
-from dgm.ocpp.pace import RAISE_INTERVAL_MS, SAFETY_RETRY_MS, WRITES_PER_DAY, Backoff, WriteBudget
+from dgm.ocpp.pace import WriteBudget
 from dgm.ocpp.pair import Lease, Parked, Proof
-from dgm.ocpp.profile import Profile, ProfileKind, Purpose
+from dgm.ocpp.profile import OperationMode, Profile, Purpose
 from dgm.ocpp.relay import OwnCall, Step
 from dgm.ocpp.store import StationSettings
-
-READ_RETRY_MS = (2_000, 5_000, 15_000)
-"""Stations show a new profile late; after these a read-back that disagrees is a refusal."""
+from dgm.ocpp.written import Wanted, Written
 
 READ_BEYOND_S = 60
 """How far past the live limit's end a read-back looks for the floor."""
@@ -54,7 +51,7 @@ class Enforcer:
 
     def __init__(self, settings: StationSettings, slot: Slot) -> None:
         self._settings = settings
-        self.slot = slot
+        self._written = Written(slot, settings.profile_lease_ms)
         self.ceiling: Ceiling | None = None
         """What the CPO's own profiles allow now, where we install them merged with ours; None: no less than the EMS."""
         self._parked: Parked | None = None
@@ -66,34 +63,25 @@ class Enforcer:
         self._is_floor_proved = False
         self._is_unsure = False
         self._clock_good = True
-        self._floor_backoff, self._live_backoff = Backoff(), Backoff()
         self._seen_ma = 0
-        self._raised_ms: int | None = None
-        self.lease_ms = settings.profile_lease_ms
-        """Of live limits; longer where the model's flash asks for it."""
-        self.budget = WriteBudget(WRITES_PER_DAY)
-        self.rewrite_after_pause_ms: int | None = None
-        """The model ignores the first limit after 0 A: it is written again after this."""
-        self._rewrite_ms: int | None = None
         self._forget_installed()
 
     def _forget_installed(self) -> None:
-        self._floor: Profile | None = None
-        self._live: Profile | None = None
-        self._live_ms = 0
-        self._sent_ma: int | None = None
-        self._tried_ms = 0
-        self._tried_low_ma: int | None = None
-        self._is_doubtful = False
-        self._is_repair = True
-        self._rewrite_ms = None
-        self._read_at_ms: int | None = None
-        self._read_tries = 0
+        self._written.forget()
         self._seen_before_ma = 0
         self._in_flight: OwnCall | None = None
         self._is_wiped_in_flight = False
-        self._floor_backoff.reset()
-        self._live_backoff.reset()
+
+    @property
+    def slot(self) -> Slot:
+        """Where the pair is written."""
+        return self._written.slot
+
+    def heed(self, *, lease_ms: int, rewrite_after_pause_ms: int | None, writes_per_day: int) -> None:
+        """What the model of the station asks of whoever writes to it."""
+        self._written.lease_ms = lease_ms
+        self._written.rewrite_after_pause_ms = rewrite_after_pause_ms
+        self._written.budget = WriteBudget(writes_per_day)
 
     @property
     def limit_ma(self) -> int | None:
@@ -110,14 +98,14 @@ class Enforcer:
         """How far the installed limit is proved."""
         if self._proof is not None:
             return self._proof.state
-        if self._live is not None:
+        if self._written.live is not None:
             return OutcomeState.OUTCOME_STATE_ACCEPTED
         return OutcomeState.OUTCOME_STATE_UNSPECIFIED
 
     @property
     def fallback_ma(self) -> int | None:
         """The floor, if it is proved and comes into force when nobody renews; None: none proved."""
-        leased = self._live is None or lease_end_utc_ms(self._live) is not None
+        leased = self._written.live is None or lease_end_utc_ms(self._written.live) is not None
         return self._settings.fallback_ma if self._is_floor_proved and leased else None
 
     def proved_ma(self, now: Now) -> int | None:
@@ -134,7 +122,9 @@ class Enforcer:
         limit_ma = max(0, min(event.current_ma, self._settings.current_max_ma)) // 100 * 100
         self._lease = Lease(current_ma=limit_ma, ends_ms=now.mono_ms + event.ttl_ms, safety=event.safety)
         proof, target_ma = self._proof, self._target_ma()
-        is_held = self._live is not None and self._live_limit_ma == target_ma and not self._is_doubtful
+        is_held = (
+            self._written.live is not None and self._written.live_ma == target_ma and not self._written.is_doubtful
+        )
         if is_renewal or proof is None or not is_held or proof.limit_ma != target_ma:
             return []
         return [self._outcome(proof.state, target_ma, now, proof.evidence)]
@@ -154,12 +144,12 @@ class Enforcer:
         return [*outcomes, wiped]
 
     def _change(self, slot: Slot, now: Now) -> list[Outcome]:
-        before, self.slot = self.slot, slot
+        before, self._written.slot = self.slot, slot
         in_flight = self._in_flight
         if slot.purpose is Purpose.TX and before.purpose is Purpose.TX_DEFAULT:
             self._park(before, in_flight)
             self._begin_in(in_flight)
-            self._is_repair = self._proof is None
+            self._written.is_repair = self._proof is None
             return []
         parked, self._parked = self._parked, None
         self._begin_in(in_flight)
@@ -171,7 +161,7 @@ class Enforcer:
         """The default pair stands: without it the end of a transaction would leave the station without a limit."""
         if self.slot.purpose is Purpose.TX:
             return self._parked is not None
-        return self._live is not None and (self._floor is not None or not self.slot.has_floor)
+        return self._written.live is not None and (self._written.floor is not None or not self.slot.has_floor)
 
     def _begin_in(self, in_flight: OwnCall | None) -> None:
         self._forget_installed()
@@ -184,12 +174,12 @@ class Enforcer:
         unsure = in_flight.step if in_flight is not None else None
         self._parked = Parked(
             slot=slot,
-            floor=None if unsure is Step.FLOOR else self._floor,
-            live=None if unsure is Step.LIVE or self._is_doubtful else self._live,
-            live_ms=self._live_ms,
+            floor=None if unsure is Step.FLOOR else self._written.floor,
+            live=None if unsure is Step.LIVE or self._written.is_doubtful else self._written.live,
+            live_ms=self._written.live_ms,
             is_floor_proved=self._is_floor_proved,
         )
-        self._parked_tried_ma = 0 if self._live is None else asked_ma(self._live, slot)
+        self._parked_tried_ma = 0 if self._written.live is None else asked_ma(self._written.live, slot)
 
     def _unpark(self, parked: Parked, now: Now) -> list[Outcome]:
         """The transaction is over: its profiles are gone with it, the default pair holds again."""
@@ -197,11 +187,10 @@ class Enforcer:
         end_ms = None if live is None else lease_end_utc_ms(live)
         if end_ms is not None and end_ms <= now.utc_ms:
             live = None
-        self._floor, self._live, self._live_ms = parked.floor, live, parked.live_ms
-        self._is_repair = parked.floor is None
+        self._written.restore(floor=parked.floor, live=live, live_ms=parked.live_ms)
         self._is_floor_proved = parked.is_floor_proved
         standing = tuple(profile for profile in (live, parked.floor) if profile is not None)
-        self._read_soon(now)
+        self._written.read_soon(now)
         if not standing or not parked.is_floor_proved:
             self._proof = None
             return [self._outcome(OutcomeState.OUTCOME_STATE_WIPED, None, now, "transaction ended", urgent=True)]
@@ -239,7 +228,9 @@ class Enforcer:
 
     def disconnected(self) -> None:
         """The station is gone; what it has installed stays in it, so what is proved stays proved until its end."""
-        self._is_unsure = self._is_doubtful or (self._in_flight is not None and self._in_flight.profile is not None)
+        self._is_unsure = self._written.is_doubtful or (
+            self._in_flight is not None and self._in_flight.profile is not None
+        )
         self._forget_installed()
 
     def wiped(self, now: Now, evidence: str) -> list[Outcome]:
@@ -260,10 +251,10 @@ class Enforcer:
         """Notice the end of the setpoint's lease, and of a live limit that could not be renewed."""
         if self._lease is not None and now.mono_ms >= self._lease.ends_ms:
             self._lease, self._has_lapsed = None, True
-        end_ms = None if self._live is None else lease_end_utc_ms(self._live)
+        end_ms = None if self._written.live is None else lease_end_utc_ms(self._written.live)
         if end_ms is None or now.utc_ms < end_ms:
             return []
-        self._live = None
+        self._written.live = None
         if self._proof is None:
             return []
         if self._is_floor_proved:
@@ -280,10 +271,10 @@ class Enforcer:
             found = [self._outcome(OutcomeState.OUTCOME_STATE_WIPED, None, now, "nothing proved")]
         else:
             found = [self._outcome(self._proof.state, proved, now, self._proof.evidence)]
-        if self._live is not None and self._proof is None:
-            found.append(self._outcome(OutcomeState.OUTCOME_STATE_ACCEPTED, self._live_limit_ma, now, "accepted"))
-        elif self._sent_ma is not None:
-            found.append(self._outcome(OutcomeState.OUTCOME_STATE_SENT, self._sent_ma, now, "sent"))
+        if self._written.live is not None and self._proof is None:
+            found.append(self._outcome(OutcomeState.OUTCOME_STATE_ACCEPTED, self._written.live_ma, now, "accepted"))
+        elif self._written.sent_ma is not None:
+            found.append(self._outcome(OutcomeState.OUTCOME_STATE_SENT, self._written.sent_ma, now, "sent"))
         return found
 
     # What to send.
@@ -292,10 +283,11 @@ class Enforcer:
         """The CALL to send now, or the mono ms at which to ask again, or None. Asked only while the lane is free."""
         if self._in_flight is not None:
             return None
-        floor: tuple[int | None, Callable[[Now], OwnCall]] = (self._floor_due(), self._floor_call)
-        live: tuple[int | None, Callable[[Now], OwnCall]] = (self._live_due(), self._live_call)
-        read: tuple[int | None, Callable[[Now], OwnCall]] = (self._read_at_ms, self._read_call)
-        for at_ms, build in (live, floor, read) if self._is_live_first() else (floor, live, read):
+        written, wanted = self._written, self._wanted()
+        floor = (written.floor_due(), self._floor_call)
+        live = (written.live_due(wanted), self._live_call)
+        read: tuple[int | None, Callable[[Now], OwnCall]] = (written.read_at_ms, self._read_call)
+        for at_ms, build in (live, floor, read) if written.is_live_first(wanted) else (floor, live, read):
             if at_ms is not None and at_ms <= now.mono_ms:
                 return build(now)
         if self._is_parked_too_high(now):
@@ -303,51 +295,27 @@ class Enforcer:
         ends = self._lease.ends_ms if self._lease else None
         return min((at for at in (floor[0], live[0], read[0], ends) if at is not None), default=None)
 
+    def _wanted(self) -> Wanted:
+        ceiling, phases = self.ceiling, self.slot.phases
+        return Wanted(
+            limit_ma=self._target_ma(),
+            phases=phases if ceiling is None else min(phases, ceiling.phases),
+            flow=self._flow(),
+            may_lease=self._written.floor is not None and self._clock_good,
+            is_urgent=self._has_lapsed or (self._lease is not None and self._lease.safety),
+        )
+
     def _target_ma(self) -> int:
         ceiling = self.ceiling
         return self.wanted_ma if ceiling is None else min(self.wanted_ma, ceiling.current_ma // 100 * 100)
 
-    def _phases(self) -> int:
-        return self.slot.phases if self.ceiling is None else min(self.slot.phases, self.ceiling.phases)
-
-    def _is_reduction(self) -> bool:
-        return self._live is not None and self._target_ma() < self._live_limit_ma
-
-    def _is_live_first(self) -> bool:
-        # In a TX slot the floor alone would lead for a moment and pause the car: the limit goes first, without lease.
-        takes_over = self.slot.purpose is Purpose.TX and self._live is None and not self._is_repair
-        return takes_over or self._is_reduction()
-
-    def _may_lease(self) -> bool:
-        return self._floor is not None and self._clock_good
-
-    def _floor_due(self) -> int | None:
-        return self._floor_backoff.at_ms if self._floor is None and self.slot.has_floor else None
-
-    def _live_due(self) -> int | None:
-        due_ms = self._live_wanted()
-        if due_ms is None:
+    def _flow(self) -> Flow | None:
+        """What the CPO wants of a V2X EVSE, within the site's limit; with no setpoint in force it only charges."""
+        ceiling = self.ceiling
+        if ceiling is None or self._lease is None or ceiling.mode is OperationMode.CHARGING_ONLY:
             return None
-        allowed_ms = self._live_backoff.at_ms
-        if self._tried_low_ma is not None and self._target_ma() < self._tried_low_ma:
-            allowed_ms = min(allowed_ms, self._tried_ms + SAFETY_RETRY_MS)
-        return max(due_ms, allowed_ms)
-
-    def _live_wanted(self) -> int | None:
-        live = self._live
-        if live is None or self._is_doubtful or self._target_ma() < self._live_limit_ma:
-            return 0
-        if live.periods[0].phases != self._phases():
-            return 0
-        end_ms = lease_end_utc_ms(live)
-        renew_ms = None if end_ms is None else self._live_ms + self.lease_ms // 2
-        if self._target_ma() > self._live_limit_ma:
-            paced_ms = 0 if self._raised_ms is None else self._raised_ms + RAISE_INTERVAL_MS
-            raise_ms = max(paced_ms, self.budget.raise_ms)
-            return raise_ms if renew_ms is None else min(raise_ms, renew_ms)
-        if self._rewrite_ms is not None:
-            renew_ms = self._rewrite_ms if renew_ms is None else min(renew_ms, self._rewrite_ms)
-        return 0 if (end_ms is not None) != self._may_lease() else renew_ms
+        setpoint_ma = None if ceiling.setpoint_ma is None else min(ceiling.setpoint_ma, self._target_ma())
+        return Flow(mode=ceiling.mode, discharge_ma=ceiling.discharge_ma, setpoint_ma=setpoint_ma)
 
     def _is_parked_too_high(self, now: Now) -> bool:
         """When the transaction ends the default's live limit leads again: until its lease ends it follows downwards."""
@@ -361,57 +329,20 @@ class Enforcer:
         parked, self._parked_tried_ma = self._parked, self._target_ma()
         assert parked is not None, "asked only while a pair is parked"
         has_lease = parked.floor is not None and self._clock_good
-        lease_ms = self.lease_ms if has_lease else None
+        lease_ms = self._written.lease_ms if has_lease else None
         profile = live_profile(parked.slot, limit_ma=self._target_ma(), utc_ms=now.utc_ms, lease_ms=lease_ms)
         action, payload = set_call(profile, parked.slot)
         return OwnCall(step=Step.PARKED, action=action, payload=payload, profile=profile)
 
     def _floor_call(self, now: Now) -> OwnCall:
-        profile = floor_profile(self.slot, limit_ma=self._settings.fallback_ma, utc_ms=now.utc_ms)
-        return self._set_call(Step.FLOOR, profile, safety=self._is_repair)
+        return self._written.floor_call(self._settings.fallback_ma, now)
 
     def _live_call(self, now: Now) -> OwnCall:
-        lease_ms = self.lease_ms if self._may_lease() else None
-        profile = live_profile(
-            self.slot,
-            limit_ma=self._live_call_ma(now),
-            utc_ms=now.utc_ms,
-            lease_ms=lease_ms,
-            phases=self._phases(),
-        )
-        urgent = self._has_lapsed or (self._lease is not None and self._lease.safety)
-        safety = self._is_repair or (urgent and self._is_reduction())
-        live = self._live
-        if live is not None and live.kind is ProfileKind.DYNAMIC and live.duration_s == profile.duration_s:
-            payload = update_request(profile)
-            action = "UpdateDynamicSchedule"
-            return OwnCall(step=Step.LIVE, action=action, payload=payload, safety=safety, profile=profile)
-        return self._set_call(Step.LIVE, profile, safety=safety)
-
-    def _live_call_ma(self, now: Now) -> int:
-        """The target; a raise that must still wait leaves a renewal at what is installed."""
-        target_ma, live = self._target_ma(), self._live
-        if live is None or self._is_doubtful or target_ma <= self._live_limit_ma:
-            return target_ma
-        paced_ms = 0 if self._raised_ms is None else self._raised_ms + RAISE_INTERVAL_MS
-        return target_ma if max(paced_ms, self.budget.raise_ms) <= now.mono_ms else self._live_limit_ma
-
-    def _set_call(self, step: Step, profile: Profile, *, safety: bool) -> OwnCall:
-        action, payload = set_call(profile, self.slot)
-        return OwnCall(step=step, action=action, payload=payload, safety=safety, profile=profile)
+        return self._written.live_call(self._wanted(), now)
 
     def _read_call(self, now: Now) -> OwnCall:
-        action, payload = read_call(self.slot, READ_BEYOND_S + (self._live_end_s(now) or 0))
+        action, payload = read_call(self.slot, READ_BEYOND_S + (self._written.live_end_s(now) or 0))
         return OwnCall(step=Step.READ_BACK, action=action, payload=payload)
-
-    def _live_end_s(self, now: Now) -> int | None:
-        end_ms = None if self._live is None else lease_end_utc_ms(self._live)
-        return None if end_ms is None else max(0, end_ms - now.utc_ms) // 1000
-
-    @property
-    def _live_limit_ma(self) -> int:
-        assert self._live is not None, "asked only with a live limit"
-        return asked_ma(self._live, self.slot)
 
     # What came of it.
 
@@ -419,18 +350,13 @@ class Enforcer:
         """A call of `next` is on its way."""
         self._in_flight, self._is_wiped_in_flight = call, False
         if call.profile is not None:
-            self.budget.spend(now)
+            self._written.budget.spend(now)
         if call.step is Step.READ_BACK:
-            self._read_at_ms = None
+            self._written.read_at_ms = None
         if call.step is not Step.LIVE or call.profile is None:
             return []
-        limit_ma = asked_ma(call.profile, self.slot)
-        self._tried_ms = now.mono_ms
-        self._tried_low_ma = limit_ma if self._tried_low_ma is None else min(self._tried_low_ma, limit_ma)
-        if self._live is not None and self._live_limit_ma == limit_ma and not self._is_doubtful:
-            return []
-        self._sent_ma = limit_ma
-        return [self._outcome(OutcomeState.OUTCOME_STATE_SENT, limit_ma, now, message_id)]
+        limit_ma = self._written.live_sent(call.profile, now)
+        return [] if limit_ma is None else [self._outcome(OutcomeState.OUTCOME_STATE_SENT, limit_ma, now, message_id)]
 
     def answered(self, call: OwnCall, payload: Payload | None, now: Now, message_id: str, error: str) -> list[Outcome]:
         """The station answered; payload None: with CALLERROR `error`, or unreadably."""
@@ -448,9 +374,9 @@ class Enforcer:
             return self._refused(call, now, f"{message_id}: {status or error or 'unreadable answer'}"[:120])
         assert call.profile is not None, "FLOOR and LIVE carry their profile"
         if call.step is Step.FLOOR:
-            self._floor = call.profile
-            self._floor_backoff.reset()
-            self._read_soon(now)
+            self._written.floor = call.profile
+            self._written.floor_backoff.reset()
+            self._written.read_soon(now)
             return []
         return self._accepted(call.profile, now, message_id)
 
@@ -460,25 +386,25 @@ class Enforcer:
         if self._is_wiped_in_flight:
             return []
         if call.step is Step.READ_BACK:
-            self._read_again(now)
+            self._written.read_again(now)
             return []
         if call.step is Step.PARKED:
             return []
         if call.step is Step.FLOOR or call.profile is None:
-            self._floor_backoff.failed(now)
+            self._written.floor_backoff.failed(now)
             return []
-        self._is_doubtful = True
-        self._live_backoff.failed(now)
+        self._written.is_doubtful = True
+        self._written.live_backoff.failed(now)
         state = OutcomeState.OUTCOME_STATE_TIMED_OUT
         return [self._outcome(state, asked_ma(call.profile, self.slot), now, message_id, urgent=True)]
 
     def measured(self, current_ma: int, now: Now) -> list[Outcome]:
         """The largest phase current of a reading. It proves a limit only where the draw was above it before."""
         self._seen_ma = current_ma
-        live = self._live
-        if live is None or self._is_doubtful or now.mono_ms < self._live_ms + SETTLE_MS:
+        live = self._written.live
+        if live is None or self._written.is_doubtful or now.mono_ms < self._written.live_ms + SETTLE_MS:
             return []
-        limit_ma = self._live_limit_ma
+        limit_ma = self._written.live_ma
         ceiling_ma = limit_ma + max(500, limit_ma // 20)
         if current_ma > ceiling_ma or self._seen_before_ma <= ceiling_ma:
             return []
@@ -488,89 +414,61 @@ class Enforcer:
         return self._prove(measured, now, f"{current_ma} mA measured, {self._seen_before_ma} mA before")
 
     def _accepted(self, profile: Profile, now: Now, message_id: str) -> list[Outcome]:
-        before, limit_ma = self._live, asked_ma(profile, self.slot)
-        is_same = before is not None and asked_ma(before, self.slot) == limit_ma and not self._is_doubtful
-        if before is not None and limit_ma > asked_ma(before, self.slot):
-            self._raised_ms = now.mono_ms
-        self._rewrite_ms = None
-        if (
-            self.rewrite_after_pause_ms is not None
-            and before is not None
-            and asked_ma(before, self.slot) == 0 < limit_ma
-        ):
-            self._rewrite_ms = now.mono_ms + self.rewrite_after_pause_ms
-        self._live, self._live_ms = profile, now.mono_ms
-        self._is_doubtful, self._is_repair, self._sent_ma, self._tried_low_ma = False, False, None, None
-        self._live_backoff.reset()
+        limit_ma = asked_ma(profile, self.slot)
+        is_same = self._written.live_accepted(profile, now)
         if is_same and self._proof is not None and self._proof.slot == self.slot:
             # A renewal moves the end only; what is proved stays proved.
             kept = tuple(p for p in self._proof.profiles if p.id != profile.id)
-            self._proof = self._replaced_proof((profile, *kept))
+            self._proof = replace(self._proof, profiles=(profile, *kept))
             return []
         if not is_same:
             self._seen_before_ma = self._seen_ma
             self._proof = None
-        self._read_soon(now)
+        self._written.read_soon(now)
         return [self._outcome(OutcomeState.OUTCOME_STATE_ACCEPTED, limit_ma, now, message_id)]
 
     def _refused(self, call: OwnCall, now: Now, evidence: str) -> list[Outcome]:
         if call.step is Step.FLOOR or call.profile is None:
-            self._floor_backoff.failed(now)
+            self._written.floor_backoff.failed(now)
             return []
-        self._live_backoff.failed(now)
-        self._sent_ma = None
+        self._written.live_backoff.failed(now)
+        self._written.sent_ma = None
         state = OutcomeState.OUTCOME_STATE_REJECTED
         return [self._outcome(state, asked_ma(call.profile, self.slot), now, evidence, urgent=True)]
 
     def _read(self, payload: Payload | None, now: Now, message_id: str) -> list[Outcome]:
-        live = self._live
+        live = self._written.live
         if live is None:
             return []
         read = None if payload is None else parse_read(payload, self.slot)
         if read is None:
-            self._read_again(now)
+            self._written.read_again(now)
             return []
-        floor_ma = None if self._floor is None else self._settings.fallback_ma
+        floor_ma = None if self._written.floor is None else self._settings.fallback_ma
         live_ok, self._is_floor_proved = proves(
-            read, live_ma=self._live_limit_ma, live_end_s=self._live_end_s(now), floor_ma=floor_ma
+            read, live_ma=self._written.live_ma, live_end_s=self._written.live_end_s(now), floor_ma=floor_ma
         )
         if live_ok:
             return self._prove(OutcomeState.OUTCOME_STATE_CONFIRMED, now, message_id)
-        if self._read_again(now):
+        if self._written.read_again(now):
             return []
-        self._is_doubtful, self._proof = True, None
-        self._live_backoff.failed(now)
+        self._written.is_doubtful, self._proof = True, None
+        self._written.live_backoff.failed(now)
         evidence = f"{message_id}: composite {max(limit for _, limit in read.steps)} mA"
-        return [self._outcome(OutcomeState.OUTCOME_STATE_REJECTED, self._live_limit_ma, now, evidence, urgent=True)]
+        return [self._outcome(OutcomeState.OUTCOME_STATE_REJECTED, self._written.live_ma, now, evidence, urgent=True)]
 
     def _prove(self, state: OutcomeState, now: Now, evidence: str) -> list[Outcome]:
-        assert self._live is not None, "only an accepted limit can be proved"
-        floor = (self._floor,) if self._floor is not None and self._is_floor_proved else ()
+        assert self._written.live is not None, "only an accepted limit can be proved"
+        floor = (self._written.floor,) if self._written.floor is not None and self._is_floor_proved else ()
         self._proof = Proof(
             slot=self.slot,
-            profiles=(self._live, *floor),
-            limit_ma=self._live_limit_ma,
+            profiles=(self._written.live, *floor),
+            limit_ma=self._written.live_ma,
             state=state,
             at_ms=now.mono_ms,
             evidence=evidence,
         )
         return [self._outcome(state, self._proof.limit_ma, now, evidence)]
-
-    def _replaced_proof(self, profiles: tuple[Profile, ...]) -> Proof:
-        assert self._proof is not None, "called with a proof in hand"
-        return replace(self._proof, profiles=profiles)
-
-    def _read_soon(self, now: Now) -> None:
-        if self._live is not None and self.slot.reads_back:
-            self._read_at_ms, self._read_tries = now.mono_ms, 0
-
-    def _read_again(self, now: Now) -> bool:
-        """Plan another read-back; False: they are used up."""
-        if self._read_tries >= len(READ_RETRY_MS):
-            return False
-        self._read_at_ms = now.mono_ms + READ_RETRY_MS[self._read_tries]
-        self._read_tries += 1
-        return True
 
     def _outcome(
         self, state: OutcomeState, limit_ma: int | None, now: Now, evidence: str, *, urgent: bool = False

@@ -60,6 +60,8 @@ class Reason(Enum):
     """Sent north: our answer to it."""
     PROFILE_REPORT = "profile_report"
     """Sent north: a ReportChargingProfiles of ours, for the station."""
+    PROFILE_PULL = "profile_pull"
+    """Sent north: a PullDynamicScheduleUpdate of ours, for the station."""
     START_PROFILE = "start_profile"
     """Kept: a remote start that carries a charging profile, which we keep."""
     START_REWRITTEN = "start_rewritten"

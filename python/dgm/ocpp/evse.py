@@ -75,7 +75,9 @@ class Evse:
             return [Counted(name="old_reading")]
         self.enforcer.clock(is_good=self.memory.is_clock_good)
         sample = self.memory.reading_sample(self.settings, now)
-        currents = [value for value in sample.current_ma if value is not None]
+        # What a car gives back proves no limit on what it takes.
+        is_taking = sample.power_w is None or sample.power_w >= 0
+        currents = [value if is_taking else 0 for value in sample.current_ma if value is not None]
         effects: list[Effect] = [sample]
         return [*effects, *self.enforcer.measured(max(currents), now)] if currents else effects
 

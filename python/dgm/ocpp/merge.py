@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dgm.machine import Now
 from dgm.ocpp import stamp, virtual
-from dgm.ocpp.composite import View, limit_at, next_edge, schedule
+from dgm.ocpp.composite import Limit, View, limit_at, next_edge, schedule
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import Period, Profile, ProfileKind, Purpose, RateUnit, Transaction
+from dgm.ocpp.profile import OperationMode, Period, Profile, ProfileKind, Purpose, RateUnit, Transaction
 from dgm.ocpp.profile_codec import Flaw, composite_periods, purpose_name, tenths
 from dgm.ocpp.store import StationSettings
 from dgm.ocpp.version import Version
@@ -61,10 +61,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
-    """What the CSMS allows the EVSE now, mA per phase on so many phases."""
+    """What the CSMS allows the EVSE now, mA per phase on so many phases.
+
+    Of V2X: mode; discharge_ma, what may be given back at most (>= 0, within the site's own limit); setpoint_ma, what
+    should flow (negative gives back), None: what the car wants.
+    """
 
     current_ma: int
     phases: int
+    mode: OperationMode = OperationMode.CHARGING_ONLY
+    discharge_ma: int = 0
+    setpoint_ma: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +98,8 @@ class Merge:
         self._priority: frozenset[int] = frozenset()
         self._start: _Start | None = None
         self._offline_since: Now | None = None
+        self._soc_permille: dict[int, int] = {}
+        self._pulled_ms: dict[int, int] = {}
         self._ceilings: dict[int, Ceiling] = {}
         self._edge_ms: int | None = None
         self._is_stale = True
@@ -100,7 +109,8 @@ class Merge:
     @property
     def rules(self) -> Rules:
         """What this station takes of a CSMS."""
-        return Rules(version=self.version, evse_ids=tuple(self._evses))
+        gives_back = frozenset(evse for evse, settings in self._evses.items() if settings.discharge_max_ma)
+        return Rules(version=self.version, evse_ids=tuple(self._evses), v2x_evse_ids=gives_back)
 
     # What the CSMS asks.
 
@@ -150,9 +160,10 @@ class Merge:
         if isinstance(found, ProfileStore):
             self.store = found
             return Reply(payload={"status": "Accepted"})
-        return self._refused(found)
+        return self.refused(found)
 
-    def _refused(self, flaw: Flaw) -> Reply:
+    def refused(self, flaw: Flaw) -> Reply:
+        """A flaw as the station would tell it."""
         if flaw.is_error:
             return Reply(code=flaw.code, text=flaw.text[:255])
         if not self.version.is_2x:
@@ -175,7 +186,7 @@ class Merge:
                 return Reply(code="TypeConstraintViolation", text=f"{name}: expected an integer")
         purpose = virtual.purpose_of(filters.get("chargingProfilePurpose"), self.version)
         if isinstance(purpose, Flaw):
-            return self._refused(purpose)
+            return self.refused(purpose)
         kept = self.store.clear(purpose=purpose, **numbers)
         was_there, self.store = kept is not self.store, kept
         return Reply(payload={"status": "Accepted" if was_there else "Unknown"})
@@ -262,7 +273,7 @@ class Merge:
         body = payload["chargingProfile"]
         tried = self.store.install(body, tried_on, self.rules, {}, now.utc_ms, with_start=True)
         if isinstance(tried, Flaw):
-            return self._refused(tried)
+            return self.refused(tried)
         self._start = _Start(message_id=message_id, evse_id=evse_id, body=body)
         return {name: value for name, value in payload.items() if name != "chargingProfile"}
 
@@ -326,6 +337,44 @@ class Merge:
             self.store = self.store.end_transaction(evse_id)
         return bool(late)
 
+    def charged(self, soc_permille: Mapping[int, int | None]) -> None:
+        """The cars' states of charge by EVSE, None: not known."""
+        known = {evse: soc for evse, soc in soc_permille.items() if soc is not None}
+        if known != self._soc_permille:
+            has_limit = any(profile.soc_limit is not None for profile in self.store.profiles)
+            self._soc_permille, self._is_stale = known, self._is_stale or has_limit
+
+    # Updates that the CSMS wants to be asked for (2.1, K28.FR.08-10).
+
+    def next_pull(self, now: Now) -> int | None:
+        """The id of a Dynamic profile whose update is due now; it is then due again after its interval."""
+        for profile in self.store.profiles:
+            if profile.pull_s is not None and self._pull_ms(profile, now) <= now.mono_ms:
+                self._pulled_ms[profile.id] = now.mono_ms
+                return profile.id
+        return None
+
+    def pull_ms(self, now: Now) -> int | None:
+        """Monotonic ms at which `next_pull` has one; None: never, or not while the CSMS cannot be reached."""
+        if self._offline_since is not None:
+            return None
+        times = (self._pull_ms(profile, now) for profile in self.store.profiles if profile.pull_s is not None)
+        return min(times, default=None)
+
+    def _pull_ms(self, profile: Profile, now: Now) -> int:
+        since_ms = now.mono_ms - max(0, now.utc_ms - profile.set_utc_ms)
+        return max(since_ms, self._pulled_ms.get(profile.id, since_ms)) + (profile.pull_s or 0) * 1000
+
+    def pulled(self, profile_id: int, payload: Payload | None, now: Now) -> bool:
+        """The CSMS's answer to a pull; None: an error. True: the store changed."""
+        if payload is None or payload.get("status") != "Accepted":
+            return False
+        found = self.store.update(profile_id, payload.get("scheduleUpdate"), now.utc_ms)
+        if isinstance(found, Flaw):
+            return False
+        self.store, self._is_stale = found, True
+        return True
+
     def offline(self, now: Now) -> None:
         """The CSMS cannot be reached."""
         self._offline_since, self._is_stale = self._offline_since or now, True
@@ -364,9 +413,18 @@ class Merge:
         if limit is None:
             return None
         current_ma = limit.current_ma(self._voltage_mv)
-        if current_ma < self._evses[evse_id].current_min_ma:
+        settings = self._evses[evse_id]
+        if current_ma < settings.current_min_ma:
             current_ma = 0
-        return Ceiling(current_ma=current_ma, phases=limit.phases)
+        if limit.mode is OperationMode.CHARGING_ONLY:
+            return Ceiling(current_ma=current_ma, phases=limit.phases)
+        return Ceiling(
+            current_ma=min(current_ma, settings.current_max_ma),
+            phases=limit.phases,
+            mode=limit.mode,
+            discharge_ma=replace(limit, rate=-limit.discharge).current_ma(self._voltage_mv) // 100 * 100,
+            setpoint_ma=None if limit.setpoint is None else _tenths_ma(limit.setpoint, limit, self._voltage_mv),
+        )
 
     def _next_edge_ms(self, now: Now) -> int | None:
         edges = [next_edge(self.store.profiles, self._view(now, evse_id), now.utc_ms) for evse_id in self._evses]
@@ -387,6 +445,9 @@ class Merge:
             as_if_utc_ms=as_if_utc_ms,
             priority=self._priority,
             offline_since_utc_ms=None if since is None else since.utc_ms,
+            soc_permille=self._soc_permille,
+            discharge_max_ma={evse: settings.discharge_max_ma for evse, settings in self._evses.items()},
+            seed=next(iter(self._evses.values())).station_id,
         )
 
     def _ems_item(self, evse_id: int, ems_ma: int, now: Now) -> Installed:
@@ -436,6 +497,11 @@ class Merge:
         """The version of this connection; a station that comes back with another has other profiles."""
         if version is not self.version:
             self.version, self.store, self._is_stale = version, ProfileStore(), True
+
+
+def _tenths_ma(rate: int, limit: Limit, nominal_voltage_mv: int) -> int:
+    magnitude = replace(limit, rate=abs(rate)).current_ma(nominal_voltage_mv) // 100 * 100
+    return magnitude if rate >= 0 else -magnitude
 
 
 def _ems_profile(evse_id: int, limit_ma: int, utc_ms: int) -> Profile:

@@ -9,11 +9,11 @@ and round down; OCPP carries amperes with one decimal. Does not decide when to w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dgm.ocpp import stamp
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import Period, Profile, ProfileKind, Purpose, RateUnit
+from dgm.ocpp.profile import OperationMode, Period, Profile, ProfileKind, Purpose, RateUnit
 from dgm.ocpp.profile_codec import milli_of, purpose_name, tenths
 from dgm.ocpp.version import Version
 
@@ -64,16 +64,37 @@ class Slot:
         return frozenset({self.floor_id, self.live_id})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """What a live limit says of a V2X EVSE beyond its limit, mA per phase, in tenths of an ampere.
+
+    discharge_ma: what may be given back at most, >= 0. setpoint_ma: what should flow, negative gives back; None: what
+    the car wants.
+    """
+
+    mode: OperationMode
+    discharge_ma: int
+    setpoint_ma: int | None = None
+
+
 def floor_profile(slot: Slot, *, limit_ma: int, utc_ms: int) -> Profile:
     """What holds when nobody renews the live limit: no end, one level below it."""
     kind = ProfileKind.ABSOLUTE if slot.kind is ProfileKind.DYNAMIC else slot.kind
     return _own(slot, slot.floor_id, slot.live_level - 1, kind, limit_ma, utc_ms)
 
 
-def live_profile(slot: Slot, *, limit_ma: int, utc_ms: int, lease_ms: int | None, phases: int | None = None) -> Profile:
+def live_profile(
+    slot: Slot,
+    *,
+    limit_ma: int,
+    utc_ms: int,
+    lease_ms: int | None,
+    phases: int | None = None,
+    flow: Flow | None = None,
+) -> Profile:
     """The granted limit; with lease_ms it ends by itself, without (None: a lease would be unsafe) it stands.
 
-    phases: fewer than the slot's, where the CPO wants that; None: as many.
+    phases: fewer than the slot's, where the CPO wants that; None: as many. flow: of a V2X EVSE; it ends with the lease.
     """
     is_dynamic = slot.kind is ProfileKind.DYNAMIC
     return _own(
@@ -86,6 +107,7 @@ def live_profile(slot: Slot, *, limit_ma: int, utc_ms: int, lease_ms: int | None
         valid_to_utc_ms=None if lease_ms is None or is_dynamic else utc_ms + lease_ms,
         duration_s=lease_ms // 1000 if lease_ms is not None and is_dynamic else None,
         phases=phases,
+        flow=flow,
     )
 
 
@@ -100,8 +122,10 @@ def _own(
     valid_to_utc_ms: int | None = None,
     duration_s: int | None = None,
     phases: int | None = None,
+    flow: Flow | None = None,
 ) -> Profile:
     used = slot.phases if phases is None else min(phases, slot.phases)
+    period = Period(start_s=0, limit_milli=_in_unit(slot, limit_ma, used), phases=used)
     return Profile(
         evse_id=slot.evse_id,
         id=profile_id,
@@ -109,13 +133,44 @@ def _own(
         purpose=slot.purpose,
         kind=kind,
         unit=slot.unit,
-        periods=(Period(start_s=0, limit_milli=_in_unit(slot, limit_ma, used), phases=used),),
+        periods=(period if flow is None else _with_flow(period, flow, slot),),
         set_utc_ms=utc_ms,
         start_utc_ms=utc_ms - START_BEFORE_MS if kind is ProfileKind.ABSOLUTE else None,
         valid_to_utc_ms=valid_to_utc_ms,
         duration_s=duration_s,
         transaction_id=slot.transaction_id,
     )
+
+
+def _with_flow(period: Period, flow: Flow, slot: Slot) -> Period:
+    setpoint_ma = flow.setpoint_ma
+    magnitude = None if setpoint_ma is None else _in_unit(slot, abs(setpoint_ma), period.phases)
+    return replace(
+        period,
+        mode=flow.mode,
+        discharge_milli=-_in_unit(slot, flow.discharge_ma, period.phases),
+        setpoint_milli=None
+        if magnitude is None or setpoint_ma is None
+        else magnitude
+        if setpoint_ma >= 0
+        else -magnitude,
+    )
+
+
+def flow_of(profile: Profile, slot: Slot) -> Flow | None:
+    """The flow that one of our live limits was made from; None: it only charges."""
+    period = profile.periods[0]
+    if period.mode is OperationMode.CHARGING_ONLY:
+        return None
+    setpoint = None if period.setpoint_milli is None else _asked(period.setpoint_milli, profile, slot)
+    return Flow(mode=period.mode, discharge_ma=-_asked(period.discharge_milli, profile, slot), setpoint_ma=setpoint)
+
+
+def _asked(milli: int, profile: Profile, slot: Slot) -> int:
+    magnitude = abs(milli)
+    if profile.unit is RateUnit.W:
+        magnitude = -(-magnitude * 10 // (profile.periods[0].phases * slot.nominal_voltage_mv)) * 100
+    return magnitude if milli >= 0 else -magnitude
 
 
 def _in_unit(slot: Slot, limit_ma: int, phases: int) -> int:
@@ -128,10 +183,7 @@ def _in_unit(slot: Slot, limit_ma: int, phases: int) -> int:
 
 def asked_ma(profile: Profile, slot: Slot) -> int:
     """The current, in tenths of an ampere, that one of our profiles was made from: a W limit lost less than that."""
-    milli = profile.periods[0].limit_milli
-    if profile.unit is RateUnit.A:
-        return milli
-    return -(-milli * 10 // (profile.periods[0].phases * slot.nominal_voltage_mv)) * 100
+    return _asked(profile.periods[0].limit_milli, profile, slot)
 
 
 def lease_end_utc_ms(profile: Profile) -> int | None:
@@ -184,6 +236,11 @@ def update_request(profile: Profile) -> Payload:
 
 def _period(period: Period) -> Payload:
     body: Payload = {"startPeriod": 0, "limit": tenths(period.limit_milli)}
+    if period.mode is not OperationMode.CHARGING_ONLY:
+        body |= {"operationMode": period.mode.value, "dischargeLimit": -tenths(-period.discharge_milli)}
+        if period.setpoint_milli is not None:
+            sign = 1 if period.setpoint_milli >= 0 else -1
+            body["setpoint"] = sign * tenths(abs(period.setpoint_milli))
     # Three is what absence means; a station that does not switch phases may refuse the field.
     return body if period.phases == 3 else {**body, "numberPhases": period.phases}
 

@@ -121,12 +121,14 @@ class Question:
     quirks: Quirks
     wanted: Mode | None = None
     is_merge_needed: bool = False
+    is_v2x: bool = False
+    """An EVSE of it may give back: only a transaction's profile can say how much (2.1, table 95), and in W."""
 
 
 def candidates(asked: Question) -> list[Manner]:
     """Manners worth trying, best first; empty: none. Each says why it is there."""
     abilities, quirks = asked.abilities, asked.quirks
-    units = quirks.units or abilities.units or (RateUnit.A, RateUnit.W)
+    units = (RateUnit.W,) if asked.is_v2x else quirks.units or abilities.units or (RateUnit.A, RateUnit.W)
     level = _level(asked)
     room = 1 if quirks.single_profile else abilities.max_profiles
     found: list[Manner] = []
@@ -176,7 +178,7 @@ def _last_resorts(asked: Question, found: list[Manner]) -> list[Manner]:
 
 
 def _needs_merge(asked: Question) -> bool:
-    return asked.evse_count > 1 or asked.is_merge_needed
+    return asked.evse_count > 1 or asked.is_merge_needed or asked.is_v2x
 
 
 def _level(asked: Question) -> int:
@@ -221,6 +223,8 @@ def _why(asked: Question) -> str:
         return "the configuration asks for it"
     if asked.evse_count > 1:
         return "several EVSEs: a station-wide maximum cannot limit each of them"
+    if asked.is_v2x:
+        return "V2X: only a transaction's profile can say what may be given back"
     if asked.is_merge_needed:
         return "the CPO used the place of our profiles"
     return f"known of {asked.quirks.name}" if asked.quirks.name else "first that the station accepts"

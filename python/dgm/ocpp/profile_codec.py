@@ -4,14 +4,16 @@
     Schedule ──composite_periods──> chargingSchedulePeriod, whole seconds and tenths, never above what holds
 
 A Flaw is either a CALLERROR (the message breaks its schema: 1.6E 3.38-39) or a status Rejected with a reason code of
-2.x (appendix 5; 1.6 drops the reason). What the gateway does not do as a station is refused here: V2X periods, limits
-per phase, local time, random delays, limits by state of charge (K01.FR.123-126, .144).
+2.x (appendix 5; 1.6 drops the reason). What the gateway cannot honour exactly as a station is refused here: operation
+modes whose setpoint is made at the station, limits per phase (the site gives every phase the same current), local time
+(it does not know the station's), reactive setpoints, evseSleep (K01.FR.123, .126, .144). Units of V2X: W over all
+phases, A per phase (K01.FR.51); a setpoint in A is refused, the standard says both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any
@@ -19,7 +21,17 @@ from typing import Any
 from dgm.ocpp import stamp
 from dgm.ocpp.composite import Limit, Schedule
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import PHASES_DEFAULT, Period, Profile, ProfileKind, Purpose, RateUnit
+from dgm.ocpp.profile import (
+    PHASES_DEFAULT,
+    UNLIMITED_MILLI,
+    OperationMode,
+    Period,
+    Profile,
+    ProfileKind,
+    Purpose,
+    RateUnit,
+    SocLimit,
+)
 from dgm.ocpp.version import Version
 
 MAX_PERIODS = 1024
@@ -27,6 +39,7 @@ MAX_LIMIT = 10_000_000
 """A or W; larger ones are no limits."""
 
 MAX_DURATION_S = 10**9
+MAX_DELAY_S = 86_400
 RECURRENCY_S = {"Daily": 86_400, "Weekly": 604_800}
 
 _PURPOSES_16 = {
@@ -138,6 +151,16 @@ class _Reader:
             raise _refused("InvalidSchedule", f"{self.where}.{name}: expected 0 to {MAX_LIMIT}")
         return value
 
+    def signed_milli(self, name: str) -> int | None:
+        """Thousandths of a number of either sign, rounded towards 0: less is moved, whichever way."""
+        found = self.body.get(name)
+        if isinstance(found, int | float) and not isinstance(found, bool) and found < 0:
+            value = milli_of(-found)
+            if value is None:
+                raise _refused("InvalidSchedule", f"{self.where}.{name}: expected {-MAX_LIMIT} to {MAX_LIMIT}")
+            return -value
+        return self.milli(name)
+
     def items(self, name: str) -> list[object]:
         found = self.body.get(name)
         if found is None:
@@ -178,6 +201,9 @@ def _profile(reader: _Reader, evse_id: int, utc_ms: int) -> Profile:
         min_rate_milli=schedule.milli("minChargingRate"),
         max_offline_s=reader.integer("maxOfflineDuration", low=0, high=MAX_DURATION_S),
         is_lost_offline=reader.body.get("invalidAfterOfflineDuration") is True,
+        random_delay_s=schedule.integer("randomizedDelay", low=0, high=MAX_DELAY_S) or 0,
+        soc_limit=_soc_limit(schedule),
+        pull_s=reader.integer("dynUpdateInterval", low=0, high=MAX_DURATION_S) or None,
     )
     _check_kind(profile, reader, schedule)
     return profile
@@ -193,10 +219,23 @@ def _only_schedule(reader: _Reader) -> _Reader:
     if len(found) > 1:
         raise _refused("InvalidSchedule", "more than one chargingSchedule outside ISO 15118")
     schedule = _Reader(found[0], "chargingSchedule", reader.version)
-    for name in ("useLocalTime", "randomizedDelay", "limitAtSoC"):
-        if schedule.body.get(name):
-            raise _refused("InvalidSchedule", f"{name} is not supported")
+    if schedule.body.get("useLocalTime"):
+        raise _refused("InvalidSchedule", "useLocalTime is not supported (K01.FR.123)")
+    if reader.version is not Version.V21:
+        # 2.0.1 does not know them.
+        unknown = ("randomizedDelay", "limitAtSoC")
+        schedule.body = {name: value for name, value in schedule.body.items() if name not in unknown}
     return schedule
+
+
+def _soc_limit(schedule: _Reader) -> SocLimit | None:
+    if schedule.body.get("limitAtSoC") is None:
+        return None
+    found = _Reader(schedule.body["limitAtSoC"], "limitAtSoC", schedule.version)
+    percent, limit_milli = found.integer("soc", low=0, high=100), found.milli("limit")
+    if percent is None or limit_milli is None:
+        raise _error(_occurrence(schedule.version), "limitAtSoC: soc and limit are needed")
+    return SocLimit(soc_permille=percent * 10, limit_milli=limit_milli)
 
 
 def _transaction_id(reader: _Reader) -> int | str | None:
@@ -220,29 +259,120 @@ def _periods(schedule: _Reader) -> tuple[Period, ...]:
 
 
 def _period(reader: _Reader) -> Period:
-    start_s, limit_milli = reader.need_integer("startPeriod", low=0), reader.milli("limit")
-    if reader.version is Version.V21:
-        _check_period_of_21(reader)
-    if limit_milli is None:
-        if reader.version is Version.V21:
-            raise _refused("InvalidSchedule", "a period without limit needs an operationMode that is not supported")
-        raise _error(_occurrence(reader.version), "chargingSchedulePeriod.limit: missing")
+    start_s = reader.need_integer("startPeriod", low=0)
     phases = reader.integer("numberPhases")
     phase_to_use = reader.integer("phaseToUse") if reader.version.is_2x else None
     if phases not in (None, 1, 2, 3) or phase_to_use not in (None, 1, 2, 3):
         raise _refused("InvalidSchedule", "numberPhases and phaseToUse are 1 to 3")
     if phase_to_use is not None and phases != 1:
         raise _refused("InvalidSchedule", "phaseToUse needs numberPhases 1 (K01.FR.19)")
-    return Period(start_s=start_s, limit_milli=limit_milli, phases=phases or PHASES_DEFAULT, phase_to_use=phase_to_use)
+    placed = Period(start_s=start_s, limit_milli=0, phases=phases or PHASES_DEFAULT, phase_to_use=phase_to_use)
+    if reader.version is Version.V21:
+        return _period_of_21(reader, placed)
+    limit_milli = reader.milli("limit")
+    if limit_milli is None:
+        raise _error(_occurrence(reader.version), "chargingSchedulePeriod.limit: missing")
+    return replace(placed, limit_milli=limit_milli)
 
 
-def _check_period_of_21(reader: _Reader) -> None:
+_FLOW = ("limit", "dischargeLimit", "setpoint")
+_REFUSED_MODES = {
+    "ExternalSetpoint": "the site gives limits, no setpoints",
+    "LocalFrequency": "its setpoint is made at the station",
+    "LocalLoadBalancing": "the site balances its load itself",
+}
+
+
+def _period_of_21(reader: _Reader, placed: Period) -> Period:
+    """Limits and setpoint as its operationMode asks for them (Q 2.2, Q10.FR.02)."""
     if any(name.endswith(("_L2", "_L3")) for name in reader.body):
         raise _refused("PhaseConflict", "limits per phase are not supported (K01.FR.144)")
-    if reader.body.get("operationMode", "ChargingOnly") != "ChargingOnly":
-        raise _refused("InvalidSchedule", "only operationMode ChargingOnly is supported")
     if reader.body.get("evseSleep") is True:
         raise _refused("InvalidSchedule", "evseSleep is not supported (K01.FR.126)")
+    if reader.body.get("setpointReactive"):
+        raise _refused("InvalidSchedule", "setpointReactive is not supported")
+    name = reader.body.get("operationMode", OperationMode.CHARGING_ONLY.value)
+    if name in _REFUSED_MODES:
+        raise _refused("InvalidSchedule", f"operationMode {name} is not supported: {_REFUSED_MODES[name]}")
+    mode: OperationMode = reader.word("operationMode", _MODES) or OperationMode.CHARGING_ONLY
+    given = {field for field in _FLOW if reader.body.get(field) is not None}
+    needed, allowed = _FIELDS_OF[mode]
+    if needed - given:
+        missing = ", ".join(sorted(needed - given))
+        raise _refused("InvalidSchedule", f"a period of operationMode {mode.value} without {missing}")
+    if given - allowed:
+        extra = ", ".join(sorted(given - allowed))
+        raise _refused("InvalidSchedule", f"a period of operationMode {mode.value} with {extra}")
+    return _with_flow(reader, replace(placed, mode=mode))
+
+
+_MODES = {mode.value: mode for mode in OperationMode}
+_SETPOINT, _ALL = frozenset({"setpoint"}), frozenset(_FLOW)
+_FIELDS_OF: Mapping[OperationMode, tuple[frozenset[str], frozenset[str]]] = {
+    OperationMode.CHARGING_ONLY: (frozenset({"limit"}), frozenset({"limit"})),
+    OperationMode.CENTRAL_SETPOINT: (_SETPOINT, _ALL),
+    OperationMode.CENTRAL_FREQUENCY: (_SETPOINT, _ALL),
+    OperationMode.EXTERNAL_LIMITS: (frozenset(), frozenset()),
+    OperationMode.IDLE: (frozenset(), frozenset()),
+}
+"""What a period of each mode must, and may, say (Q 2.2, the table at its end)."""
+
+
+def _with_flow(reader: _Reader, placed: Period) -> Period:
+    free = 0 if placed.mode is OperationMode.IDLE else UNLIMITED_MILLI
+    limit_milli, discharge_milli = reader.milli("limit"), reader.signed_milli("dischargeLimit")
+    if discharge_milli is not None and discharge_milli > 0:
+        raise _error("PropertyConstraintViolation", "chargingSchedulePeriod.dischargeLimit: it is 0 or negative")
+    if placed.mode is OperationMode.CHARGING_ONLY:
+        discharge_milli = 0
+    return replace(
+        placed,
+        limit_milli=free if limit_milli is None else limit_milli,
+        discharge_milli=-free if discharge_milli is None else discharge_milli,
+        setpoint_milli=reader.signed_milli("setpoint"),
+    )
+
+
+def updated_period(period: Period, update: object) -> Period | Flaw:
+    """A Dynamic profile's period with the values of an update (K28.FR.06, .08): only those that are given change."""
+    try:
+        reader = _Reader(update, "scheduleUpdate", Version.V21)
+        given = {name for name, value in reader.body.items() if value is not None and name != "customData"}
+        allowed = _FIELDS_OF[period.mode][1]
+        if not given or given - allowed:
+            return Flaw(
+                code="InvalidSchedule", text=f"an update of {', '.join(sorted(allowed)) or 'nothing'} is expected"
+            )
+        fresh = _with_flow(reader, period)
+    except _FlawedError as error:
+        return error.flaw
+    return replace(
+        period,
+        limit_milli=fresh.limit_milli if "limit" in given else period.limit_milli,
+        discharge_milli=fresh.discharge_milli if "dischargeLimit" in given else period.discharge_milli,
+        setpoint_milli=fresh.setpoint_milli if "setpoint" in given else period.setpoint_milli,
+    )
+
+
+def gives_back(body: object) -> bool:
+    """Whether a profile, or an update of one, could make a car give energy back: read loosely, doubt counts as yes.
+
+    Old systems write a negative `limit` for that (2.1 part 2, 2.18).
+    """
+    schedules = body.get("chargingSchedule") if isinstance(body, dict) else None
+    for schedule in schedules if isinstance(schedules, list) else [schedules]:
+        periods = schedule.get("chargingSchedulePeriod") if isinstance(schedule, dict) else None
+        for period in periods if isinstance(periods, list) else []:
+            if isinstance(period, dict) and _period_gives_back(period):
+                return True
+    return isinstance(body, dict) and _period_gives_back(body)
+
+
+def _period_gives_back(period: Payload) -> bool:
+    numbers = (value for name, value in period.items() if name.startswith(_FLOW))
+    is_negative = any(isinstance(value, int | float) and value < 0 for value in numbers)
+    mode = period.get("operationMode")
+    return is_negative or mode in ("ExternalLimits", *_REFUSED_MODES)
 
 
 def _check_kind(profile: Profile, reader: _Reader, schedule: _Reader) -> None:
@@ -250,12 +380,13 @@ def _check_kind(profile: Profile, reader: _Reader, schedule: _Reader) -> None:
     dynamic = profile.kind is ProfileKind.DYNAMIC
     if dynamic and len(profile.periods) > 1:
         raise _refused("InvalidSchedule", "a Dynamic profile has one period (K28.FR.01)")
-    if dynamic and reader.body.get("dynUpdateInterval"):
-        raise _refused("InvalidProfile", "updates are taken, not pulled: dynUpdateInterval is not supported")
     if not dynamic and (reader.body.get("dynUpdateInterval") or reader.body.get("dynUpdateTime")):
         raise _refused("InvalidProfile", "dynUpdateInterval and dynUpdateTime need kind Dynamic (K01.FR.122)")
     if profile.kind is ProfileKind.RECURRING and profile.recurrency_s is None:
         raise _refused("InvalidProfile", "kind Recurring needs recurrencyKind")
+    if profile.random_delay_s and profile.purpose not in (Purpose.TX, Purpose.TX_DEFAULT):
+        raise _refused("InvalidSchedule", "only a transaction's profile may be delayed at random (K01.FR.95)")
+    _check_modes(profile)
     if not reader.version.is_2x:
         return
     is_dated = profile.kind in (ProfileKind.ABSOLUTE, ProfileKind.RECURRING)
@@ -265,6 +396,18 @@ def _check_kind(profile: Profile, reader: _Reader, schedule: _Reader) -> None:
         raise _refused("InvalidSchedule", "kind Relative has no startSchedule (K01.FR.41)")
     if schedule.body.get("id") is None:
         raise _error(_occurrence(reader.version), "chargingSchedule.id: missing")
+
+
+def _check_modes(profile: Profile) -> None:
+    """Table 95; the unit of a setpoint."""
+    charging_only = all(period.mode is OperationMode.CHARGING_ONLY for period in profile.periods)
+    if not charging_only and profile.purpose not in (Purpose.TX, Purpose.TX_DEFAULT):
+        raise _refused("InvalidSchedule", "this purpose knows operationMode ChargingOnly alone (K01.FR.71)")
+    if profile.unit is RateUnit.A and any(period.setpoint_milli is not None for period in profile.periods):
+        raise _refused("UnsupportedRateUnit", "a setpoint in A: of one phase, or of all? Expected W")
+    frequent = any(period.mode is OperationMode.CENTRAL_FREQUENCY for period in profile.periods)
+    if frequent and profile.kind is not ProfileKind.DYNAMIC:
+        raise _refused("InvalidSchedule", "operationMode CentralFrequency needs kind Dynamic")
 
 
 # Numbers, both ways.
@@ -311,9 +454,21 @@ def composite_periods(
 def _composite_limit(limit: Limit | None, unit: RateUnit, nominal_voltage_mv: int, unlimited_milli: int) -> Payload:
     if limit is None:
         return {"limit": tenths(unlimited_milli)}
-    milli = limit.current_ma(nominal_voltage_mv) if unit is RateUnit.A else limit.power_mw
-    body: Payload = {"limit": tenths(min(milli, unlimited_milli)), "numberPhases": limit.phases}
-    return body if limit.phase_to_use is None else {**body, "phaseToUse": limit.phase_to_use}
+
+    def milli(rate: int) -> int:
+        one = replace(limit, rate=abs(rate))
+        found = one.current_ma(nominal_voltage_mv) if unit is RateUnit.A else one.power_mw
+        return min(found, unlimited_milli)
+
+    body: Payload = {"limit": tenths(milli(limit.rate)), "numberPhases": limit.phases}
+    if limit.phase_to_use is not None:
+        body["phaseToUse"] = limit.phase_to_use
+    if limit.mode is OperationMode.CHARGING_ONLY:
+        return body
+    body |= {"operationMode": limit.mode.value, "dischargeLimit": -tenths(milli(limit.discharge))}
+    if limit.setpoint is not None:
+        body["setpoint"] = tenths(milli(limit.setpoint)) * (1 if limit.setpoint >= 0 else -1)
+    return body
 
 
 def _occurrence(version: Version) -> str:

@@ -265,7 +265,7 @@ class Session:
             case Kind.RESULT | Kind.ERROR if self._stand_in.is_ours(head.id):
                 return self._stand_in.replayed(head, raw, now)
             case Kind.RESULT | Kind.ERROR if head.id in self._own_ids:
-                return self.desk.report_answered(head, raw) + self.desk.next_report(now, is_up=self.has_csms)
+                return self.desk.report_answered(head, raw, now) + self._pump(now)
             case Kind.RESULT | Kind.ERROR:
                 relayed = self._relay(Leg.NORTH, head, raw, self._pending.take(Leg.SOUTH, head.id))
                 return relayed + self._stand_in.answered(head, raw, now)

@@ -67,6 +67,7 @@ class StationSettings:
     trigger_interval_ms: int
     call_timeout_ms: int
     current_min_ma: int = CURRENT_MIN_MA
+    discharge_max_ma: int = 0
     enforcement: str = ""
     assumed_version: Version = Version.V16
 
@@ -99,6 +100,7 @@ def _settings(config: DgmConfig, station: StationConfig, evse: EvseConfig) -> St
         trigger_interval_ms=config.ocpp.trigger_interval_s * 1000,
         call_timeout_ms=config.ocpp.call_timeout_s * 1000,
         current_min_ma=evse.current_min_ma if evse.HasField("current_min_ma") else CURRENT_MIN_MA,
+        discharge_max_ma=evse.discharge_max_ma,
         assumed_version=version_of(station.subprotocol),
         enforcement=station.enforcement,
     )

@@ -18,8 +18,8 @@ from typing import Any
 
 from dgm.ocpp import stamp
 from dgm.ocpp.frame import Payload
-from dgm.ocpp.profile import Profile, ProfileKind, Purpose, RateUnit, Transaction
-from dgm.ocpp.profile_codec import PURPOSES, Flaw, milli_of, parse_profile
+from dgm.ocpp.profile import OperationMode, Profile, ProfileKind, Purpose, RateUnit, Transaction
+from dgm.ocpp.profile_codec import PURPOSES, Flaw, parse_profile, updated_period
 from dgm.ocpp.version import Version
 
 _NO_CLEAR = (Purpose.EXTERNAL, Purpose.LOCAL_GENERATION)
@@ -37,6 +37,8 @@ class Rules:
     max_profiles: int = 100
     units: frozenset[RateUnit] = frozenset(RateUnit)
     switches_phases: bool = False
+    v2x_evse_ids: frozenset[int] = frozenset()
+    """EVSEs that the site lets give back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,17 +139,17 @@ class ProfileStore:
         )
 
     def update(self, profile_id: object, update: object, utc_ms: int) -> ProfileStore | Flaw:
-        """UpdateDynamicSchedule (2.1, K28.FR.06, .11): the new limit of a Dynamic profile, and its lease again."""
+        """An update of a Dynamic profile, pushed or pulled (2.1, K28.FR.06-09, .11): new values, its lease again."""
         found = next((item for item in self.installed if item.profile.id == profile_id), None)
         if found is None or found.profile.kind is not ProfileKind.DYNAMIC:
             return Flaw(code="InvalidProfile", text="there is no Dynamic profile with this id")
-        limit = update.get("limit") if isinstance(update, dict) else None
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or (milli := milli_of(limit)) is None:
-            return Flaw(code="InvalidSchedule", text="only an update of `limit` is supported")
-        period = replace(found.profile.periods[0], limit_milli=milli)
+        period = updated_period(found.profile.periods[0], update)
+        if isinstance(period, Flaw):
+            return period
+        assert isinstance(update, dict), "it was read"
         changed = Installed(
             profile=replace(found.profile, periods=(period,), set_utc_ms=utc_ms),
-            body={**found.body, "dynUpdateTime": stamp.text(utc_ms), **_with_limit(found.body, limit)},
+            body={**found.body, "dynUpdateTime": stamp.text(utc_ms), **_with_update(found.body, update)},
         )
         return ProfileStore(installed=tuple(changed if item is found else item for item in self.installed))
 
@@ -156,9 +158,10 @@ class ProfileStore:
         return self if len(kept) == len(self.installed) else ProfileStore(installed=kept)
 
 
-def _with_limit(body: Payload, limit: float) -> Payload:
+def _with_update(body: Payload, update: Payload) -> Payload:
     schedule = dict(body["chargingSchedule"][0])
-    schedule["chargingSchedulePeriod"] = [{**schedule["chargingSchedulePeriod"][0], "limit": limit}]
+    given = {name: update[name] for name in ("limit", "dischargeLimit", "setpoint") if update.get(name) is not None}
+    schedule["chargingSchedulePeriod"] = [{**schedule["chargingSchedulePeriod"][0], **given}]
     return {"chargingSchedule": [schedule]}
 
 
@@ -188,6 +191,10 @@ def _flaw_of(profile: Profile, rules: Rules) -> Flaw | None:
         return Flaw(code="UnsupportedRateUnit", text=f"chargingRateUnit {profile.unit.value}")
     if not rules.switches_phases and any(period.phase_to_use is not None for period in profile.periods):
         return Flaw(code="InvalidSchedule", text="phases cannot be switched (K01.FR.48)")
+    meant = rules.evse_ids if profile.evse_id == 0 else (profile.evse_id,)
+    central = (OperationMode.CENTRAL_SETPOINT, OperationMode.CENTRAL_FREQUENCY)
+    if any(period.mode in central for period in profile.periods) and not rules.v2x_evse_ids.issuperset(meant):
+        return Flaw(code="InvalidSchedule", text="the site lets this EVSE give nothing back: no setpoints")
     return None
 
 
