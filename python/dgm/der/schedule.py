@@ -44,7 +44,7 @@ class Notice(Generic[V]):
     """What a server says of one event, whatever its function set.
 
     values: (lane, value), each lane at most once. Randomisation in s, sign kept. fault: why it is invalid (rejected
-    with 253). is_mandatory: nobody may opt out. override_s: how long an opt-out may last at most; None: to its end.
+    with 253). is_mandatory: nobody may opt out. override_s: how long in all it may be overridden without opting out.
     """
 
     mrid: str
@@ -61,7 +61,7 @@ class Notice(Generic[V]):
     randomize_duration_s: int = 0
     device_category: int | None = None
     is_mandatory: bool = False
-    override_s: int | None = None
+    override_s: int = 0
     fault: str | None = None
 
 
@@ -72,7 +72,8 @@ class Event(Generic[V]):
     lanes: those that this device acts on. start_draw_s, duration_draw_s: the random parts, drawn once. start_ms,
     end_ms: effective, as planned; over_ms: when it really ended, None while it lives. lost: lanes that another event
     took. opted_out: lanes that somebody opted out of, until opt_in_ms (None: for good); was_out: that has happened.
-    has_run: it held a lane at some time. winding_down: cancelled with randomisation, runs until end_ms. sent: response
+    overridden_since_ms, override_used_ms: an override that lasts, and what earlier ones took of the allowance. has_run:
+    it held a lane at some time. winding_down: cancelled with randomisation, runs until end_ms. sent: response
     codes decided, in order. clock_offset_ms: the clock of its FSA less the clock of the engine.
     """
 
@@ -90,6 +91,8 @@ class Event(Generic[V]):
     lost: frozenset[str] = frozenset()
     opted_out: frozenset[str] = frozenset()
     opt_in_ms: int | None = None
+    overridden_since_ms: int | None = None
+    override_used_ms: int = 0
     has_run: bool = False
     was_out: bool = False
     winding_down: bool = False

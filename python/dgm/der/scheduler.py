@@ -23,17 +23,8 @@ from typing import assert_never
 
 from dgm.api.der.v1.profile_pb2 import UtilityProfile
 from dgm.der import record
-from dgm.der.engine import (
-    Damaged,
-    Device,
-    EventEngine,
-    Listed,
-    OptIn,
-    OptOut,
-    Respond,
-    ResponseTaken,
-    Source,
-)
+from dgm.der.engine import EventEngine
+from dgm.der.orders import Damaged, Device, Listed, OptIn, OptOut, Respond, ResponseTaken, Source
 from dgm.der.profile import PROTECTED_FAMILY, STANDARD, der_rules
 from dgm.der.resource import LIMIT_MODES, AssignedProgram, ControlMode, DefaultDERControl, DERControl
 from dgm.der.schedule import ControlEvent, ControlSegment, Notice, Phase, Segment, segment
