@@ -34,7 +34,7 @@ from dgm.der.orders import (
 from dgm.der.resource import EventState
 from dgm.der.rules import Code, EventRules
 from dgm.der.rules import OptOut as OptOutRule
-from dgm.der.schedule import Contest, Event, Notice, Passed, Phase, Reign, foresee, place, reigns_from
+from dgm.der.schedule import Contest, Event, Foresight, Notice, Passed, Phase, Reign, place
 from dgm.machine import Now, Tick
 
 LIVE_BYTES_MAX = 32_000_000
@@ -75,7 +75,7 @@ class EventEngine(Generic[R, V]):
         self._ledger: Ledger[V] = Ledger(rules, kind, device)
         self._seen: dict[str, tuple[R, str, int, int]] = {}
         self._contest: Contest[V] | None = None
-        self._foreseen: dict[str, list[Reign[V]]] | None = None
+        self._foresight: Foresight[V] | None = None
         self._now = Now(mono_ms=0, utc_ms=0)
         self.refused: tuple[str, ...] = ()
         """mRIDs of the last listing for which there was no room; empty is normal, anything else is to be told."""
@@ -138,13 +138,13 @@ class EventEngine(Generic[R, V]):
         """The event that holds each lane at the last handled `now`."""
         return {} if self._contest is None else dict(self._contest.holders)
 
-    def reigns(self, lane: str) -> Sequence[Reign[V]]:
-        """Who holds a lane from the last `now` on, as far as is known, in order of time."""
+    def reigns(self, lane: str, *, most: int | None = None) -> Sequence[Reign[V]]:
+        """Who holds a lane from the last `now` on, as far as is known, in order of time: the first so many, or all."""
         if self._contest is None:
             return ()
-        if self._foreseen is None:
-            self._foreseen = foresee(self._contest, self._now.utc_ms)
-        return reigns_from(self._foreseen.get(lane, ()), self._now.utc_ms)
+        if self._foresight is None:
+            self._foresight = Foresight(self._contest, self._now.utc_ms)
+        return self._foresight.reigns(lane, self._now.utc_ms, most=most)
 
     def opt_out_refusal(self, event: OptOut) -> str | None:
         """Why an opt-out is refused, for the person who asks; None: it is permitted (SAFETY.md 5)."""
@@ -388,7 +388,7 @@ class EventEngine(Generic[R, V]):
     def _settle(self, at_ms: int) -> None:
         contest = Contest(self._ledger.events.values(), resumes=self.rules.resumes)
         self._apply(contest.pass_to(at_ms))
-        self._contest, self._foreseen = contest, None
+        self._contest, self._foresight = contest, None
 
     def _apply(self, passed: Passed[V]) -> None:
         """The superseded are told before the winner's start (S18 10.2.3; S23 10.2.2.3 l)."""

@@ -1,7 +1,7 @@
 """Which event holds which lane, and when: the rules of S18 10.2.3 (S23 10.2.2.3) over events of any function set.
 
     Notice (what the server says) ──> Event (as this device follows it) ──place()──> effective start and end
-    Contest: pending ──begin──> runners per lane ──rank──> holder per lane ──end──>     foresee(): run to its end
+    Contest: pending ──begin──> runners per lane ──rank──> holder per lane ──end──>     Foresight: what will be
 
 A lane is what events contend for: one control mode of DER, one price of a tariff, one device category of load control.
 An event carries a value in each of its lanes. Lower primacy holds, then the newer creation time; the loser keeps its
@@ -242,7 +242,8 @@ class Contest(Generic[V]):
         self._pending = [event for event in order if event.phase is Phase.SCHEDULED]
         self._ends = [(event.end_ms, event.mrid) for event in order]
         heapify(self._ends)
-        self._unsettled = {lane for event in order for lane in event.lanes}
+        self.lanes = frozenset(lane for event in order for lane in event.lanes)
+        self._unsettled = set(self.lanes)
         for event in order:
             if event.phase is Phase.ACTIVE:
                 self._run(event)
@@ -250,7 +251,7 @@ class Contest(Generic[V]):
     def copy(self) -> Contest[V]:
         """The same state, to look ahead with."""
         twin: Contest[V] = Contest.__new__(Contest)
-        twin._resumes, twin._next = self._resumes, self._next
+        twin._resumes, twin._next, twin.lanes = self._resumes, self._next, self.lanes
         twin._pending = self._pending
         twin._live, twin.holders, twin._ends = dict(self._live), dict(self.holders), list(self._ends)
         twin._runners = {lane: dict(runners) for lane, runners in self._runners.items()}
@@ -348,25 +349,37 @@ class Reign(Generic[V]):
     end_ms: int
 
 
-def foresee(contest: Contest[V], from_ms: int) -> dict[str, list[Reign[V]]]:
-    """Who will hold each lane from an instant on, in order of time, if nothing else is heard."""
-    run = contest.copy()
-    reigns: dict[str, list[Reign[V]]] = {}
-    since = {lane: (event, from_ms) for lane, event in run.holders.items()}
-    while (edge := run.next_edge()) is not None:
-        for lane in run.pass_to(edge).touched:
-            held, holder = since.get(lane), run.holders.get(lane)
+class Foresight(Generic[V]):
+    """Who will hold each lane if nothing else is heard; looks no further ahead than it is asked."""
+
+    def __init__(self, contest: Contest[V], from_ms: int) -> None:
+        self._run = contest.copy()
+        self._since = {lane: (event, from_ms) for lane, event in contest.holders.items()}
+        self._reigns: dict[str, list[Reign[V]]] = {}
+
+    def reigns(self, lane: str, at_ms: int, *, most: int | None) -> Sequence[Reign[V]]:
+        """In order of time, those that are not over at an instant; the first so many, or all."""
+        while most is None or len(self._from(lane, at_ms)) < most:
+            if not self._look_further(lane):
+                break
+        return self._from(lane, at_ms)[:most]
+
+    def _from(self, lane: str, at_ms: int) -> Sequence[Reign[V]]:
+        row = self._reigns.get(lane, [])
+        return row[bisect_right(row, at_ms, key=lambda reign: reign.end_ms) :]
+
+    def _look_further(self, wanted: str) -> bool:
+        edge = self._run.next_edge() if wanted in self._run.lanes else None
+        if edge is None:
+            return False
+        for lane in self._run.pass_to(edge).touched:
+            held, holder = self._since.get(lane), self._run.holders.get(lane)
             if held is not None and held[0] is not holder:
-                reigns.setdefault(lane, []).append(Reign(held[0], held[1], edge))
-                del since[lane]
-            if holder is not None and lane not in since:
-                since[lane] = (holder, edge)
-    return reigns
-
-
-def reigns_from(reigns: Sequence[Reign[V]], at_ms: int) -> Sequence[Reign[V]]:
-    """Those that are not over at an instant."""
-    return reigns[bisect_right(reigns, at_ms, key=lambda reign: reign.end_ms) :]
+                self._reigns.setdefault(lane, []).append(Reign(held[0], held[1], edge))
+                del self._since[lane]
+            if holder is not None and lane not in self._since:
+                self._since[lane] = (holder, edge)
+        return True
 
 
 def segment(reign: Reign[V], lane: str, at_ms: int) -> Segment[V]:

@@ -134,7 +134,7 @@ class Scheduler:
         """
         at_ms, rows = self._now.utc_ms, list[ControlSegment]()
         before = self._ended_by_mode()[0].get(name)
-        for reign in self.engine.reigns(name)[:most]:
+        for reign in self.engine.reigns(name, most=most):
             if before is not None and before.end_ms < reign.start_ms <= before.end_ms + self._bridge_ms:
                 bridge = _bridge(before, name, max(before.end_ms, at_ms), reign.start_ms)
                 rows += [bridge] if reign.start_ms > at_ms else []
