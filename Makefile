@@ -51,6 +51,7 @@ sim: build
 	$(BIN)/dgm sim $(ARGS)
 
 soak: build
+	DGM_CASES=10000 $(BIN)/python -m pytest tests/der/test_der_event_oracle.py
 	for seed in 1 2 3 4 5 6; do $(BIN)/dgm sim --seed $$seed --hours 6 --evse 40 || exit 1; done
 	$(BIN)/python -m pytest tests -m soak
 

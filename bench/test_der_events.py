@@ -1,5 +1,6 @@
-"""What it costs to hold 1,000 DERControls over 15 programs: one poll that changes nothing, one that changes one event, a
-Tick, all of them new, and a restart.
+"""What it costs to hold 1,000 DERControls over 15 programs.
+
+A poll that changes nothing, one that changes one event, a Tick, all of them new, and a restart.
 
 Each control carries the four limits for half an hour; 5 programs of primacy 1 and 10 of primacy 2 cover three days, so
 that every event overlaps with others. "Re-evaluated" is the whole way: the listing is compared, the schedule placed and

@@ -12,6 +12,7 @@ from dgm.der import resource as r
 from dgm.der.profile import STANDARD
 from dgm.der.schedule import Phase
 from dgm.der.scheduler import ResponseTaken, Scheduler
+from dgm.machine import Now, Tick
 
 
 def test_an_event_is_received_started_and_completed_at_its_times() -> None:
@@ -318,3 +319,125 @@ def test_a_response_is_owed_until_the_server_has_taken_it() -> None:
     scheduler.handle(ResponseTaken(mrid="A", status=1), at(1))
     assert scheduler.owed() == ()
     assert scheduler.revision > before
+
+
+# -- gaps, joins, and content that changes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("gap", "held"), [(1, True), (5, True), (6, False)])
+def test_a_gap_of_seconds_between_two_events_does_not_dip_to_the_default(gap: int, held: bool) -> None:
+    driver = Driver()
+    driver.give(0, program(control("A", 10, 20), control("B", 30 + gap, 20, {IMP: 7}), stated=default({IMP: 0})))
+    driver.run(30.5)
+    ruling = driver.scheduler.ruling()[IMP]
+    assert (driver.power(IMP), ruling.is_bridge, ruling.is_default) == (1000 if held else 0, held, not held)
+    driver.run(30 + gap)
+    assert driver.power(IMP) == 7
+
+
+def test_what_was_cancelled_is_not_held_over_a_gap() -> None:
+    driver = Driver()
+    second = control("B", 22, 20, {IMP: 7})
+    driver.give(0, program(control("A", 10, 30), second, stated=default({IMP: 0})))
+    driver.give(20, program(control("A", 10, 30, status=r.EventState.CANCELLED), second, stated=default({IMP: 0})))
+    assert driver.power(IMP) == 0
+
+
+def test_no_bridge_is_made_to_an_event_that_was_cancelled() -> None:
+    driver = Driver()
+    first = control("A", 10, 20)
+    driver.give(0, program(first, control("B", 33, 20), stated=default({IMP: 0})))
+    driver.give(29, program(first, control("B", 33, 20, status=r.EventState.CANCELLED), stated=default({IMP: 0})))
+    driver.run(31)
+    assert driver.power(IMP) == 0
+
+
+def test_events_of_two_programs_that_follow_each_other_are_joined_too() -> None:
+    draws = iter((9, 0, 4))
+    driver = Driver(draw=lambda most: next(draws))
+    driver.give(
+        0,
+        program(control("A", 20, 60, randomize_start_s=9)),
+        program(control("B", 80, 60, randomize_start_s=9, randomize_duration_s=9), mrid="D1", primacy=2),
+    )
+    driver.run(300)
+    assert [item for item in driver.sent if item[1] != 1] == [("A", 2, 29), ("A", 3, 89), ("B", 2, 89), ("B", 3, 153)]
+
+
+def test_an_event_whose_predecessor_is_called_off_goes_back_to_its_own_draw() -> None:
+    draws = iter((9, 2))
+    driver = Driver(draw=lambda most: next(draws))
+    first, second = (control(name, start, 60, randomize_start_s=9) for name, start in (("A", 20), ("B", 80)))
+    driver.give(0, program(first, second))
+    cancelled = control("A", 20, 60, randomize_start_s=9, status=r.EventState.CANCELLED)
+    driver.give(5, program(cancelled, second))
+    driver.run(300)
+    assert [item for item in driver.sent if item[0] == "B"] == [("B", 1, 0), ("B", 2, 82), ("B", 3, 142)]
+
+
+def test_a_running_event_that_is_moved_to_later_waits_again_and_is_not_started_twice() -> None:
+    driver = Driver()
+    driver.give(0, program(control("A", 10, 20)))
+    driver.give(15, program(control("A", 40, 20)))
+    assert driver.power(IMP) is None
+    driver.run(45)
+    assert driver.power(IMP) == 1000
+    driver.run(100)
+    assert driver.sent == [("A", 1, 0), ("A", 2, 10), ("A", 3, 60)]
+
+
+def test_a_running_event_that_is_made_longer_ends_later() -> None:
+    driver = Driver()
+    driver.give(0, program(control("A", 10, 20)))
+    driver.give(15, program(control("A", 10, 50, {IMP: 4})))
+    driver.run(55)
+    assert driver.power(IMP) == 4
+    driver.run(100)
+    assert driver.sent[-1] == ("A", 3, 60)
+
+
+def test_an_update_that_is_invalid_changes_nothing() -> None:
+    driver = Driver()
+    driver.give(0, program(control("A", 10, 20)))
+    driver.give(15, program(control("A", 10, 50, {IMP: -4})))
+    driver.run(16)
+    assert driver.power(IMP) == 1000
+    driver.run(100)
+    assert driver.sent[-1] == ("A", 3, 30)
+
+
+def test_an_update_that_leaves_only_lost_modes_supersedes_the_event() -> None:
+    driver = Driver()
+    better = program(control("B", 10, 50, {IMP: 1}), mrid="D1", primacy=0)
+    driver.give(0, better, program(control("A", 10, 50, {IMP: 2, EXP: 2})))
+    driver.give(20, better, program(control("A", 10, 50, {IMP: 2})))
+    assert driver.sent[-1] == ("A", 7, 20)
+
+
+def test_the_superseded_are_told_when_the_winner_starts_even_before_their_own_start() -> None:
+    driver = Driver()
+    driver.give(0, program(control("B", 10, 40), primacy=1), program(control("A", 30, 40), mrid="D1", primacy=2))
+    driver.run(100)
+    assert driver.sent[2:] == [("A", 7, 10), ("B", 2, 10), ("B", 3, 50)]
+
+
+def test_a_clock_that_is_set_back_does_not_end_what_has_begun() -> None:
+    driver = Driver()
+    driver.give(0, program(control("A", 10, 20)))
+    driver.run(11)
+    earlier = Now(mono_ms=at(12).mono_ms, utc_ms=at(5).utc_ms)
+    assert driver.scheduler.handle(Tick(), earlier) == []
+    assert IMP in driver.scheduler.ruling()
+
+
+def test_a_default_below_zero_is_the_strictest_limit_there_is() -> None:
+    driver = Driver(acts_on=(IMP, "opModTargetW"))
+    driver.give(0, program(stated=default({IMP: -5, "opModTargetW": -5})))
+    assert (driver.power(IMP), driver.power("opModTargetW")) == (0, -5)
+
+
+def test_the_bridge_is_part_of_the_timeline_that_was_foreseen() -> None:
+    driver = Driver()
+    driver.give(0, program(control("A", 10, 20), control("B", 33, 20, {IMP: 7}), stated=default({IMP: 0})))
+    rows = [(row.start_ms - at(0).utc_ms, row.value.power_w) for row in driver.scheduler.timeline(IMP)]
+    assert rows == [(0, 0), (10_000, 1000), (30_000, 1000), (33_000, 7), (53_000, 0)]

@@ -13,20 +13,34 @@ server has not taken yet) and does not know what a value means. One engine serve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar, assert_never
+from dataclasses import replace
+from typing import Any, Generic, TypeVar, assert_never
 
-from dgm.der import record
+from dgm.der.ledger import Ledger
+from dgm.der.orders import (
+    Acknowledge,
+    Damaged,
+    Device,
+    EngineEvent,
+    Item,
+    Listed,
+    OptIn,
+    OptOut,
+    Override,
+    Respond,
+    ResponseTaken,
+    Source,
+)
 from dgm.der.resource import EventState
-from dgm.der.rules import REPEATABLE, Code, EventRules, required_bit
+from dgm.der.rules import Code, EventRules
 from dgm.der.rules import OptOut as OptOutRule
-from dgm.der.schedule import Contest, Event, Notice, Passed, Phase, Reign, foresee, place, reigns_from
+from dgm.der.schedule import Contest, Event, Foresight, Notice, Passed, Phase, Reign, place
 from dgm.machine import Now, Tick
 
 LIVE_BYTES_MAX = 32_000_000
 """Memory that events in force or to come may take; what does not fit is refused, told, and taken when room is there."""
 EVENT_BYTES = 2_000
-"""What one event costs beside its texts and values; with four modes it was measured at 2,900 bytes, listing included."""
+"""What one event costs beside texts and values; with four modes 2,900 bytes were measured, the listing included."""
 VALUE_BYTES = 250
 ENDED_MAX = 1000
 """Ended events remembered, beyond those still listed, so that their mRIDs are not answered again."""
@@ -34,117 +48,8 @@ ENDED_KEEP_MS = 24 * 3600 * 1000
 VANISH_GRACE_MS = 10_000
 """A server may stop listing an event this long before its nominal end without cancelling it."""
 
-V = TypeVar("V")
-
-
-class Item(Protocol):
-    """A listed event, as the codec yields it."""
-
-    @property
-    def mrid(self) -> str: ...
-
-
 R = TypeVar("R", bound=Item)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source(Generic[R]):
-    """One program and the events listed below it. items None: not fetched yet, what is known of its events stands.
-
-    clock_offset_ms: the clock of its FSA less the server's clock.
-    """
-
-    mrid: str
-    primacy: int
-    items: tuple[R, ...] | None
-    clock_offset_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed(Generic[R]):
-    """The complete set of programs that apply now."""
-
-    sources: tuple[Source[R], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseTaken:
-    """The server has taken (or finally refused) the oldest such response: it is owed no longer."""
-
-    mrid: str
-    status: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptOut:
-    """Somebody on site opts out. lanes empty: of the whole event. until_ms: opts in again by itself; None: never."""
-
-    mrid: str
-    lanes: frozenset[str] = frozenset()
-    until_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptIn:
-    """Somebody takes an opt-out back."""
-
-    mrid: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledge:
-    """A message was read by somebody, or cannot be shown here."""
-
-    mrid: str
-    is_shown: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Respond:
-    """Tell the server what happened, and when on the clock of the event's FSA. lanes: where the rules list them."""
-
-    mrid: str
-    reply_to: str
-    status: int
-    created_s: int
-    lanes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damaged:
-    """A journal entry that cannot be used, and why."""
-
-    key: str
-    why: str
-
-
-EngineEvent = Listed[R] | ResponseTaken | OptOut | OptIn | Acknowledge | Tick
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """What this device is. acts_on: lanes it follows; None: every lane. categories: its DeviceCategoryType bits."""
-
-    acts_on: frozenset[str] | None
-    categories: int
-
-    def lanes_of(self, notice: Notice[Any]) -> frozenset[str]:
-        """Lanes of an event that mean anything here."""
-        carried = frozenset(lane for lane, _ in notice.values)
-        return carried if self.acts_on is None else carried & self.acts_on
-
-
-@dataclass(slots=True)
-class _Journal:
-    """Which entries have changed since they were last asked for."""
-
-    prefix: str
-    changed: set[str] = field(default_factory=set)
-    revision: int = 0
-
-    def touch(self, kind: str, name: str) -> None:
-        self.changed.add(f"{self.prefix}/{kind}/{name}")
-        self.revision += 1
+V = TypeVar("V")
 
 
 class EventEngine(Generic[R, V]):
@@ -165,18 +70,12 @@ class EventEngine(Generic[R, V]):
     ) -> None:
         self.rules = rules
         self._read = read
-        self._kind = kind
         self._device = device
         self._draw = draw
-        self._events: dict[str, Event[V]] = {}
+        self._ledger: Ledger[V] = Ledger(rules, kind, device)
         self._seen: dict[str, tuple[R, str, int, int]] = {}
-        self._owed: dict[int, Respond] = {}
-        self._serial = 0
-        self._fresh: list[Respond] = []
-        self._opt_ins: dict[str, int] = {}
         self._contest: Contest[V] | None = None
-        self._foreseen: dict[str, list[Reign[V]]] | None = None
-        self._journal = _Journal(rules.name)
+        self._foresight: Foresight[V] | None = None
         self._now = Now(mono_ms=0, utc_ms=0)
         self.refused: tuple[str, ...] = ()
         """mRIDs of the last listing for which there was no room; empty is normal, anything else is to be told."""
@@ -191,9 +90,11 @@ class EventEngine(Generic[R, V]):
             case Listed():
                 self._take(event.sources, now.utc_ms)
             case ResponseTaken():
-                self._response_taken(event)
+                self._ledger.taken(event)
             case OptOut():
                 self._opt_out(event, now.utc_ms)
+            case Override():
+                self._override(event, now.utc_ms)
             case OptIn():
                 self._opt_in(event.mrid, now.utc_ms)
             case Acknowledge():
@@ -203,8 +104,7 @@ class EventEngine(Generic[R, V]):
             case _:
                 assert_never(event)
         self._pass_time(now.utc_ms)
-        fresh, self._fresh = self._fresh, []
-        return fresh
+        return self._ledger.take_fresh()
 
     def wake_time(self) -> int | None:
         """Monotonic ms of the next start or end of an event, or end of an opt-out."""
@@ -216,39 +116,39 @@ class EventEngine(Generic[R, V]):
     @property
     def revision(self) -> int:
         """Grows whenever what dump() gives has changed."""
-        return self._journal.revision
+        return self._ledger.revision
 
     def events(self) -> tuple[Event[V], ...]:
         """Every event known, by effective start."""
-        return tuple(sorted(self._events.values(), key=lambda event: (event.start_ms, event.mrid)))
+        return tuple(sorted(self._ledger.events.values(), key=lambda event: (event.start_ms, event.mrid)))
 
     def ended(self) -> list[Event[V]]:
         """Every event that is remembered and lives no longer."""
-        return [event for event in self._events.values() if not event.is_live]
+        return [event for event in self._ledger.events.values() if not event.is_live]
 
     def event(self, mrid: str) -> Event[V] | None:
         """One event, live or remembered."""
-        return self._events.get(mrid)
+        return self._ledger.events.get(mrid)
 
     def owed(self) -> tuple[Respond, ...]:
         """Responses decided but not taken by the server yet, oldest first."""
-        return tuple(self._owed.values())
+        return tuple(self._ledger.owed.values())
 
     def holders(self) -> dict[str, Event[V]]:
         """The event that holds each lane at the last handled `now`."""
         return {} if self._contest is None else dict(self._contest.holders)
 
-    def reigns(self, lane: str) -> Sequence[Reign[V]]:
-        """Who holds a lane from the last `now` on, as far as is known, in order of time."""
+    def reigns(self, lane: str, *, most: int | None = None) -> Sequence[Reign[V]]:
+        """Who holds a lane from the last `now` on, as far as is known, in order of time: the first so many, or all."""
         if self._contest is None:
             return ()
-        if self._foreseen is None:
-            self._foreseen = foresee(self._contest, self._now.utc_ms)
-        return reigns_from(self._foreseen.get(lane, ()), self._now.utc_ms)
+        if self._foresight is None:
+            self._foresight = Foresight(self._contest, self._now.utc_ms)
+        return self._foresight.reigns(lane, self._now.utc_ms, most=most)
 
     def opt_out_refusal(self, event: OptOut) -> str | None:
         """Why an opt-out is refused, for the person who asks; None: it is permitted (SAFETY.md 5)."""
-        known = self._events.get(event.mrid)
+        known = self._ledger.events.get(event.mrid)
         if known is None or not known.is_live:
             return f"event {event.mrid}: not in force and not to come; nothing to opt out of"
         if known.notice.is_mandatory:
@@ -265,51 +165,16 @@ class EventEngine(Generic[R, V]):
 
     def dump(self) -> dict[str, bytes]:
         """Everything that has to survive a restart, by journal key."""
-        events = {f"{self.rules.name}/event/{mrid}": record.dump(event) for mrid, event in self._events.items()}
-        owed = {f"{self.rules.name}/owed/{serial:012}": record.dump(item) for serial, item in self._owed.items()}
-        return events | owed
+        return self._ledger.dump()
 
     def changed(self) -> dict[str, bytes | None]:
         """Entries to be stored (None: deleted) since the last call."""
-        found: dict[str, bytes | None] = {}
-        for key in sorted(self._journal.changed):
-            _, kind, name = key.split("/", 2)
-            value: object = self._events.get(name) if kind == "event" else self._owed.get(int(name))
-            found[key] = None if value is None else record.dump(value)
-        self._journal.changed.clear()
-        return found
+        return self._ledger.changed()
 
     def restore(self, stored: Mapping[str, bytes]) -> tuple[Damaged, ...]:
         """Take over the entries of this function set; a damaged one is named and left out, the rest is kept."""
-        damaged = []
-        for key in sorted(key for key in stored if key.startswith(f"{self.rules.name}/")):
-            try:
-                self._restore_entry(key, stored[key])
-            except ValueError as error:
-                damaged.append(Damaged(key=key, why=str(error)))
-        self._serial = max(self._owed, default=0)
         self._contest = None
-        return tuple(damaged)
-
-    def _restore_entry(self, key: str, value: bytes) -> None:
-        _, kind, name = (*key.split("/", 2), "")[:3]
-        match kind:
-            case "event":
-                event: Event[V] = record.load(Event[self._kind], value)  # type: ignore[name-defined]
-                if event.mrid != name:
-                    raise ValueError(f"found the event {event.mrid}; expected {name}")
-                self._events[name] = self._as_device_is_now(event)
-                self._index(self._events[name])
-            case "owed":
-                self._owed[int(name)] = record.load(Respond, value)
-            case _:
-                raise ValueError(f"found the kind {kind!r}; expected event or owed")
-
-    def _as_device_is_now(self, event: Event[V]) -> Event[V]:
-        lanes = self._device.lanes_of(event.notice)
-        if event.is_live and not lanes:
-            return replace(event, lanes=lanes, phase=Phase.REJECTED)
-        return replace(event, lanes=lanes)
+        return self._ledger.restore(stored)
 
     # -- what the server lists --------------------------------------------------------------------------------------
 
@@ -323,7 +188,7 @@ class EventEngine(Generic[R, V]):
                 if mrid in listed:
                     continue
                 listed.add(mrid)
-                known = self._events.get(mrid)
+                known = self._ledger.events.get(mrid)
                 if known is None:
                     new.append((source, self._read(item), item))
                 elif known.is_live or known.phase is Phase.WITHDRAWN:
@@ -339,7 +204,7 @@ class EventEngine(Generic[R, V]):
             self.refused = ()
             return
         new.sort(key=lambda entry: (entry[0].primacy, entry[0].mrid, entry[1].start_s))
-        room = LIVE_BYTES_MAX - sum(_bytes(event.notice) for event in self._events.values() if event.is_live)
+        room = LIVE_BYTES_MAX - sum(_bytes(event.notice) for event in self._ledger.events.values() if event.is_live)
         refused = []
         for source, notice, item in new:
             room -= _bytes(notice)
@@ -368,10 +233,10 @@ class EventEngine(Generic[R, V]):
         reason = Code.REJECTED_LATE if event.end_ms <= at_ms else self._rejection(notice, event.lanes)
         if reason is not None:
             self._store(replace(event, phase=Phase.REJECTED, over_ms=at_ms))
-            self._respond(event.mrid, reason, at_ms)
+            self._ledger.respond(event.mrid, reason, at_ms)
             return False
         self._store(event)
-        self._respond(event.mrid, Code.RECEIVED, at_ms)
+        self._ledger.respond(event.mrid, Code.RECEIVED, at_ms)
         return True
 
     def _rejection(self, notice: Notice[V], lanes: frozenset[str]) -> int | None:
@@ -427,7 +292,7 @@ class EventEngine(Generic[R, V]):
             self._supersede(event, at_ms)
 
     def _note_missing(self, sources: dict[str, Source[R]], listed: set[str], at_ms: int) -> None:
-        for event in [event for event in self._events.values() if event.is_live and event.mrid not in listed]:
+        for event in [event for event in self._ledger.events.values() if event.is_live and event.mrid not in listed]:
             source = sources.get(event.program_mrid)
             if source is None:
                 self._store(replace(event, phase=Phase.WITHDRAWN, over_ms=at_ms))
@@ -435,73 +300,85 @@ class EventEngine(Generic[R, V]):
                 self._cancel(event, at_ms)
 
     def _place(self) -> None:
-        waiting = [event.nominal_ms[0] for event in self._events.values() if event.phase is Phase.SCHEDULED]
+        waiting = [event.nominal_ms[0] for event in self._ledger.events.values() if event.phase is Phase.SCHEDULED]
         since_ms = min(waiting, default=0)
-        near = [event for event in self._events.values() if event.is_live or event.nominal_ms[1] >= since_ms]
+        near = [event for event in self._ledger.events.values() if event.is_live or event.nominal_ms[1] >= since_ms]
         for event in place(near):
             self._store(event)
 
     def _forget(self, listed: set[str], at_ms: int) -> None:
-        ended = [event for event in self._events.values() if not event.is_live and event.mrid not in listed]
+        ended = [event for event in self._ledger.events.values() if not event.is_live and event.mrid not in listed]
         ended.sort(key=lambda event: event.end_ms, reverse=True)
         for index, event in enumerate(ended):
             if index >= ENDED_MAX or event.end_ms < at_ms - ENDED_KEEP_MS:
-                del self._events[event.mrid]
-                self._seen.pop(event.mrid, None)
-                self._journal.touch("event", event.mrid)
+                self._ledger.forget(event.mrid)
 
     # -- what people on site do -------------------------------------------------------------------------------------
 
     def _opt_out(self, event: OptOut, at_ms: int) -> None:
-        known = self._events.get(event.mrid)
+        known = self._ledger.events.get(event.mrid)
         if known is None or self.opt_out_refusal(event) is not None:
             return
         lanes = (event.lanes or known.lanes) & known.lanes - known.opted_out
         if not lanes:
             return
-        limits_ms = [event.until_ms] if event.until_ms is not None else []
-        if known.notice.override_s is not None:
-            limits_ms.append(at_ms + known.notice.override_s * 1000)
-        opted_out = known.opted_out | lanes
-        known = replace(known, opted_out=opted_out, opt_in_ms=min(limits_ms, default=None), was_out=True)
+        known = replace(known, opted_out=known.opted_out | lanes, opt_in_ms=event.until_ms, was_out=True)
         self._store(known)
         # Before S23 a response cannot name modes: 4 would be read as the whole event.
-        if self.rules.lists_modes or opted_out >= known.lanes:
-            self._respond(known.mrid, Code.OPTED_OUT, at_ms, lanes)
+        if self.rules.lists_modes or known.opted_out >= known.lanes:
+            self._ledger.respond(known.mrid, Code.OPTED_OUT, at_ms, lanes)
+
+    def override_left_ms(self, mrid: str) -> int:
+        """How long an event may still be overridden; 0: not at all."""
+        known = self._ledger.events.get(mrid)
+        if known is None or not known.is_live or known.opted_out:
+            return 0
+        return max(known.notice.override_s * 1000 - known.override_used_ms, 0)
+
+    def _override(self, event: Override, at_ms: int) -> None:
+        lasts_ms = min(event.duration_ms, self.override_left_ms(event.mrid))
+        if lasts_ms <= 0:
+            return
+        known = self._ledger.events[event.mrid]
+        known = replace(known, opted_out=known.lanes, opt_in_ms=at_ms + lasts_ms, overridden_since_ms=at_ms)
+        self._store(known)
 
     def _opt_in(self, mrid: str, at_ms: int) -> None:
-        known = self._events.get(mrid)
+        known = self._ledger.events.get(mrid)
         if known is None or not known.is_live or not known.opted_out:
             return
-        was_whole = known.opted_out >= known.lanes
-        has_run = known.has_run or known.phase is Phase.ACTIVE
-        self._store(replace(known, opted_out=frozenset(), opt_in_ms=None, has_run=has_run))
-        if self.rules.lists_modes or was_whole:
-            self._respond(mrid, Code.OPTED_IN, at_ms, known.opted_out)
+        used_ms = 0 if known.overridden_since_ms is None else at_ms - known.overridden_since_ms
+        back = replace(
+            known,
+            opted_out=frozenset(),
+            opt_in_ms=None,
+            has_run=known.has_run or known.phase is Phase.ACTIVE,
+            overridden_since_ms=None,
+            override_used_ms=known.override_used_ms + used_ms,
+        )
+        self._store(back)
+        if known.overridden_since_ms is not None:
+            if back.has_run and not known.has_run:
+                self._ledger.respond(mrid, Code.STARTED, at_ms, back.wanted)
+        elif self.rules.lists_modes or known.opted_out >= known.lanes:
+            self._ledger.respond(mrid, Code.OPTED_IN, at_ms, known.opted_out)
 
     def _acknowledge(self, event: Acknowledge, at_ms: int) -> None:
-        if event.mrid in self._events:
-            self._respond(event.mrid, Code.ACKNOWLEDGED if event.is_shown else Code.CANNOT_DISPLAY, at_ms)
-
-    def _response_taken(self, event: ResponseTaken) -> None:
-        for serial, respond in self._owed.items():
-            if (respond.mrid, respond.status) == (event.mrid, event.status):
-                del self._owed[serial]
-                self._journal.touch("owed", f"{serial:012}")
-                return
+        if event.mrid in self._ledger.events:
+            self._ledger.respond(event.mrid, Code.ACKNOWLEDGED if event.is_shown else Code.CANNOT_DISPLAY, at_ms)
 
     # -- time -------------------------------------------------------------------------------------------------------
 
     def _next_edge(self) -> int | None:
         edge = None if self._contest is None else self._contest.next_edge()
-        return min([*self._opt_ins.values(), *(() if edge is None else (edge,))], default=None)
+        return min([*self._ledger.opt_ins.values(), *(() if edge is None else (edge,))], default=None)
 
     def _pass_time(self, to_ms: int) -> None:
         """Pass every edge up to an instant, in order, each at its own time. After a restart: all at once, now."""
         if self._contest is None:
             self._settle(to_ms)
         while (edge := self._next_edge()) is not None and edge <= to_ms:
-            for mrid in sorted(mrid for mrid, due_ms in self._opt_ins.items() if due_ms <= edge):
+            for mrid in sorted(mrid for mrid, due_ms in self._ledger.opt_ins.items() if due_ms <= edge):
                 self._opt_in(mrid, edge)
             if self._contest is None:
                 self._settle(edge)
@@ -509,30 +386,30 @@ class EventEngine(Generic[R, V]):
                 self._apply(self._contest.pass_to(edge))
 
     def _settle(self, at_ms: int) -> None:
-        contest = Contest(self._events.values(), resumes=self.rules.resumes)
+        contest = Contest(self._ledger.events.values(), resumes=self.rules.resumes)
         self._apply(contest.pass_to(at_ms))
-        self._contest, self._foreseen = contest, None
+        self._contest, self._foresight = contest, None
 
     def _apply(self, passed: Passed[V]) -> None:
         """The superseded are told before the winner's start (S18 10.2.3; S23 10.2.2.3 l)."""
         for event in passed.ended:
-            self._end(self._events[event.mrid], passed.at_ms)
-        before = {mrid: self._events[mrid] for mrid in passed.regained}
-        for mrid in sorted(passed.lost, key=lambda mrid: (self._events[mrid].start_ms, mrid)):
+            self._end(self._ledger.events[event.mrid], passed.at_ms)
+        before = {mrid: self._ledger.events[mrid] for mrid in passed.regained}
+        for mrid in sorted(passed.lost, key=lambda mrid: (self._ledger.events[mrid].start_ms, mrid)):
             regained = frozenset(passed.regained.get(mrid, ()))
-            self._lose(self._events[mrid], frozenset(passed.lost[mrid]), passed.at_ms, regained)
+            self._lose(self._ledger.events[mrid], frozenset(passed.lost[mrid]), passed.at_ms, regained)
         for event in passed.began:
-            self._begin(self._events[event.mrid], passed.at_ms)
+            self._begin(self._ledger.events[event.mrid], passed.at_ms)
         for mrid, lanes in sorted(passed.regained.items()):
             had_nothing = not before[mrid].wanted
-            self._regain(self._events[mrid], frozenset(lanes), passed.at_ms, had_nothing=had_nothing)
+            self._regain(self._ledger.events[mrid], frozenset(lanes), passed.at_ms, had_nothing=had_nothing)
 
     def _begin(self, event: Event[V], at_ms: int) -> None:
         if not event.is_live:
             return
         self._keep(replace(event, phase=Phase.ACTIVE, has_run=event.has_run or bool(event.wanted)))
         if event.wanted:
-            self._respond(event.mrid, Code.STARTED, at_ms, event.wanted)
+            self._ledger.respond(event.mrid, Code.STARTED, at_ms, event.wanted)
 
     def _lose(self, event: Event[V], lanes: frozenset[str], at_ms: int, regained: frozenset[str]) -> None:
         new = lanes - event.lost
@@ -543,37 +420,37 @@ class EventEngine(Generic[R, V]):
         if event.lost >= event.lanes and not self.rules.resumes:
             self._supersede(event, at_ms, new)
         elif self.rules.lists_modes or event.lost >= event.lanes:
-            self._respond(event.mrid, Code.SUPERSEDED, at_ms, new)
+            self._ledger.respond(event.mrid, Code.SUPERSEDED, at_ms, new)
 
     def _supersede(self, event: Event[V], at_ms: int, new: frozenset[str] = frozenset()) -> None:
         self._keep(replace(event, phase=Phase.SUPERSEDED, over_ms=at_ms))
-        self._respond(event.mrid, Code.SUPERSEDED, at_ms, new)
+        self._ledger.respond(event.mrid, Code.SUPERSEDED, at_ms, new)
 
     def _regain(self, event: Event[V], lanes: frozenset[str], at_ms: int, *, had_nothing: bool) -> None:
         event = replace(event, lost=event.lost - lanes)
         self._keep(replace(event, has_run=True))
         if not event.has_run:
-            self._respond(event.mrid, Code.STARTED, at_ms, event.wanted)
+            self._ledger.respond(event.mrid, Code.STARTED, at_ms, event.wanted)
         elif self.rules.lists_modes or had_nothing:
-            self._respond(event.mrid, Code.RESUMED, at_ms, lanes)
+            self._ledger.respond(event.mrid, Code.RESUMED, at_ms, lanes)
 
     def _end(self, event: Event[V], at_ms: int) -> None:
         if event.phase is Phase.SCHEDULED and not event.lost >= event.lanes:
             # Its whole interval passed while nobody was here to start it.
             self._keep(replace(event, phase=Phase.REJECTED, over_ms=at_ms))
-            self._respond(event.mrid, Code.REJECTED_LATE, at_ms)
+            self._ledger.respond(event.mrid, Code.REJECTED_LATE, at_ms)
         elif event.winding_down:
             self._keep(replace(event, phase=Phase.CANCELLED, over_ms=event.end_ms))
-            self._respond(event.mrid, Code.CANCELLED, event.end_ms)
+            self._ledger.respond(event.mrid, Code.CANCELLED, event.end_ms)
         elif event.lost >= event.lanes:
             self._keep(replace(event, phase=Phase.SUPERSEDED, over_ms=event.end_ms))
         else:
             self._keep(replace(event, phase=Phase.COMPLETED, over_ms=event.end_ms))
-            self._respond(event.mrid, _completion(event), event.end_ms, event.wanted)
+            self._ledger.respond(event.mrid, _completion(event), event.end_ms, event.wanted)
 
     def _cancel(self, event: Event[V], at_ms: int) -> None:
         self._store(replace(event, phase=Phase.CANCELLED, over_ms=at_ms))
-        self._respond(event.mrid, Code.CANCELLED, at_ms)
+        self._ledger.respond(event.mrid, Code.CANCELLED, at_ms)
 
     def _wind_down(self, event: Event[V], notice: Notice[V], at_ms: int) -> None:
         if event.winding_down:
@@ -591,39 +468,9 @@ class EventEngine(Generic[R, V]):
             self._contest = None
 
     def _keep(self, event: Event[V]) -> bool:
-        if self._events.get(event.mrid) == event:
-            return False
-        self._events[event.mrid] = event
-        self._index(event)
-        self._journal.touch("event", event.mrid)
-        return True
-
-    def _index(self, event: Event[V]) -> None:
         if not event.is_live:
             self._seen.pop(event.mrid, None)
-        if event.is_live and event.opt_in_ms is not None:
-            self._opt_ins[event.mrid] = event.opt_in_ms
-        else:
-            self._opt_ins.pop(event.mrid, None)
-
-    def _respond(self, mrid: str, status: int, at_ms: int, lanes: frozenset[str] = frozenset()) -> None:
-        event = self._events[mrid]
-        if status not in self.rules.codes or (status in event.sent and status not in REPEATABLE):
-            return
-        if not event.notice.response_required & required_bit(status) or event.notice.reply_to is None:
-            return
-        self._keep(replace(event, sent=(*event.sent, int(status))))
-        respond = Respond(
-            mrid=mrid,
-            reply_to=event.notice.reply_to,
-            status=int(status),
-            created_s=(at_ms + event.clock_offset_ms) // 1000,
-            lanes=tuple(sorted(lanes)) if self.rules.lists_modes else (),
-        )
-        self._serial += 1
-        self._owed[self._serial] = respond
-        self._journal.touch("owed", f"{self._serial:012}")
-        self._fresh.append(respond)
+        return self._ledger.keep(event)
 
 
 def _at_own_time(event: Event[V]) -> Event[V]:

@@ -1,7 +1,7 @@
 """Which event holds which lane, and when: the rules of S18 10.2.3 (S23 10.2.2.3) over events of any function set.
 
     Notice (what the server says) ──> Event (as this device follows it) ──place()──> effective start and end
-    Contest: pending ──begin──> runners per lane ──rank──> holder per lane ──end──>     foresee(): run to its end
+    Contest: pending ──begin──> runners per lane ──rank──> holder per lane ──end──>     Foresight: what will be
 
 A lane is what events contend for: one control mode of DER, one price of a tariff, one device category of load control.
 An event carries a value in each of its lanes. Lower primacy holds, then the newer creation time; the loser keeps its
@@ -44,7 +44,7 @@ class Notice(Generic[V]):
     """What a server says of one event, whatever its function set.
 
     values: (lane, value), each lane at most once. Randomisation in s, sign kept. fault: why it is invalid (rejected
-    with 253). is_mandatory: nobody may opt out. override_s: how long an opt-out may last at most; None: to its end.
+    with 253). is_mandatory: nobody may opt out. override_s: how long in all it may be overridden without opting out.
     """
 
     mrid: str
@@ -61,7 +61,7 @@ class Notice(Generic[V]):
     randomize_duration_s: int = 0
     device_category: int | None = None
     is_mandatory: bool = False
-    override_s: int | None = None
+    override_s: int = 0
     fault: str | None = None
 
 
@@ -72,7 +72,8 @@ class Event(Generic[V]):
     lanes: those that this device acts on. start_draw_s, duration_draw_s: the random parts, drawn once. start_ms,
     end_ms: effective, as planned; over_ms: when it really ended, None while it lives. lost: lanes that another event
     took. opted_out: lanes that somebody opted out of, until opt_in_ms (None: for good); was_out: that has happened.
-    has_run: it held a lane at some time. winding_down: cancelled with randomisation, runs until end_ms. sent: response
+    overridden_since_ms, override_used_ms: an override that lasts, and what earlier ones took of the allowance. has_run:
+    it held a lane at some time. winding_down: cancelled with randomisation, runs until end_ms. sent: response
     codes decided, in order. clock_offset_ms: the clock of its FSA less the clock of the engine.
     """
 
@@ -90,6 +91,8 @@ class Event(Generic[V]):
     lost: frozenset[str] = frozenset()
     opted_out: frozenset[str] = frozenset()
     opt_in_ms: int | None = None
+    overridden_since_ms: int | None = None
+    override_used_ms: int = 0
     has_run: bool = False
     was_out: bool = False
     winding_down: bool = False
@@ -239,7 +242,8 @@ class Contest(Generic[V]):
         self._pending = [event for event in order if event.phase is Phase.SCHEDULED]
         self._ends = [(event.end_ms, event.mrid) for event in order]
         heapify(self._ends)
-        self._unsettled = {lane for event in order for lane in event.lanes}
+        self.lanes = frozenset(lane for event in order for lane in event.lanes)
+        self._unsettled = set(self.lanes)
         for event in order:
             if event.phase is Phase.ACTIVE:
                 self._run(event)
@@ -247,7 +251,7 @@ class Contest(Generic[V]):
     def copy(self) -> Contest[V]:
         """The same state, to look ahead with."""
         twin: Contest[V] = Contest.__new__(Contest)
-        twin._resumes, twin._next = self._resumes, self._next
+        twin._resumes, twin._next, twin.lanes = self._resumes, self._next, self.lanes
         twin._pending = self._pending
         twin._live, twin.holders, twin._ends = dict(self._live), dict(self.holders), list(self._ends)
         twin._runners = {lane: dict(runners) for lane, runners in self._runners.items()}
@@ -345,25 +349,37 @@ class Reign(Generic[V]):
     end_ms: int
 
 
-def foresee(contest: Contest[V], from_ms: int) -> dict[str, list[Reign[V]]]:
-    """Who will hold each lane from an instant on, in order of time, if nothing else is heard."""
-    run = contest.copy()
-    reigns: dict[str, list[Reign[V]]] = {}
-    since = {lane: (event, from_ms) for lane, event in run.holders.items()}
-    while (edge := run.next_edge()) is not None:
-        for lane in run.pass_to(edge).touched:
-            held, holder = since.get(lane), run.holders.get(lane)
+class Foresight(Generic[V]):
+    """Who will hold each lane if nothing else is heard; looks no further ahead than it is asked."""
+
+    def __init__(self, contest: Contest[V], from_ms: int) -> None:
+        self._run = contest.copy()
+        self._since = {lane: (event, from_ms) for lane, event in contest.holders.items()}
+        self._reigns: dict[str, list[Reign[V]]] = {}
+
+    def reigns(self, lane: str, at_ms: int, *, most: int | None) -> Sequence[Reign[V]]:
+        """In order of time, those that are not over at an instant; the first so many, or all."""
+        while most is None or len(self._from(lane, at_ms)) < most:
+            if not self._look_further(lane):
+                break
+        return self._from(lane, at_ms)[:most]
+
+    def _from(self, lane: str, at_ms: int) -> Sequence[Reign[V]]:
+        row = self._reigns.get(lane, [])
+        return row[bisect_right(row, at_ms, key=lambda reign: reign.end_ms) :]
+
+    def _look_further(self, wanted: str) -> bool:
+        edge = self._run.next_edge() if wanted in self._run.lanes else None
+        if edge is None:
+            return False
+        for lane in self._run.pass_to(edge).touched:
+            held, holder = self._since.get(lane), self._run.holders.get(lane)
             if held is not None and held[0] is not holder:
-                reigns.setdefault(lane, []).append(Reign(held[0], held[1], edge))
-                del since[lane]
-            if holder is not None and lane not in since:
-                since[lane] = (holder, edge)
-    return reigns
-
-
-def reigns_from(reigns: Sequence[Reign[V]], at_ms: int) -> Sequence[Reign[V]]:
-    """Those that are not over at an instant."""
-    return reigns[bisect_right(reigns, at_ms, key=lambda reign: reign.end_ms) :]
+                self._reigns.setdefault(lane, []).append(Reign(held[0], held[1], edge))
+                del self._since[lane]
+            if holder is not None and lane not in self._since:
+                self._since[lane] = (holder, edge)
+        return True
 
 
 def segment(reign: Reign[V], lane: str, at_ms: int) -> Segment[V]:

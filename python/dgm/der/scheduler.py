@@ -23,17 +23,8 @@ from typing import assert_never
 
 from dgm.api.der.v1.profile_pb2 import UtilityProfile
 from dgm.der import record
-from dgm.der.engine import (
-    Damaged,
-    Device,
-    EventEngine,
-    Listed,
-    OptIn,
-    OptOut,
-    Respond,
-    ResponseTaken,
-    Source,
-)
+from dgm.der.engine import EventEngine
+from dgm.der.orders import Damaged, Device, Listed, OptIn, OptOut, Respond, ResponseTaken, Source
 from dgm.der.profile import PROTECTED_FAMILY, STANDARD, der_rules
 from dgm.der.resource import LIMIT_MODES, AssignedProgram, ControlMode, DefaultDERControl, DERControl
 from dgm.der.schedule import ControlEvent, ControlSegment, Notice, Phase, Segment, segment
@@ -143,7 +134,7 @@ class Scheduler:
         """
         at_ms, rows = self._now.utc_ms, list[ControlSegment]()
         before = self._ended_by_mode()[0].get(name)
-        for reign in self.engine.reigns(name)[:most]:
+        for reign in self.engine.reigns(name, most=most):
             if before is not None and before.end_ms < reign.start_ms <= before.end_ms + self._bridge_ms:
                 bridge = _bridge(before, name, max(before.end_ms, at_ms), reign.start_ms)
                 rows += [bridge] if reign.start_ms > at_ms else []

@@ -39,6 +39,9 @@ class DerMetrics:
         self._owed = Gauge(
             "dgm_2030_5_responses_owed", "Responses the utility server has not taken yet.", registry=registry
         )
+        self._refused = Gauge(
+            "dgm_event_refused", "Utility events that are not followed for want of room.", registry=registry
+        )
         expiry = Gauge(
             "dgm_cert_expiry_timestamp_seconds", "When the certificate ends (UTC).", ["use"], registry=registry
         )
@@ -53,6 +56,7 @@ class DerMetrics:
         self._offset.set(core.offset_ms / 1000)
         self._malformed.set(core.discovery.counters.malformed)
         self._owed.set(len(core.scheduler.owed()))
+        self._refused.set(len(core.scheduler.refused))
         phases = [event.phase for event in core.scheduler.events()]
         for phase in Phase:
             self._events.labels(state=phase.value).set(phases.count(phase))

@@ -25,6 +25,7 @@ from dgm.der import registers
 from dgm.der.client import UtilityClient, device_certificate, device_lfdi, tls_context
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, Link, Request
+from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.plant import root_circuit
 from dgm.der.profiles.loader import load as load_profile
 from dgm.der.registers import Picture
@@ -68,6 +69,7 @@ class DerRole:
         self._bells = Bells()
         self._heartbeat = 0
         self._link = Link.CONNECTING
+        self._refused = False
         self._facade = _facade(with_base(config.facade, base_dir)) if config.HasField("facade") else None
         if self._facade is not None:
             context.registry.register(CountersCollector("dgm_facade", "Modbus facade", self._facade.counters))
@@ -155,6 +157,7 @@ class DerRole:
         self._limits.ring()
         self._bells.ring()
         self._tell_link()
+        self._tell_refused()
 
     def _tell_link(self) -> None:
         link = self.core.discovery.link
@@ -163,6 +166,19 @@ class DerRole:
         tell = self._log.warning if link is Link.LOST else self._log.info
         tell("connection to the utility", state=link.value, before=self._link.value, wrong_pin=self._wrong_pin)
         self._link = link
+
+    def _tell_refused(self) -> None:
+        refused = self.core.scheduler.refused
+        if refused and not self._refused:
+            self._log.error(
+                "no room for more controls of the utility; those are not followed until others end",
+                count=len(refused),
+                first=refused[0],
+                bytes_max=LIVE_BYTES_MAX,
+            )
+        if self._refused and not refused:
+            self._log.info("all controls of the utility are followed again")
+        self._refused = bool(refused)
 
     @property
     def _wrong_pin(self) -> bool:

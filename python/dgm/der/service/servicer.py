@@ -15,7 +15,7 @@ from dgm.api.der.v1.der_pb2 import ConnectionState, Control, ControlState, Mode
 from dgm.der.core import DerCore
 from dgm.der.discovery import Link
 from dgm.der.identity import sfdi_of
-from dgm.der.resource import LIMIT_MODES, ControlMode
+from dgm.der.resource import ControlMode
 from dgm.der.schedule import ControlEvent, Phase
 from dgm.machine import Now
 
@@ -133,8 +133,7 @@ def _event(event: ControlEvent, owed: set[tuple[str, int]]) -> Control:
 
 
 def _defaults(core: DerCore) -> Iterator[Control]:
-    rows = [core.scheduler.timeline(name) for name in LIMIT_MODES]
-    ruling = {row[0].mrid for row in rows if row and row[0].is_default}
+    ruling = {row.mrid for row in core.scheduler.ruling().values() if row.is_default}
     for stored in core.scheduler.defaults():
         if stored.control.mrid in ruling:
             yield Control(
