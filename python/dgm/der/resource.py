@@ -27,12 +27,35 @@ class EventState(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlMode:
-    """One mode of a DERControlBase. All values None: carried, but of a type that this gateway does not read."""
+    """One mode of a DERControlBase; which fields are set follows from its name (`mode.MODES`). Flat, to be stored.
+
+    A delivered power, var or permyriad is negative (the schemas write it positive); a limit is a magnitude.
+    permyriad: hundredths of a percent; of what, says the mode, or `reference` (DERUnitRefType: 1 setMaxW, 2 setMaxVar,
+    3 statVarAvail, 8 setMaxVA). power_factor_ppm: cos phi; is_underexcited: the DER absorbs vars. curve_href: where its
+    DERCurve is. Droop (S18 FreqDroopType): deadbands in mHz away from nominal, droop in permille of frequency per unit
+    of power, response in ms (0: no limit), droop_min_w (2023): lowest output.
+    2023: is_disabled takes part in supersession like any other but asks for nothing, and may have no value;
+    bidirectional (delta modes): may (0), shall (1), shall not (2) change direction.
+    """
 
     name: str
     power_w: int | None = None
     permyriad: int | None = None
     on: bool | None = None
+    reactive_var: int | None = None
+    reference: int | None = None
+    voltage_mv: int | None = None
+    power_factor_ppm: int | None = None
+    is_underexcited: bool | None = None
+    curve_href: str | None = None
+    droop_over_deadband_mhz: int | None = None
+    droop_under_deadband_mhz: int | None = None
+    droop_over_permille: int | None = None
+    droop_under_permille: int | None = None
+    droop_response_ms: int | None = None
+    droop_min_w: int | None = None
+    is_disabled: bool = False
+    bidirectional: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
