@@ -2,8 +2,8 @@
 
     name ──MODES──> Value (which fields of a ControlMode are set) · Bitmap and bit (how a DER says that it can)
 
-Nothing here says what this gateway does with a mode. The order is that of the schemas (`rampTms` stands before the modes
-of CSIP-AUS). A value that the DER delivers is negative in DGM; a limit is a magnitude.
+Nothing here says what this gateway does with a mode. The order is that of the schemas (`rampTms` stands before
+the modes of CSIP-AUS). A value that the DER delivers is negative in DGM; a limit is a magnitude.
 """
 
 from __future__ import annotations
@@ -134,6 +134,9 @@ def _in_schema_order(modes: list[Mode]) -> Iterable[Mode]:
 
 MODES: dict[str, Mode] = {mode.name: mode for mode in _in_schema_order(list(_modes()))}
 """Every mode by name, in the order in which a DERControlBase lists them."""
+
+CURVE_TYPES: tuple[str, ...] = tuple(mode.name for mode in MODES.values() if mode.value is Value.CURVE)
+"""The mode that each DERCurve.curveType is for, from 0."""
 
 
 def bits_of(names: Iterable[str], bitmap: Bitmap) -> int:
