@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgm.der import resource as r
-from dgm.der.codec import _BY_TAG, decode, encode
-from dgm.der.xml import MAX_BODY_BYTES, scaled_down, to_int16
+from dgm.der.codec import Dialect, decode, encode
+from dgm.der.codec.leaf import scaled, scaled_down
+from dgm.der.xml import MAX_BODY_BYTES
 from dgm.errors import PeerError
 from dgm.sim.live.utility_xml import TYPES, check
 
@@ -25,7 +26,7 @@ BASE = r.ControlBase(
         r.ControlMode(name="opModFixedW", permyriad=-2500),
         r.ControlMode(name="opModMaxLimW", permyriad=10000),
         r.ControlMode(name="opModTargetW", power_w=-4000),
-        r.ControlMode(name="opModVoltVar"),
+        r.ControlMode(name="opModVoltVar", curve_href="/dc/1"),
         r.ControlMode(name="opModImpLimW", power_w=0),
         r.ControlMode(name="opModExpLimW", power_w=123_400),
         r.ControlMode(name="opModGenLimW", power_w=32_767),
@@ -153,17 +154,21 @@ def test_a_resource_with_everything_set_comes_back_equal(value: r.Resource) -> N
 
 @pytest.mark.parametrize("value", ALL_SET, ids=named)
 def test_a_resource_with_nothing_optional_comes_back_equal(value: r.Resource) -> None:
-    assert decode(encode(bare(value))) == bare(value)
+    dialect = Dialect(aus_namespace=None if isinstance(value, r.DERCapability) else AUS)
+    assert decode(encode(bare(value), dialect)) == bare(value)
 
 
-def test_every_type_of_the_codec_has_an_example() -> None:
-    assert {type(value) for value in ALL_SET} == {shape.cls for shape in _BY_TAG.values()}
+def test_csip_aus_demands_its_modes_of_a_capability() -> None:
+    with pytest.raises(ValueError, match="DERCapability/csipaus:doeModesSupported: missing"):
+        encode(r.DERCapability(modes=0, max_w=1, type=1))
 
 
 @pytest.mark.parametrize("value", [value for value in ALL_SET if named(value) in TYPES], ids=named)
 @pytest.mark.parametrize("form", [lambda value: value, bare], ids=["all set", "bare"])
 def test_what_a_client_sends_passes_the_independent_schema_check(value: r.Resource, form: Any) -> None:
     sent = form(value)
+    if isinstance(sent, r.DERCapability):
+        sent = replace(sent, doe_modes=15)
     if isinstance(sent, r.EndDevice):
         sent = r.EndDevice(lfdi=sent.lfdi, sfdi=sent.sfdi, changed_s=sent.changed_s)
     assert check(encode(sent), named(value))[1] == []
@@ -209,8 +214,8 @@ def test_a_limit_is_never_rounded_up(value: int, multiplier: int, watts: int) ->
 
 @given(st.integers(-(10**12), 10**12))
 def test_a_power_fits_int16_and_loses_only_what_does_not_fit(watts: int) -> None:
-    multiplier, value = to_int16(watts)
-    assert abs(value) <= 32767
+    multiplier, value = scaled(watts, power_of_ten=0, low=-32768, high=32767)
+    assert -32768 <= value <= 32767
     assert 0 <= abs(watts) - abs(value) * 10**multiplier < 10**multiplier
 
 
@@ -237,6 +242,18 @@ HOSTILE = {
     "deep and closed": f"<Time {SEP}>{'<a>' * 50}{'</a>' * 50}</Time>".encode(),
     "large": b"<a>" + b" " * MAX_BODY_BYTES + b"</a>",
     "no href": f"<DeviceCapability {SEP}><TimeLink/></DeviceCapability>".encode(),
+    "given twice": f"<DERControlResponse {SEP}><status>1</status><status>2</status></DERControlResponse>".encode(),
+    "mode given twice": (
+        f"<DefaultDERControl {SEP}><mRID>01</mRID><DERControlBase><opModFixedW>1</opModFixedW>"
+        "<opModFixedW>2</opModFixedW></DERControlBase></DefaultDERControl>"
+    ).encode(),
+    "not hex": f"<DERControlResponse {SEP}><subject>0G</subject></DERControlResponse>".encode(),
+    "too much hex": f"<Response {SEP}><endDeviceLFDI>{'0' * 42}</endDeviceLFDI></Response>".encode(),
+    "unknown state": (
+        f"<FlowReservationRequest {SEP}><RequestStatus><requestStatus>7</requestStatus></RequestStatus>"
+        "</FlowReservationRequest>"
+    ).encode(),
+    "deep in a list": b"x".join(encode(r.MirrorUsagePointList(**PAGE, items=(MIRROR, MIRROR))).rsplit(b"0049", 1)),
     "list without counts": f"<EndDeviceList {SEP}/>".encode(),
     "power without multiplier": (
         f'<DefaultDERControl {SEP} xmlns:c="{AUS}"><mRID>01</mRID><DERControlBase><c:opModImpLimW><value>1</value>'
@@ -247,6 +264,40 @@ HOSTILE = {
         "<multiplier>99</multiplier><value>1</value></c:opModImpLimW></DERControlBase></DefaultDERControl>"
     ).encode(),
 }
+
+
+WHERE = {
+    "missing": "Time/currentTime: missing; the type needs it",
+    "not a number": "Time/currentTime: 'now'; expected a decimal integer",
+    "huge number": "Time/currentTime: '9999",
+    "out of range": "Time/quality: 256; expected 0..255",
+    "no href": "DeviceCapability/TimeLink: no href; a link needs one",
+    "list without counts": "EndDeviceList/@all: missing; the type needs it",
+    "power without multiplier": "DefaultDERControl/DERControlBase/opModImpLimW/multiplier: missing",
+    "absurd multiplier": "DefaultDERControl/DERControlBase/opModImpLimW: 99; expected -9..9",
+    "given twice": "DERControlResponse/status: given twice; expected once",
+    "mode given twice": "DefaultDERControl/DERControlBase/opModFixedW: given twice; expected once",
+    "not hex": "DERControlResponse/subject: '0G'; expected at most 32 hex digits",
+    "too much hex": "Response/endDeviceLFDI: '0000",
+    "unknown state": "FlowReservationRequest/RequestStatus/requestStatus: 7; expected a RequestState of the standard",
+    "deep in a list": "MirrorUsagePointList/MirrorUsagePoint[2]/roleFlags: 'x'; expected at most 4 hex digits",
+}
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_a_refusal_says_where_what_was_found_and_what_was_expected(name: str) -> None:
+    with pytest.raises(PeerError) as refused:
+        decode(HOSTILE[name])
+    assert str(refused.value).startswith(WHERE[name])
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"), [("é" * 40, "é" * 16), ("a\x00b\ud800<&>", "a\ufffdb\ufffd<&>"), ("€" * 11, "€" * 10)]
+)
+def test_text_for_people_is_cut_by_octets_and_never_breaks_the_document(text: str, sent: str) -> None:
+    found = decode(encode(replace(ASSIGNMENTS, description=text)))
+    assert isinstance(found, r.FunctionSetAssignments)
+    assert found.description == sent
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from yarl import URL
 
 from dgm.api.config.v1.config_pb2 import DerConfig, DgmConfig
-from dgm.der.codec import decode, encode
+from dgm.der.codec import DEFAULT, Dialect, decode, encode
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.der.identity import is_valid_pin, lfdi_of
 from dgm.der.xml import MAX_BODY_BYTES
@@ -59,9 +59,10 @@ def device_lfdi(config: DerConfig, base_dir: Path) -> str:
 
 
 class UtilityClient:
-    """One connection to one server. Used by one task at a time."""
+    """One connection to one server. Used by one task at a time. `dialect` (what is sent) may change once negotiated."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, dialect: Dialect = DEFAULT) -> None:
+        self.dialect = dialect
         connector = aiohttp.TCPConnector(ssl=context, limit=1, keepalive_timeout=KEEPALIVE_S)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -76,9 +77,9 @@ class UtilityClient:
 
     async def send(self, request: Request) -> Answer | NoAnswer:
         """Send one request and read its whole answer, whatever happens."""
-        body = None if request.body is None else encode(request.body)
-        headers = {} if body is None else {"Content-Type": MEDIA_TYPE}
         try:
+            body = None if request.body is None else encode(request.body, self.dialect)
+            headers = {} if body is None else {"Content-Type": MEDIA_TYPE}
             async with self._session.request(
                 request.method, URL(request.url, encoded=True), data=body, headers=headers, allow_redirects=False
             ) as response:
@@ -86,7 +87,7 @@ class UtilityClient:
                 self.last_error = ""
                 return _answer(request.tag, response, content)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, PeerError) as error:
-            # ValueError: a URL or header line that the HTTP library refuses.
+            # ValueError: a URL or header line that the HTTP library refuses, or a body that no schema holds.
             self.last_error = f"{type(error).__name__}: {error}"[:300]
             return NoAnswer(tag=request.tag)
 

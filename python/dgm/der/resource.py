@@ -2,37 +2,255 @@
 
     XML ──codec──> these ──> discovery, scheduler, metering ──> these ──codec──> XML
 
-Only what the gateway reads or sends is here; the codec ignores everything else. Seconds are UTC of the server's clock.
-Powers are W, positive into the thing named; a limit is a magnitude. Absence is None. Links are hrefs, as served.
+Controls and their programs stand here, the other function sets in `function_set`; all have their names here. Only what
+the gateway reads or sends: the codec ignores everything else. Seconds are UTC of the server's clock. Powers are W,
+positive into the thing named; a limit is a magnitude. Absence is None. Links are hrefs, as served.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+
+from dgm.der.function_set.demand import (
+    DemandResponseProgram as DemandResponseProgram,
+)
+from dgm.der.function_set.demand import (
+    DemandResponseProgramList as DemandResponseProgramList,
+)
+from dgm.der.function_set.demand import (
+    EndDeviceControl as EndDeviceControl,
+)
+from dgm.der.function_set.demand import (
+    EndDeviceControlList as EndDeviceControlList,
+)
+from dgm.der.function_set.demand import (
+    Offset as Offset,
+)
+from dgm.der.function_set.demand import (
+    SetPoint as SetPoint,
+)
+from dgm.der.function_set.demand import (
+    TargetReduction as TargetReduction,
+)
+from dgm.der.function_set.device import (
+    ConnectionPoint as ConnectionPoint,
+)
+from dgm.der.function_set.device import (
+    DeviceCapability as DeviceCapability,
+)
+from dgm.der.function_set.device import (
+    EndDevice as EndDevice,
+)
+from dgm.der.function_set.device import (
+    EndDeviceList as EndDeviceList,
+)
+from dgm.der.function_set.device import (
+    Error as Error,
+)
+from dgm.der.function_set.device import (
+    FunctionSetAssignments as FunctionSetAssignments,
+)
+from dgm.der.function_set.device import (
+    FunctionSetAssignmentsList as FunctionSetAssignmentsList,
+)
+from dgm.der.function_set.device import (
+    Registration as Registration,
+)
+from dgm.der.function_set.device import (
+    SelfDevice as SelfDevice,
+)
+from dgm.der.function_set.device import (
+    Time as Time,
+)
+from dgm.der.function_set.event import (
+    EventState as EventState,
+)
+from dgm.der.function_set.event import (
+    EventStatus as EventStatus,
+)
+from dgm.der.function_set.event import (
+    Interval as Interval,
+)
+from dgm.der.function_set.event import (
+    StampedText as StampedText,
+)
+from dgm.der.function_set.event import (
+    StampedValue as StampedValue,
+)
+from dgm.der.function_set.flow import (
+    FlowReservationRequest as FlowReservationRequest,
+)
+from dgm.der.function_set.flow import (
+    FlowReservationRequestList as FlowReservationRequestList,
+)
+from dgm.der.function_set.flow import (
+    FlowReservationResponse as FlowReservationResponse,
+)
+from dgm.der.function_set.flow import (
+    FlowReservationResponseList as FlowReservationResponseList,
+)
+from dgm.der.function_set.flow import (
+    RequestState as RequestState,
+)
+from dgm.der.function_set.flow import (
+    RequestStatus as RequestStatus,
+)
+from dgm.der.function_set.log import (
+    LogEvent as LogEvent,
+)
+from dgm.der.function_set.log import (
+    LogEventList as LogEventList,
+)
+from dgm.der.function_set.messaging import (
+    MessagingProgram as MessagingProgram,
+)
+from dgm.der.function_set.messaging import (
+    MessagingProgramList as MessagingProgramList,
+)
+from dgm.der.function_set.messaging import (
+    TextMessage as TextMessage,
+)
+from dgm.der.function_set.messaging import (
+    TextMessageList as TextMessageList,
+)
+from dgm.der.function_set.metering import (
+    MirrorMeterReading as MirrorMeterReading,
+)
+from dgm.der.function_set.metering import (
+    MirrorMeterReadingList as MirrorMeterReadingList,
+)
+from dgm.der.function_set.metering import (
+    MirrorReadingSet as MirrorReadingSet,
+)
+from dgm.der.function_set.metering import (
+    MirrorUsagePoint as MirrorUsagePoint,
+)
+from dgm.der.function_set.metering import (
+    MirrorUsagePointList as MirrorUsagePointList,
+)
+from dgm.der.function_set.metering import (
+    Reading as Reading,
+)
+from dgm.der.function_set.metering import (
+    ReadingType as ReadingType,
+)
+from dgm.der.function_set.plant import (
+    DER as DER,
+)
+from dgm.der.function_set.plant import (
+    DERAvailability as DERAvailability,
+)
+from dgm.der.function_set.plant import (
+    DERCapability as DERCapability,
+)
+from dgm.der.function_set.plant import (
+    DERList as DERList,
+)
+from dgm.der.function_set.plant import (
+    DERSettings as DERSettings,
+)
+from dgm.der.function_set.plant import (
+    DERStatus as DERStatus,
+)
+from dgm.der.function_set.pricing import (
+    ConsumptionTariffInterval as ConsumptionTariffInterval,
+)
+from dgm.der.function_set.pricing import (
+    ConsumptionTariffIntervalList as ConsumptionTariffIntervalList,
+)
+from dgm.der.function_set.pricing import (
+    EnvironmentalCost as EnvironmentalCost,
+)
+from dgm.der.function_set.pricing import (
+    RateComponent as RateComponent,
+)
+from dgm.der.function_set.pricing import (
+    RateComponentList as RateComponentList,
+)
+from dgm.der.function_set.pricing import (
+    TariffProfile as TariffProfile,
+)
+from dgm.der.function_set.pricing import (
+    TariffProfileList as TariffProfileList,
+)
+from dgm.der.function_set.pricing import (
+    TimeTariffInterval as TimeTariffInterval,
+)
+from dgm.der.function_set.pricing import (
+    TimeTariffIntervalList as TimeTariffIntervalList,
+)
+from dgm.der.function_set.pricing import (
+    UnitValue as UnitValue,
+)
+from dgm.der.function_set.response import (
+    DERControlResponse as DERControlResponse,
+)
+from dgm.der.function_set.response import (
+    DrResponse as DrResponse,
+)
+from dgm.der.function_set.response import (
+    FlowReservationResponseResponse as FlowReservationResponseResponse,
+)
+from dgm.der.function_set.response import (
+    PriceResponse as PriceResponse,
+)
+from dgm.der.function_set.response import (
+    Response as Response,
+)
+from dgm.der.function_set.response import (
+    TextResponse as TextResponse,
+)
+from dgm.der.function_set.subscription import (
+    Condition as Condition,
+)
+from dgm.der.function_set.subscription import (
+    Notification as Notification,
+)
+from dgm.der.function_set.subscription import (
+    NotificationState as NotificationState,
+)
+from dgm.der.function_set.subscription import (
+    Subscription as Subscription,
+)
+from dgm.der.function_set.subscription import (
+    SubscriptionList as SubscriptionList,
+)
 
 LIMIT_MODES = ("opModImpLimW", "opModExpLimW", "opModGenLimW", "opModLoadLimW")
 """The four CSIP-AUS envelope limits: the modes that this gateway acts on, in schema order."""
 
 
-class EventState(IntEnum):
-    """EventStatus.currentStatus, the server's view of an event (S18 10.2.3)."""
-
-    SCHEDULED = 0
-    ACTIVE = 1
-    CANCELLED = 2
-    CANCELLED_RANDOMISED = 3
-    SUPERSEDED = 4
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlMode:
-    """One mode of a DERControlBase. All values None: carried, but of a type that this gateway does not read."""
+    """One mode of a DERControlBase; which fields are set follows from its name (`mode.MODES`). Flat, to be stored.
+
+    A delivered power, var or permyriad is negative (the schemas write it positive); a limit is a magnitude.
+    permyriad: hundredths of a percent; of what, says the mode, or `reference` (DERUnitRefType: 1 setMaxW, 2 setMaxVar,
+    3 statVarAvail, 8 setMaxVA). power_factor_ppm: cos phi; is_underexcited: the DER absorbs vars. curve_href: where its
+    DERCurve is. Droop (S18 FreqDroopType): deadbands in mHz away from nominal, droop in permille of frequency per unit
+    of power, response in ms (0: no limit), droop_min_w (2023): lowest output.
+    2023: is_disabled takes part in supersession like any other but asks for nothing, and may have no value;
+    bidirectional (delta modes): may (0), shall (1), shall not (2) change direction.
+    """
 
     name: str
     power_w: int | None = None
     permyriad: int | None = None
     on: bool | None = None
+    reactive_var: int | None = None
+    reference: int | None = None
+    voltage_mv: int | None = None
+    power_factor_ppm: int | None = None
+    is_underexcited: bool | None = None
+    curve_href: str | None = None
+    droop_over_deadband_mhz: int | None = None
+    droop_under_deadband_mhz: int | None = None
+    droop_over_permille: int | None = None
+    droop_under_permille: int | None = None
+    droop_response_ms: int | None = None
+    droop_min_w: int | None = None
+    is_disabled: bool = False
+    bidirectional: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,97 +262,17 @@ class ControlBase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceCapability:
-    """Entry of the link walk. poll_s None: 900 s by the standard."""
-
-    href: str | None = None
-    poll_s: int | None = None
-    time_link: str | None = None
-    end_device_list_link: str | None = None
-    mirror_usage_point_list_link: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Time:
-    """The server's clock in whole seconds UTC."""
-
-    href: str | None = None
-    poll_s: int | None = None
-    current_s: int
-    dst_end_s: int = 0
-    dst_offset_s: int = 0
-    dst_start_s: int = 0
-    quality: int
-    tz_offset_s: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndDevice:
-    """One client as the server knows it; also the body of an in-band registration."""
-
-    href: str | None = None
-    der_list_link: str | None = None
-    lfdi: str | None = None
-    sfdi: int
-    changed_s: int
-    enabled: bool | None = None
-    function_set_assignments_list_link: str | None = None
-    post_rate_s: int | None = None
-    registration_link: str | None = None
-    connection_point_link: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndDeviceList:
-    """A page of EndDevices; `all` counts what the server has."""
-
-    href: str | None = None
-    all: int
-    results: int
-    poll_s: int | None = None
-    items: tuple[EndDevice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
-    """The PIN that proves the server meant this device."""
-
-    href: str | None = None
-    poll_s: int | None = None
-    registered_s: int
-    pin: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionSetAssignments:
-    """A group that the device belongs to; its programs apply."""
-
-    href: str | None = None
-    der_program_list_link: str | None = None
-    mrid: str
-    description: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionSetAssignmentsList:
-    """A page of assignments."""
-
-    href: str | None = None
-    all: int
-    results: int
-    poll_s: int | None = None
-    items: tuple[FunctionSetAssignments, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DERProgram:
     """A source of controls; the lower primacy wins."""
 
     href: str | None = None
+    subscribable: int | None = None
     mrid: str
     description: str | None = None
+    active_der_control_list_link: str | None = None
     default_der_control_link: str | None = None
     der_control_list_link: str | None = None
+    der_curve_list_link: str | None = None
     primacy: int
 
 
@@ -146,24 +284,8 @@ class DERProgramList:
     all: int
     results: int
     poll_s: int | None = None
+    subscribable: int | None = None
     items: tuple[DERProgram, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventStatus:
-    """The server's view of an event."""
-
-    current: EventState
-    changed_s: int
-    potentially_superseded: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A DateTimeInterval: start in s UTC, duration in s."""
-
-    duration_s: int
-    start_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,193 +313,143 @@ class DERControlList:
     href: str | None = None
     all: int
     results: int
+    subscribable: int | None = None
     items: tuple[DERControl, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultDERControl:
-    """What holds when no event sets a mode. set_grad_w_permyriad_s: hundredths of a percent of setMaxW per second."""
+    """What holds when no event sets a mode. Gradients in hundredths of a percent of setMaxW per second.
+
+    reply_to, response_required, updated_s: 2023. es_: enter service; voltages in hundredths of a percent of the
+    reference. A value that is present updates the same one of DERSettings.
+    """
 
     href: str | None = None
+    reply_to: str | None = None
+    response_required: int | None = None
+    subscribable: int | None = None
     mrid: str
     description: str | None = None
     base: ControlBase
+    es_delay_ms: int | None = None
+    es_high_mhz: int | None = None
+    es_high_voltage_permyriad: int | None = None
+    es_low_mhz: int | None = None
+    es_low_voltage_permyriad: int | None = None
+    es_ramp_ms: int | None = None
+    es_random_delay_ms: int | None = None
     set_grad_w_permyriad_s: int | None = None
+    set_soft_grad_w_permyriad_s: int | None = None
+    updated_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DERControlResponse:
-    """What happened to an event, and when on the server's clock."""
+class CurvePoint:
+    """x and y in units of the curve's multipliers; is_underexcited where y is a power factor."""
 
-    created_s: int | None = None
-    lfdi: str
-    status: int | None = None
-    subject: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DER:
-    """Where the plant's ratings, settings and status are put."""
-
-    href: str | None = None
-    capability_link: str | None = None
-    settings_link: str | None = None
-    status_link: str | None = None
+    is_underexcited: bool | None = None
+    x: int
+    y: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DERList:
-    """A page of DERs; this gateway reports the plant as one."""
+class DERCurve:
+    """A curve as served: x * 10^x_power_of_ten, y * 10^y_power_of_ten, in the DER's sign (delivered is positive).
 
-    href: str | None = None
-    all: int
-    results: int
-    poll_s: int | None = None
-    items: tuple[DER, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DERCapability:
-    """Nameplate. modes: bitmap by S18 DERControlType. doe_modes: bit 0 Exp, 1 Imp, 2 Gen, 3 Load (CSIP-AUS)."""
-
-    modes: int
-    max_charge_rate_w: int | None = None
-    max_discharge_rate_w: int | None = None
-    max_w: int
-    type: int
-    doe_modes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DERSettings:
-    """Settings in force. set_grad_w_permyriad_s 0: no ramp limit."""
-
-    modes: int | None = None
-    set_grad_w_permyriad_s: int
-    max_charge_rate_w: int | None = None
-    max_discharge_rate_w: int | None = None
-    max_w: int
-    updated_s: int
-    doe_modes: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StampedValue:
-    """A status value and when it was taken, s UTC."""
-
-    time_s: int
-    value: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DERStatus:
-    """gen_connect: bit 0 connected, 1 available, 2 operating, 3 test, 4 fault. operational_mode: 1 off, 2 operational.
-
-    state_of_charge: hundredths of a percent.
+    curve_type: 0 FreqWatt .. 14 WattVar, as in mode.CURVE_TYPES. y_reference: DERUnitRefType. Ramps in hundredths of a
+    percent per second, 0: no limit. v_ref_permyriad: of nominal voltage.
     """
 
-    gen_connect: StampedValue | None = None
-    operational_mode: StampedValue | None = None
-    reading_s: int
-    state_of_charge: StampedValue | None = None
-    stor_connect: StampedValue | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingType:
-    """What a mirrored number means."""
-
-    commodity: int | None = None
-    data_qualifier: int | None = None
-    flow_direction: int | None = None
-    interval_s: int | None = None
-    kind: int | None = None
-    phase: int | None = None
-    power_of_ten: int | None = None
-    uom: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One value over one period, in the unit and multiplier of its ReadingType."""
-
-    quality_flags: int | None = None
-    period: Interval | None = None
-    value: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorMeterReading:
-    """One mirrored quantity, with its newest reading or its type."""
-
-    mrid: str
-    description: str | None = None
-    reading: Reading | None = None
-    reading_type: ReadingType | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorUsagePoint:
-    """A group of mirrored quantities; the server answers with where to post and how often."""
-
     href: str | None = None
     mrid: str
     description: str | None = None
-    role_flags: int
-    service_category: int
-    status: int
-    device_lfdi: str
-    readings: tuple[MirrorMeterReading, ...] = ()
-    post_rate_s: int | None = None
+    is_v_ref_autonomous: bool | None = None
+    v_ref_time_constant_ms: int | None = None
+    creation_s: int
+    points: tuple[CurvePoint, ...]
+    curve_type: int
+    response_ms: int | None = None
+    ramp_down_permyriad_s: int | None = None
+    ramp_up_permyriad_s: int | None = None
+    filter_ms: int | None = None
+    v_ref_permyriad: int | None = None
+    x_power_of_ten: int
+    y_power_of_ten: int
+    y_reference: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorUsagePointList:
-    """A page of the client's own mirrors."""
+class DERCurveList:
+    """A page of curves."""
 
     href: str | None = None
     all: int
     results: int
-    poll_s: int | None = None
-    items: tuple[MirrorUsagePoint, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionPoint:
-    """CSIP-AUS: the identifier of the grid connection, typically the NMI."""
-
-    connection_point_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Error:
-    """The server's reason for a refusal: 0 format, 1 values, 2 resources, 3 condition, 4 too frequent."""
-
-    max_retry_s: int | None = None
-    reason_code: int
+    items: tuple[DERCurve, ...] = ()
 
 
 ListResource = (
-    EndDeviceList | FunctionSetAssignmentsList | DERProgramList | DERControlList | DERList | MirrorUsagePointList
+    ConsumptionTariffIntervalList
+    | DERControlList
+    | DERCurveList
+    | DERList
+    | DERProgramList
+    | DemandResponseProgramList
+    | EndDeviceControlList
+    | EndDeviceList
+    | FlowReservationRequestList
+    | FlowReservationResponseList
+    | FunctionSetAssignmentsList
+    | LogEventList
+    | MessagingProgramList
+    | MirrorMeterReadingList
+    | MirrorUsagePointList
+    | RateComponentList
+    | SubscriptionList
+    | TariffProfileList
+    | TextMessageList
+    | TimeTariffIntervalList
 )
 Resource = (
-    DeviceCapability
-    | Time
-    | Registration
-    | EndDevice
-    | FunctionSetAssignments
-    | DERProgram
-    | DERControl
-    | DefaultDERControl
-    | DERControlResponse
+    ConnectionPoint
+    | ConsumptionTariffInterval
     | DER
+    | DERAvailability
     | DERCapability
+    | DERControl
+    | DERControlResponse
+    | DERCurve
+    | DERProgram
     | DERSettings
     | DERStatus
-    | MirrorUsagePoint
-    | MirrorMeterReading
-    | ConnectionPoint
+    | DefaultDERControl
+    | DemandResponseProgram
+    | DeviceCapability
+    | DrResponse
+    | EndDevice
+    | EndDeviceControl
     | Error
+    | FlowReservationRequest
+    | FlowReservationResponse
+    | FlowReservationResponseResponse
+    | FunctionSetAssignments
+    | LogEvent
+    | MessagingProgram
+    | MirrorMeterReading
+    | MirrorUsagePoint
+    | Notification
+    | PriceResponse
+    | RateComponent
+    | Registration
+    | Response
+    | SelfDevice
+    | Subscription
+    | TariffProfile
+    | TextMessage
+    | TextResponse
+    | Time
+    | TimeTariffInterval
     | ListResource
 )
 
