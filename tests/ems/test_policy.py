@@ -224,7 +224,7 @@ def test_the_core_gets_one_row_per_asset_in_its_order() -> None:
     rows = target_rows(wants, TOPOLOGY)
     assert len(rows) == len(TOPOLOGY.assets)
     assert rows[M1][0] is None
-    assert rows[E2] == (0, 2, 3, int(WantReason.NO_CAR))
+    assert rows[E2] == (0, 2, 3, int(WantReason.NO_CAR), 0)
 
 
 def test_every_reason_has_its_words() -> None:
