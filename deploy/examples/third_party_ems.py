@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pymodbus.client import ModbusTcpClient, ModbusTlsClient
+from pymodbus.exceptions import ModbusException
 
 MODELS_AT = 40_070
 SITE_UNIT, FIRST_EVSE_UNIT = 1, 2
@@ -168,7 +169,10 @@ def main() -> None:
     ems = Ems(connected(options), options.models, valid_s=options.valid_s)
     try:
         while True:
-            step(ems, int(options.total_kw * 1000))
+            try:
+                step(ems, int(options.total_kw * 1000))
+            except (ConnectionError, ModbusException) as error:
+                print(f"not now: {error}", flush=True)  # a gateway that restarts is back in seconds
             time.sleep(1.0)
     except KeyboardInterrupt:
         ems.release()

@@ -126,7 +126,7 @@ def preflight(config: DgmConfig, base_dir: Path, roles: Sequence[str]) -> list[P
 
         problems += check_files(config, base_dir)
     if arbitrating(config) in roles:
-        problems += links.file_problems(shared(config) if config.ems.third_party else config, base_dir)
+        problems += links.file_problems(shared(config), base_dir)
     if "der" in roles and config.der.HasField("facade"):
         problems += facade.tls_problems(config.der.facade, base_dir, place="der.facade")
     if "ocpp" in roles and config.ocpp.HasField("facade"):

@@ -169,7 +169,7 @@ SITE_MODEL = _with_length(
                 label="WTotCap",
                 kind=U32,
                 units="W",
-                text="cap of all EVSEs together; not known: none is asked",
+                text="cap of all EVSEs, and of a battery that DGM charges, together; not known: none is asked",
                 write=Range(low=0, high=1_000_000_000, absent=True),
             ),
             Point(

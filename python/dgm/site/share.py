@@ -15,7 +15,9 @@ OF_THE_OTHER_EMS = (AssetType.ASSET_TYPE_PV, AssetType.ASSET_TYPE_BATTERY)
 
 
 def shared(config: DgmConfig) -> DgmConfig:
-    """The configuration to arbitrate by."""
+    """The configuration to arbitrate by: the whole one where the ems role is ours."""
+    if not config.ems.third_party:
+        return config
     found = DgmConfig()
     found.CopyFrom(config)
     del found.assets[:]

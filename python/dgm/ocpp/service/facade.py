@@ -36,6 +36,9 @@ PUBLISH_S = 0.2
 TURNS = 5
 """An EVSE's registers are published every so many turns, and at once when it was written to: stations report seldom."""
 
+TELL_MS = 10_000
+"""Refused writes are logged at most so often: who writes too much must not fill the disk."""
+
 REFUSALS = ("writes_incomplete", "writes_out_of_range", "writes_old", "writes_denied", "writes_too_soon")
 
 
@@ -71,7 +74,9 @@ class EvseFacade:
         self._values: dict[int, dict[str, Value]] = {}
         self._updates, self._turn = 0, 0
         self._refused = dict.fromkeys(REFUSALS, 0)
-        self._woken = asyncio.Event()
+        self._refused_told_ms: int | None = None
+        self._touched: set[int] = set()
+        self._ordered = asyncio.Event()
 
     def counters(self) -> dict[str, int]:
         """The server's counters by name, and those of what was written."""
@@ -99,35 +104,41 @@ class EvseFacade:
         loop.add_reader(descriptor, self._on_written, descriptor)
         self._publish(range(len(self._evses)), clock.now())
         self._server.start()
-        watching = asyncio.create_task(self._site.run())
         try:
-            while True:
-                await self._step()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._site.run())
+                group.create_task(self._keep_carrying_out())
+                group.create_task(self._keep_publishing())
         finally:
-            watching.cancel()
             loop.remove_reader(descriptor)
             self._server.stop()
 
     def _on_written(self, descriptor: int) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(descriptor, 8)  # an eventfd stays readable until its counter is read
-        self._woken.set()
-
-    async def _step(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PUBLISH_S):
-                await self._woken.wait()
-        self._woken.clear()
-        now = clock.now()
         connected = {client[0] for client in self._server.clients()}
-        touched = self.orders.take(
-            self._written.take(map(_as_write, self._server.take_writes()), connected=connected), now
-        )
-        await self.orders.carry_out(now)
-        self._turn = (self._turn + 1) % TURNS
-        due = set(range(self._turn, len(self._evses), TURNS)) | touched
-        self._publish(sorted(due), clock.now())
-        self._tell_refusals()
+        writes = [_as_write(found) for found in self._server.take_writes()]
+        self._touched |= self.orders.take(self._written.take(writes, connected=connected), clock.now())
+        self._ordered.set()
+
+    async def _keep_carrying_out(self) -> None:
+        """A role that does not answer holds up the orders, and not the registers."""
+        while True:
+            self._touched |= await self.orders.carry_out()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PUBLISH_S):
+                    await self._ordered.wait()
+            self._ordered.clear()
+
+    async def _keep_publishing(self) -> None:
+        while True:
+            self._turn = (self._turn + 1) % TURNS
+            due = set(range(self._turn, len(self._evses), TURNS)) | self._touched
+            self._touched = set()
+            now = clock.now()
+            self._publish(sorted(due), now)
+            self._tell_refusals(now)
+            await asyncio.sleep(PUBLISH_S)
 
     def _declare(self) -> None:
         self._declare_unit(registers.SITE_UNIT, "Site", self._names.site_id)
@@ -190,13 +201,16 @@ class EvseFacade:
         place = registers.site_place()
         self._server.publish(place.unit, place.address, words)
 
-    def _tell_refusals(self) -> None:
-        """Say which writes were refused since the last look; the server counts them and knows no log."""
+    def _tell_refusals(self, now: Now) -> None:
+        """Say which writes were refused since the last time; the server counts them and knows no log."""
+        if self._refused_told_ms is not None and now.mono_ms - self._refused_told_ms < TELL_MS:
+            return
         counted = self._server.counters()
         grown = {name: counted[f"{name}_total"] - self._refused[name] for name in REFUSALS}
         if not any(grown.values()):
             return
         self._refused = {name: counted[f"{name}_total"] for name in REFUSALS}
+        self._refused_told_ms = now.mono_ms
         peers = [client[0] for client in self._server.clients() if client[5]]
         self._log.warning("writes refused", **{name: count for name, count in grown.items() if count}, clients=peers)
 

@@ -17,9 +17,10 @@ from typing import assert_never
 import grpc.aio
 from structlog.typing import FilteringBoundLogger
 
+from dgm import clock
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.machine import Now
-from dgm.ocpp.register_values import CAP_EXPIRED, CAP_IN_FORCE, CAP_REFUSED, WrittenCap, WrittenSite, power_w
+from dgm.ocpp.register_values import CAP_EXPIRED, CAP_IN_FORCE, CAP_NONE, CAP_REFUSED, WrittenCap, WrittenSite, power_w
 from dgm.ocpp.store import StationSettings
 from dgm.ocpp.written import SOURCE, Alive, CapOrder, Contended, Ended, Order, Released, TotalOrder, source_of
 
@@ -35,6 +36,9 @@ is pushed below its own fallback because the voltage is above nominal."""
 
 TOLD_AGAIN_MS = 60_000
 """Two masters at one point are logged once in this time; every write is counted."""
+
+RETRY_MS = 1_000
+"""After something was not taken nothing is tried for so long."""
 
 TOTAL, HEARTBEAT, RELEASE = "total", "heartbeat", "release"
 
@@ -60,6 +64,7 @@ class Orders:
     ) -> None:
         self._ems = ems_pb2_grpc.EmsServiceStub(channel)
         self._evses = evses
+        self._indices = {settings.asset_id: index for index, settings in enumerate(evses)}
         self._root_id = root_id
         self._log = log
         self.caps = [WrittenCap() for _ in evses]
@@ -71,6 +76,8 @@ class Orders:
         self._ids: dict[str, set[str]] | None = None
         self._targets: dict[str, str] = {}
         self._told_ms: dict[tuple[str, int | None], int] = {}
+        self._untaken: set[str] = set()
+        self._retry_ms = 0
 
     def take(self, orders: Iterable[Order], now: Now) -> set[int]:
         """Take orders to be carried out; the EVSEs whose registers changed by them."""
@@ -99,15 +106,24 @@ class Orders:
         self._ids = None
         self._pending = {**self._done, **self._pending}
 
-    async def carry_out(self, now: Now) -> None:
-        """Put in force what waits; what is not taken waits on."""
-        if self._ids is None and not await self._learn():
+    async def carry_out(self) -> set[int]:
+        """Put in force what waits; what is not taken waits on. The EVSEs whose registers changed by it."""
+        now = clock.now()
+        if now.mono_ms < self._retry_ms or (self._ids is not None and not self._pending):
+            return set()
+        if self._ids is None and not await self._learn(now):
+            self._retry_ms = now.mono_ms + RETRY_MS
             self._refuse(now)
-            return
-        due, gate = list(self._pending.items()), asyncio.Semaphore(CALLS_AT_ONCE)
-        await asyncio.gather(*(self._carry_out(key, item, gate, now) for key, item in due))
+            return set(range(len(self._evses)))
+        # A release ends what came before it, not what comes after: it goes alone.
+        chosen = [RELEASE] if RELEASE in self._pending else list(self._pending)
+        due, gate = [(key, self._pending[key]) for key in chosen], asyncio.Semaphore(CALLS_AT_ONCE)
+        await asyncio.gather(*(self._carry_out(key, item, gate) for key, item in due))
+        released = any(isinstance(item.order, Released) for _, item in due)
+        touched = {item.order.index for _, item in due if isinstance(item.order, CapOrder)}
+        return set(range(len(self._evses))) if released else touched
 
-    async def _learn(self) -> bool:
+    async def _learn(self, now: Now) -> bool:
         """Which limits of this facade are held there, of an earlier life too."""
         try:
             held = (await self._ems.ListLimits(ems_pb2.ListLimitsRequest(), timeout=RPC_TIMEOUT_S)).limits
@@ -118,26 +134,45 @@ class Orders:
         self._ids = {}
         for status in own:
             self._ids.setdefault(_key_of(status.limit), set()).add(status.limit.id)
+            self._show_held(status, now)
         if HEARTBEAT in self._ids and self.site.heartbeat_ends_ms is None:
             self.site = replace(self.site, is_lost=True)
         return True
 
-    async def _carry_out(self, key: str, due: _Due, gate: asyncio.Semaphore, now: Now) -> None:
-        if due.ends_ms is not None and due.ends_ms <= now.mono_ms:
-            self._forget(key, due)
-            return
+    def _show_held(self, status: ems_pb2.LimitStatus, now: Now) -> None:
+        """A cap of an earlier life of this role; its sequence is forgotten."""
+        index = self._indices.get(status.limit.asset_id)
+        if index is not None and self.caps[index].state == CAP_NONE:
+            ends_ms = now.mono_ms + status.remaining_ms
+            is_lost = status.remaining_ms < 0
+            self.caps[index] = (
+                WrittenCap(state=CAP_EXPIRED) if is_lost else WrittenCap(state=CAP_IN_FORCE, ends_ms=ends_ms)
+            )
+
+    async def _carry_out(self, key: str, due: _Due, gate: asyncio.Semaphore) -> None:
         async with gate:
+            now = clock.now()
+            if due.ends_ms is not None and due.ends_ms <= now.mono_ms:
+                self._forget(key, due)
+                return
             try:
                 await self._put(key, due, now)
             except grpc.aio.AioRpcError as error:
-                self._log.warning("written order not taken", point=key, code=error.code().name, why=error.details())
-                self.refused += 1
-                self._show(key, due, taken=False)
+                self._not_taken(key, due, error, now)
                 return
+        self._untaken.discard(key)
         self._forget(key, due)
         if due.ends_ms is not None:
             self._done[key] = due
         self._show(key, due, taken=True)
+
+    def _not_taken(self, key: str, due: _Due, error: grpc.aio.AioRpcError, now: Now) -> None:
+        if key not in self._untaken:
+            self._log.warning("written order not taken", point=key, code=error.code().name, why=error.details())
+        self._untaken.add(key)
+        self._retry_ms = now.mono_ms + RETRY_MS
+        self.refused += 1
+        self._show(key, due, taken=False)
 
     def _forget(self, key: str, due: _Due) -> None:
         if self._pending.get(key) is due:
