@@ -96,9 +96,9 @@ class Rig:
         self.arbiter.put_samples(self.samples(), self.now_ms)
 
     def _targets(self) -> array[int]:
-        rows = array("i", [_core.ABSENT32] * 4 * FIRST_EVSE)
+        rows = array("i", [_core.ABSENT32] * 5 * FIRST_EVSE)
         for evse in self.tree.evses:
-            rows.extend([evse.cap_ma, evse.weight, 1, 0])
+            rows.extend([evse.cap_ma, evse.weight, 1, 0, 0])
         return rows
 
     def _image(self) -> array[int]:

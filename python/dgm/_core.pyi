@@ -36,7 +36,8 @@ ABSENT32: int  # -2**31
 ABSENT64: int  # -2**63
 
 # put_targets: one row per asset.  want: W for PV and BATTERY (positive into the asset), mA per phase for EVSE.
-TARGET_COLUMNS: tuple[str, ...]  # ("want", "weight", "stratum", "want_reason")
+# keeps_on: 1: others of its stratum are paused before it.
+TARGET_COLUMNS: tuple[str, ...]  # ("want", "weight", "stratum", "want_reason", "keeps_on")
 # put_samples: any number of rows, one per reported EVSE.  plug_state: site.v1.PlugState number.
 SAMPLE_COLUMNS: tuple[
     str, ...

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from dgm.errors import ConfigError, Problem, TransportError
 from dgm.journal import Journal
 from dgm.log import logger
 from dgm.metrics import MetricsServer, new_registry
-from dgm.role import Role, RoleContext
+from dgm.role import Role, RoleContext, Servicer
+from dgm.site.share import shared
 
 ROLES = ("ems", "der", "ocpp")
 SUPERVISED = "DGM_SUPERVISED"
@@ -82,9 +83,14 @@ def _text(path: Path) -> str:
 
 
 def roles_of(config: DgmConfig) -> list[str]:
-    """The roles this site needs: ems always, der and ocpp when they are configured."""
-    present = {"ems": True, "der": config.HasField("der"), "ocpp": config.HasField("ocpp")}
+    """The roles this site needs: ems unless another EMS controls it, der and ocpp when they are configured."""
+    present = {"ems": not config.ems.third_party, "der": config.HasField("der"), "ocpp": config.HasField("ocpp")}
     return [role for role in ROLES if present[role]]
+
+
+def arbitrating(config: DgmConfig) -> str:
+    """The role whose process arbitrates, and serves the site and its limits."""
+    return "ocpp" if config.ems.third_party else "ems"
 
 
 def listeners(config: DgmConfig, role: str) -> list[tuple[str, str, int]]:
@@ -98,7 +104,7 @@ def listeners(config: DgmConfig, role: str) -> list[tuple[str, str, int]]:
             found.append(("ocpp.facade.port", config.ocpp.facade.host, config.ocpp.facade.port))
     if role == "der" and config.der.HasField("facade"):
         found.append(("der.facade.port", config.der.facade.host, config.der.facade.port))
-    if role == "ems" and config.api.host:
+    if role == arbitrating(config) and config.api.host:
         found.append(("api.port", config.api.host, config.api.port))
     metrics_port = _metrics_port(config, role)
     if metrics_port:
@@ -119,8 +125,8 @@ def preflight(config: DgmConfig, base_dir: Path, roles: Sequence[str]) -> list[P
         from dgm.der.client import check_files
 
         problems += check_files(config, base_dir)
-    if "ems" in roles:
-        problems += links.file_problems(config, base_dir)
+    if arbitrating(config) in roles:
+        problems += links.file_problems(shared(config), base_dir)
     if "der" in roles and config.der.HasField("facade"):
         problems += facade.tls_problems(config.der.facade, base_dir, place="der.facade")
     if "ocpp" in roles and config.ocpp.HasField("facade"):
@@ -129,7 +135,7 @@ def preflight(config: DgmConfig, base_dir: Path, roles: Sequence[str]) -> list[P
         from dgm.ocpp.gateway.security import security_problems
 
         problems += security_problems(config, base_dir)
-    if "ems" in roles and config.api.host:
+    if arbitrating(config) in roles and config.api.host:
         problems += rpc.tls_problems(config.api, base_dir)
     return problems
 
@@ -193,7 +199,33 @@ def _build_role(role: str, context: RoleContext) -> Role:
         return DerRole(context)
     from dgm.ocpp.service import OcppRole
 
-    return OcppRole(context)
+    if not context.config.ems.third_party:
+        return OcppRole(context)
+    from dgm.ems.service import EmsRole
+
+    # The share first: what it holds of an earlier life is in force before the first station is told anything.
+    return Together(EmsRole(replace(context, config=shared(context.config))), OcppRole(context))
+
+
+class Together:
+    """Roles of one process: the ocpp role, and the share that it arbitrates by where no ems role runs."""
+
+    def __init__(self, *roles: Role) -> None:
+        self.ready = asyncio.Event()
+        self._roles = roles
+
+    def servicers(self) -> Sequence[Servicer]:
+        """Those of all."""
+        return [servicer for role in self._roles for servicer in role.servicers()]
+
+    async def run(self) -> None:
+        """Run all until cancelled; one that ends by a failure ends the others."""
+        async with asyncio.TaskGroup() as group:
+            for role in self._roles:
+                group.create_task(role.run())
+            for role in self._roles:
+                await role.ready.wait()
+            self.ready.set()
 
 
 async def serve(role: str, config: DgmConfig, base_dir: Path) -> None:
@@ -224,7 +256,9 @@ async def serve(role: str, config: DgmConfig, base_dir: Path) -> None:
         work = _build_role(role, context)
         server = rpc.RoleServer(work.servicers())
         server.listen_unix(rpc.socket_path(sockets, role))
-        if role == "ems" and config.api.host:
+        if role == "ocpp" and config.ems.third_party:
+            server.listen_unix(rpc.socket_path(sockets, "ems"))  # where der and the command line look for it
+        if role == arbitrating(config) and config.api.host:
             server.listen_tls(config.api, base_dir)
         await server.start()
         stack.push_async_callback(server.stop)

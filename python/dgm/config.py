@@ -416,6 +416,8 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
         yield from _facade_security(path, facade)
     if config.api.host and not (config.api.certificate and config.api.private_key and config.api.client_ca):
         yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
+    if config.ems.third_party and not (config.HasField("ocpp") and config.ocpp.HasField("facade")):
+        yield "ems.third_party", "true without ocpp.facade", "ocpp.facade: the other EMS controls the EVSEs through it"
     yield from _ems_ranges(config)
 
 

@@ -62,7 +62,7 @@ class Rig:
         self.arbiter.put_limits(message.SerializeToString(), self.now)
 
     def want(self, *amps: int | None, battery_w: int | None = None, ttl_ms: int = 600_000) -> None:
-        rows = [[_core.ABSENT32] * 4 for _ in range(FIRST_EVSE + EVSES)]
+        rows = [[_core.ABSENT32] * 5 for _ in range(FIRST_EVSE + EVSES)]
         if battery_w is not None:
             rows[BATTERY][0] = battery_w
         for index, want in enumerate(amps):
@@ -122,7 +122,7 @@ def rig() -> Rig:
 
 
 def test_columns_are_as_documented() -> None:
-    assert _core.TARGET_COLUMNS == ("want", "weight", "stratum", "want_reason")
+    assert _core.TARGET_COLUMNS == ("want", "weight", "stratum", "want_reason", "keeps_on")
     assert _core.SAMPLE_COLUMNS[:3] == ("asset_index", "age_ms", "plug_state")
     assert _core.OUTCOME_COLUMNS == ("asset_index", "sequence", "state", "value_ma", "fallback_ma")
     assert len(_core.IMAGE_COLUMNS) == 14

@@ -260,9 +260,9 @@ def columns(rows: list[list[int]]) -> array.array[int]:
 async def test_malformed_inputs_are_refused_with_what_was_expected(running: Running) -> None:
     field = running.field
     with pytest.raises(_core.CoreError, match="one per asset"):
-        field.put_targets(columns([[0, 1, 1, 0]]), 3_000)
+        field.put_targets(columns([[0, 1, 1, 0, 0]]), 3_000)
     with pytest.raises(_core.CoreError, match="ttl_ms"):
-        field.put_targets(columns([[_core.ABSENT32] * 4] * 3), 0)
+        field.put_targets(columns([[_core.ABSENT32] * 5] * 3), 0)
     with pytest.raises(_core.CoreError, match="rows of 9"):
         field.put_samples(array.array("i", [1, 2, 3]))
     with pytest.raises(_core.CoreError, match="asset index: found 9"):
@@ -270,7 +270,7 @@ async def test_malformed_inputs_are_refused_with_what_was_expected(running: Runn
     with pytest.raises(_core.CoreError, match="an EVSE of the configuration"):
         field.put_outcomes(columns([[STORE, 1, 1, 0, 0]]))
     with pytest.raises(BufferError):
-        field.put_targets(array.array("q", [0] * 12), 3_000)
+        field.put_targets(array.array("q", [0] * 15), 3_000)
     with pytest.raises(_core.CoreError, match="LimitSet"):
         field.put_limits(b"\xff\xff\xff")
     unknown = ActiveLimit(id="x", circuit_index=7, quantity=Quantity.QUANTITY_NET_IMPORT, bound=1)
@@ -298,7 +298,7 @@ async def test_the_decision_is_that_of_the_newest_tick(running: Running) -> None
 async def wanted(running: Running, store_w: int) -> None:
     """A target for the battery, once its readings are in."""
     await running.until_good(GRID_METER, ROOF, STORE)
-    rows = [[_core.ABSENT32] * 4, [_core.ABSENT32] * 4, [store_w, 1, 1, 0]]
+    rows = [[_core.ABSENT32] * 5, [_core.ABSENT32] * 5, [store_w, 1, 1, 0, 0]]
     running.field.put_targets(columns(rows), 60_000)
 
 
@@ -388,7 +388,7 @@ class Cars(Running):
         """All cars want all they can get, under a bound that needs the battery for it."""
         limit = ActiveLimit(id="tight", circuit_index=0, quantity=Quantity.QUANTITY_NET_IMPORT, bound=70_000)
         self.field.put_limits(LimitSet(epoch=1, sequence=1, limits=[limit]).SerializeToString())
-        rows = [[_core.ABSENT32] * 4] * FIRST_EVSE + [[32_000, 1, 1, 0]] * EVSES
+        rows = [[_core.ABSENT32] * 5] * FIRST_EVSE + [[32_000, 1, 1, 0, 0]] * EVSES
         self.field.put_targets(columns(rows), 60_000)
 
     def prove(self) -> Decision:

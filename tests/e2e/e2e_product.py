@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from e2e_waiting import eventually, is_running
@@ -35,22 +36,23 @@ def dgm(*words: str | Path, log: Path) -> subprocess.Popen[bytes]:
 
 
 class Product:
-    """The running product of one site."""
+    """The running product of one site. roles: those that this site has."""
 
-    def __init__(self, mode: str, site_file: Path) -> None:
+    def __init__(self, mode: str, site_file: Path, roles: Sequence[str] = ROLES) -> None:
         self.mode = mode
+        self._roles = roles
         self.log = site_file.parent / "product.log"
         self._site_file = site_file
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Start all roles."""
-        for name in ("run",) if self.mode == "run" else ROLES:
+        for name in ("run",) if self.mode == "run" else self._roles:
             self._start(name)
 
     def stop(self) -> None:
         """Stop what was started, and what the supervisor started should it have left anything."""
-        children = [self.pid(role) for role in ROLES] if self.mode == "run" else []
+        children = [self.pid(role) for role in self._roles] if self.mode == "run" else []
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()

@@ -31,7 +31,7 @@ cpos:
   - {id: cpo-a, url: "ws://127.0.0.1:9100/ocpp"}
 stations:
   - {id: st1, cpo: cpo-a, evses: [{id: e1, connector_id: 1, circuit: garage, phases: [L1, L2, L3],
-     current_max_ma: 32000}]}
+     current_max_ma: 32000, fallback_ma: 6000}]}
   - {id: st2, cpo: cpo-a, evses: [{id: e2, connector_id: 1, circuit: garage, phases: [L2], current_max_ma: 16000,
      weight: 2, stratum: 3}]}
 ocpp: {host: 127.0.0.1, port: 9000}

@@ -43,7 +43,7 @@ def test_a_core_that_has_not_started_takes_everything_and_has_seen_nothing() -> 
     from dgm.ems.field import CoreField
 
     field = CoreField(demo_config(), epoch=3)
-    field.put_targets([(None, 1, 1, 0)] * 5, 3000)
+    field.put_targets([(None, 1, 1, 0, 0)] * 5, 3000)
     field.put_samples([(E1, 0, 3, None, 6000, 6000, 6000, None, None)])
     field.put_outcomes([(E1, 1, 3, 6000, None)])
     field.put_link(False)

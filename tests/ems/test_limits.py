@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ems_examples import at, demo_config, limit, put
+from ems_examples import E1, E2, at, demo_config, limit, put
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -424,3 +424,51 @@ def test_a_source_never_touches_the_limit_of_another(operations: list[tuple[bool
             if owner == source:
                 model.pop(limit_id, None)
         assert {entry.limit.id: (entry.limit.source, entry.bound) for entry in book.entries()} == model
+
+
+def each_evse(**fields: object) -> PutLimitRequest:
+    given: dict[str, object] = {"circuit_id": "garage", "quantity": Quantity.QUANTITY_CURRENT, "power_w": None}
+    return put(**{**given, "current_ma": 20_000, "each_evse": True, **fields})
+
+
+def held_by_asset(book: LimitBook, mono_ms: int) -> dict[int, tuple[int, int | None]]:
+    """Bound and failsafe of each asset."""
+    book.advance(at(mono_ms))
+    found = book.active(at(mono_ms))
+    assert not [active for active in found if active.HasField("circuit_index")]
+    return {
+        active.asset_index: (active.bound, active.failsafe_bound if active.HasField("failsafe_bound") else None)
+        for active in found
+    }
+
+
+def test_a_limit_on_each_evse_is_one_limit_for_every_evse_below_and_none_on_the_circuit() -> None:
+    book = new_book()
+    accepted(book, each_evse(ttl_ms=10_000, failsafe_current_ma=20_000))
+    assert held_by_asset(book, 9_999) == {E1: (20_000, 6_000), E2: (20_000, 0)}
+    assert book.active(at(9_999))[0].ttl_ms == 1
+
+
+def test_a_lost_limit_on_each_evse_holds_every_one_at_its_own_fallback() -> None:
+    book = new_book()
+    accepted(book, each_evse(ttl_ms=10_000, failsafe_current_ma=20_000))
+    assert held_by_asset(book, 10_000) == {E1: (6_000, None), E2: (0, None)}
+    accepted(book, each_evse(ttl_ms=10_000, failsafe_current_ma=20_000), 20_000)
+    assert held_by_asset(book, 20_000) == {E1: (20_000, 6_000), E2: (20_000, 0)}
+
+
+def test_the_failsafe_of_a_limit_on_each_evse_never_raises_a_fallback() -> None:
+    book = new_book()
+    accepted(book, each_evse(ttl_ms=10_000, failsafe_current_ma=4_000))
+    assert held_by_asset(book, 10_000) == {E1: (4_000, None), E2: (0, None)}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"quantity": Quantity.QUANTITY_GROSS_LOAD, "current_ma": None, "power_w": 1_000},
+        {"circuit_id": None, "asset_id": "e1"},
+    ],
+)
+def test_each_evse_is_a_matter_of_currents_below_a_circuit(fields: dict[str, object]) -> None:
+    assert refused(new_book(), each_evse(**fields)) is Reason.FIELD_INVALID

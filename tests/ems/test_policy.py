@@ -218,13 +218,23 @@ def test_pv_wants_everything_and_meters_want_nothing() -> None:
     assert wants[M1].value is None
 
 
+def test_the_share_of_a_target_reaches_the_core_and_goes_with_it() -> None:
+    state = SiteState(topology=TOPOLOGY, sample_max_age_ms=12_000)
+    state.take(E2, sample("e2", PlugState.PLUG_STATE_PREPARING), at(0))
+    target = WantedTarget(id="t", value=16_000, weight=20, keeps_on=True)
+    wants, memory = decide_wants(state, {E2: target}, PolicyMemory(), at(0))
+    assert target_rows(wants, TOPOLOGY)[E2] == (16_000, 20, 3, int(WantReason.TARGET), 1)
+    wants, _ = decide_wants(state, {}, memory, at(1_000))
+    assert target_rows(wants, TOPOLOGY)[E2] == (16_000, 2, 3, int(WantReason.CAR), 0)
+
+
 def test_the_core_gets_one_row_per_asset_in_its_order() -> None:
     state = SiteState(topology=TOPOLOGY, sample_max_age_ms=12_000)
     wants, _ = decide_wants(state, {}, PolicyMemory(), at(0))
     rows = target_rows(wants, TOPOLOGY)
     assert len(rows) == len(TOPOLOGY.assets)
     assert rows[M1][0] is None
-    assert rows[E2] == (0, 2, 3, int(WantReason.NO_CAR))
+    assert rows[E2] == (0, 2, 3, int(WantReason.NO_CAR), 0)
 
 
 def test_every_reason_has_its_words() -> None:

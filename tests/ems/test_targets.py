@@ -50,6 +50,29 @@ def test_the_highest_priority_wins_and_then_the_newest() -> None:
     assert values(book, 3) == {B1: 1}
 
 
+def test_a_target_may_carry_a_share_and_a_permit_that_go_with_it() -> None:
+    book = new_book()
+    book.put(target(asset_id="e1", want_w=None, want_ma=32_000, weight=20, keeps_on=True), at(0))
+    (wanted,) = book.winners(at(0)).values()
+    assert (wanted.value, wanted.weight, wanted.keeps_on) == (32_000, 20, True)
+    assert book.winners(at(10_000)) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"weight": 5}, Reason.FIELD_INVALID),
+        ({"keeps_on": True}, Reason.FIELD_INVALID),
+        ({"asset_id": "e1", "want_w": None, "want_ma": 6_000, "weight": 0}, Reason.OUT_OF_RANGE),
+        ({"asset_id": "e1", "want_w": None, "want_ma": 6_000, "weight": 1_001}, Reason.OUT_OF_RANGE),
+    ],
+)
+def test_only_an_evse_has_a_share_and_it_has_bounds(fields: dict[str, object], reason: Reason) -> None:
+    answer = new_book().put(target(**fields), at(0))
+    assert isinstance(answer, Refusal)
+    assert answer.reason is reason
+
+
 def test_a_target_expires_and_the_next_one_holds() -> None:
     book = new_book()
     book.put(target("a", want_w=1, priority=5, ttl_ms=1000), at(0))

@@ -1,9 +1,9 @@
-"""The EVSE facade as a third-party EMS sees it: an independent Modbus client reads blocks and writes leased caps."""
+"""The EVSE facade as a third-party EMS sees it: an independent Modbus client reads models and writes leased groups."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import sunspec2.device
+import sunspec2.modbus.client
 from ocpp_driver import Driver, ModelStation
 from pymodbus.client import AsyncModbusTcpClient
 
@@ -18,31 +20,70 @@ from dgm import rpc
 from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.errors import TransportError
-from dgm.ocpp import registers
-from dgm.ocpp.service.facade import EvseFacade
+from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
+from dgm.ocpp.register_values import CAP_EXPIRED, CAP_IN_FORCE, CAP_NONE, CAP_REFUSED
+from dgm.ocpp.registers import MODEL_AT, Model, Value, decode
+from dgm.ocpp.service.facade import EvseFacade, SiteNames
+
+NAMES = SiteNames(site_id="site-1", root_id="grid", meter_id="meter")
+MAP = Path(__file__).resolve().parents[2] / "deploy" / "map"
+ABSENT16, ABSENT32 = 0xFFFF, 0xFFFF_FFFF
+ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, BUSY = 1, 2, 3, 6
+OWN = "ems-facade:127.0.0.1"
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object | Awaitable[object]]) -> Any:
     """Let the sockets work until something is so."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens on the far end of a socket
+        while True:
+            found = condition()
+            found = await found if isinstance(found, Awaitable) else found
+            if found:
+                return found
             await asyncio.sleep(0.005)
 
 
 class Ems(ems_pb2_grpc.EmsServiceServicer):
-    """Keeps the limits it is given, or is away."""
+    """Keeps the limits and targets it is given, or is away."""
 
     def __init__(self) -> None:
-        self.limits: list[ems_pb2.Limit] = []
+        self.limits: dict[str, ems_pb2.Limit] = {}
+        self.targets: dict[str, ems_pb2.Target] = {}
+        self.most_at_once = 0
         self.is_away = False
         self.refused = 0
 
-    async def PutLimit(self, request: ems_pb2.PutLimitRequest, context: Any) -> Any:
+    async def _come(self, context: Any) -> None:
         if self.is_away:
             self.refused += 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
-        self.limits.append(request.limit)
+
+    async def ListLimits(self, request: Any, context: Any) -> Any:
+        await self._come(context)
+        statuses = [ems_pb2.LimitStatus(limit=limit) for limit in self.limits.values()]
+        return ems_pb2.ListLimitsResponse(limits=statuses)
+
+    async def PutLimit(self, request: Any, context: Any) -> Any:
+        await self._come(context)
+        self.limits[request.limit.id] = request.limit
+        self.most_at_once = max(self.most_at_once, len(self.limits))
         return ems_pb2.PutLimitResponse(limit=request.limit)
+
+    async def DeleteLimit(self, request: Any, context: Any) -> Any:
+        await self._come(context)
+        assert self.limits[request.id].source == request.source
+        del self.limits[request.id]
+        return ems_pb2.DeleteLimitResponse(existed=True)
+
+    async def PutTarget(self, request: Any, context: Any) -> Any:
+        await self._come(context)
+        self.targets[request.target.id] = request.target
+        return ems_pb2.PutTargetResponse(target=request.target)
+
+    async def DeleteTarget(self, request: Any, context: Any) -> Any:
+        assert self.targets[request.id].source == request.source
+        del self.targets[request.id]
+        return ems_pb2.DeleteTargetResponse(existed=True)
 
 
 @asynccontextmanager
@@ -57,39 +98,55 @@ async def serving(ems: Ems, path: Path) -> AsyncIterator[grpc.aio.Channel]:
 
 
 class Site:
-    """Two EVSEs, the first charging, behind a running facade."""
+    """Two EVSEs behind a running facade, and a client of it."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.ems = Ems()
+    def __init__(self, channel: grpc.aio.Channel, ems: Ems) -> None:
+        self.ems = ems
         self.drivers = [Driver(station=ModelStation(), asset_id=f"evse-{number}").connect() for number in (1, 2)]
-        self.facade = EvseFacade(
-            FacadeConfig(host="127.0.0.1", port=0),
-            [(driver.session, driver.session.evses[0]) for driver in self.drivers],
-            channel,
-        )
-        self.modbus = AsyncModbusTcpClient("127.0.0.1", port=self.facade.port, timeout=3, retries=0)
+        evses = [(driver.session, driver.session.evses[0]) for driver in self.drivers]
+        self.facade = EvseFacade(FacadeConfig(host="127.0.0.1", port=0), evses, channel, NAMES)
+        self.modbus = self.client()
 
-    async def read(self, address: int, count: int) -> bytes:
-        answer = await self.modbus.read_holding_registers(address, count=count, device_id=registers.UNIT)
+    def client(self) -> AsyncModbusTcpClient:
+        return AsyncModbusTcpClient("127.0.0.1", port=self.facade.port, timeout=3, retries=0)
+
+    async def read(self, model: Model, unit: int) -> dict[str, Value]:
+        answer = await self.modbus.read_holding_registers(MODEL_AT, count=model.size, device_id=unit)
         assert not answer.isError(), answer
-        return b"".join(word.to_bytes(2, "big") for word in answer.registers)
+        return decode(model, b"".join(word.to_bytes(2, "big") for word in answer.registers))
 
-    async def block(self, index: int) -> dict[str, int | None]:
-        return registers.decode(registers.BLOCK, await self.read(registers.block_address(index), registers.READ_SIZE))
+    async def evse(self, number: int) -> dict[str, Value]:
+        return await self.read(EVSE_MODEL, number + 1)
 
-    async def write_cap(self, index: int, cap_ma: int, valid_s: int) -> bool:
-        address = registers.block_address(index) + registers.CAP_MA.offset
-        words = [cap_ma >> 16, cap_ma & 0xFFFF, valid_s]
-        answer = await self.modbus.write_registers(address, words, device_id=registers.UNIT)
-        return not answer.isError()
+    async def site(self) -> dict[str, Value]:
+        return await self.read(SITE_MODEL, 1)
+
+    async def write(self, unit: int, address: int, words: list[int], *, by: AsyncModbusTcpClient | None = None) -> int:
+        """The exception code, 0: none."""
+        answer = await (by or self.modbus).write_registers(address, words, device_id=unit)
+        return int(answer.exception_code) if answer.isError() else 0
+
+    async def cap(self, number: int, *, by: AsyncModbusTcpClient | None = None, **changes: int) -> int:
+        asked = {"sequence": 1, "cap_ma": 16_000, "cap_w": ABSENT32, "priority": ABSENT16, "may_pause": ABSENT16}
+        asked |= {"cap_valid_s": 30, **changes}
+        return await self.write(number + 1, MODEL_AT + EVSE_MODEL.offsets["sequence"], words(EVSE_MODEL, asked), by=by)
+
+    async def control(self, **values: int) -> int:
+        return await self.write(1, MODEL_AT + SITE_MODEL.offsets[next(iter(values))], words(SITE_MODEL, values))
+
+
+def words(model: Model, values: dict[str, int]) -> list[int]:
+    found: list[int] = []
+    for name, value in values.items():
+        found += [value >> 16, value & 0xFFFF] if model.point(name).size == 2 else [value]
+    return found
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     ems = Ems()
     async with serving(ems, tmp_path / "ems.sock") as channel:
-        found = Site(channel)
-        found.ems = ems
+        found = Site(channel, ems)
         running = asyncio.create_task(found.facade.run())
         await found.modbus.connect()
         yield found
@@ -98,65 +155,229 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         await asyncio.wait({running})
 
 
-async def test_header_and_blocks_can_be_read(site: Site) -> None:
-    header = registers.decode(registers.HEADER, await site.read(0, registers.HEADER_SIZE))
-    assert (header["magic"], header["version"], header["evses"]) == (registers.MAGIC, 1, 2)
-    assert (header["first_block"], header["block_size"]) == (registers.FIRST_BLOCK, registers.BLOCK_SIZE)
-    block = await site.block(1)
-    assert (block["number"], block["proved_ma"], block["links"]) == (2, 6_000, 0b111)
-    assert (block["plug_state"], block["current_l1_ma"], block["cap_left_ms"]) == (None, None, None)
+async def test_an_independent_sunspec_client_finds_every_model_from_its_json_alone(site: Site) -> None:
+    await until(lambda: site.facade.counters()["running"])
+
+    def scanned(unit: int) -> Any:
+        sunspec2.device.set_model_defs_path([str(MAP), *sunspec2.device.get_model_defs_path()])
+        device = sunspec2.modbus.client.SunSpecModbusClientDeviceTCP(
+            slave_id=unit, ipaddr="127.0.0.1", ipport=site.facade.port, timeout=3
+        )
+        device.scan()
+        device.close()
+        return device
+
+    whole = await asyncio.to_thread(scanned, 1)
+    assert (whole.common[0].Md.value, whole.common[0].SN.value) == ("Site", "site-1")
+    assert (whole.dgm_site[0].Evses.value, whole.dgm_site[0].MapVer.value) == (2, 2)
+    evse = await asyncio.to_thread(scanned, 3)
+    assert (evse.common[0].SN.value, evse.dgm_evse[0].Num.value, evse.dgm_evse[0].AFb.cvalue) == ("evse-2", 2, 6.0)
+    assert (evse.dgm_evse[0].AphA.value, evse.dgm_evse[0].ACap.value) == (None, None)
 
 
-async def test_the_heartbeat_moves_and_blocks_follow_the_session(site: Site) -> None:
-    first = registers.decode(registers.HEADER, await site.read(0, registers.HEADER_SIZE))["heartbeat"]
+async def test_registers_follow_the_session_and_the_update_counter_moves(site: Site) -> None:
+    first = (await site.site())["updates"]
     site.drivers[0].status("Charging")
-    async with asyncio.timeout(5):
-        while (await site.block(0))["plug_state"] != 2:
-            pass
-    assert registers.decode(registers.HEADER, await site.read(0, registers.HEADER_SIZE))["heartbeat"] != first
+
+    async def follows() -> bool:
+        return (await site.evse(1))["plug_state"] == 2 and (await site.site())["charging"] == 1
+
+    await until(follows)
+    assert (await site.site())["updates"] != first
+    assert ((await site.evse(2))["plug_state"], (await site.evse(2))["links"]) == (None, 0b111)
 
 
-async def test_a_written_cap_becomes_a_leased_limit_of_its_evse(site: Site) -> None:
-    assert await site.write_cap(1, 16_000, 30)
-    await until(lambda: site.ems.limits)
-    (limit,) = site.ems.limits
-    assert (limit.id, limit.source, limit.asset_id) == ("facade:ocpp:evse-2", "facade:ocpp", "evse-2")
+async def test_a_written_cap_becomes_a_leased_limit_of_its_evse_and_its_sequence_comes_back(site: Site) -> None:
+    assert await site.cap(2, sequence=7) == 0
+
+    async def in_force() -> dict[str, Value] | None:
+        found = await site.evse(2)
+        return found if found["cap_state"] == CAP_IN_FORCE else None
+
+    found = await until(in_force)
+    assert (found["in_force"], found["cap_ma"], found["cap_valid_s"]) == (7, 16_000, 30)
+    assert 25_000 < found["cap_left_ms"] <= 30_000
+    (limit,) = site.ems.limits.values()
+    assert (limit.id, limit.source, limit.asset_id) == (f"{OWN}:evse-2", OWN, "evse-2")
     assert (limit.quantity, limit.current_ma, limit.failsafe_current_ma) == (ems_pb2.QUANTITY_CURRENT, 16_000, 6_000)
-    assert 29_000 < limit.ttl_ms <= 30_000
-    async with asyncio.timeout(5):
-        while (left := (await site.block(1))["cap_left_ms"]) is None:
-            pass
-    assert left <= 30_000
+    assert 25_000 < limit.ttl_ms <= 30_000
+    assert site.ems.targets == {}
 
 
-@pytest.mark.parametrize(("cap_ma", "valid_s"), [(32_001, 30), (16_000, 0), (16_000, 3_601)])
-async def test_a_cap_out_of_bounds_is_refused_and_changes_nothing(site: Site, cap_ma: int, valid_s: int) -> None:
-    assert not await site.write_cap(0, cap_ma, valid_s)
-    assert await site.write_cap(1, 8_000, 10)
+async def test_priority_and_permit_become_a_leased_target_and_go_with_the_next_write(site: Site) -> None:
+    assert await site.cap(1, priority=20, may_pause=0) == 0
+    await until(lambda: site.ems.targets)
+    (target,) = site.ems.targets.values()
+    assert (target.asset_id, target.weight, target.keeps_on, target.want_ma) == ("evse-1", 20, True, 32_000)
+    assert 25_000 < target.ttl_ms <= 30_000
+    assert await site.cap(1, sequence=2) == 0
+    await until(lambda: not site.ems.targets)
+
+
+OUT_OF_RANGE = [
+    {"cap_ma": 32_001},
+    {"cap_w": 44_161},
+    {"priority": 0},
+    {"priority": 1_001},
+    {"may_pause": 2},
+    {"cap_valid_s": 0},
+    {"cap_valid_s": 3_601},
+    {"sequence": ABSENT16},
+]
+
+
+@pytest.mark.parametrize("changes", OUT_OF_RANGE, ids=str)
+async def test_a_value_out_of_range_or_a_cap_without_its_time_is_refused_and_changes_nothing(
+    site: Site, changes: dict[str, int]
+) -> None:
+    assert await site.cap(1, **changes) == ILLEGAL_VALUE
+    assert await site.cap(2) == 0
     await until(lambda: site.ems.limits)
-    assert [limit.asset_id for limit in site.ems.limits] == ["evse-2"]
+    assert [limit.asset_id for limit in site.ems.limits.values()] == ["evse-2"]
+    assert site.facade.counters()["writes_out_of_range_total"] == 1
+
+
+async def test_part_of_a_group_is_refused_from_whichever_side(site: Site) -> None:
+    start = MODEL_AT + EVSE_MODEL.offsets["sequence"]
+    assert await site.write(2, start, [1, 0, 16_000]) == ILLEGAL_VALUE
+    assert await site.write(2, start + 1, [0, 16_000]) == ILLEGAL_VALUE
+    assert await site.write(2, MODEL_AT + EVSE_MODEL.offsets["cap_valid_s"], [30]) == ILLEGAL_VALUE
+    assert site.facade.counters()["writes_incomplete_total"] == 3
+    found = await site.evse(1)
+    assert (found["cap_ma"], found["cap_state"]) == (None, CAP_NONE)
 
 
 async def test_what_is_not_in_the_map_cannot_be_read_or_written(site: Site) -> None:
-    beyond = registers.block_address(2)
-    assert (await site.modbus.read_holding_registers(beyond, count=1, device_id=registers.UNIT)).isError()
-    assert (await site.modbus.write_register(registers.block_address(0), 7, device_id=registers.UNIT)).isError()
-    assert (await site.modbus.read_holding_registers(0, count=1, device_id=registers.UNIT + 1)).isError()
+    beyond = MODEL_AT + EVSE_MODEL.size + 2
+    assert (await site.modbus.read_holding_registers(beyond, count=1, device_id=2)).exception_code == ILLEGAL_ADDRESS
+    assert await site.write(2, MODEL_AT, [7]) == ILLEGAL_ADDRESS
+    assert (await site.modbus.read_holding_registers(MODEL_AT, count=1, device_id=4)).exception_code == 11
 
 
-async def test_a_cap_that_the_ems_did_not_take_is_shown_as_not_in_force(site: Site) -> None:
+async def test_a_stale_sequence_is_refused_while_the_cap_is_held(site: Site) -> None:
+    assert await site.cap(1, sequence=100) == 0
+    assert await site.cap(1, sequence=100, cap_ma=20_000) == ILLEGAL_VALUE
+    assert await site.cap(1, sequence=99, cap_ma=20_000) == ILLEGAL_VALUE
+    assert await site.cap(1, sequence=101, cap_ma=12_000) == 0
+    assert (await site.evse(1))["cap_ma"] == 12_000
+    assert site.facade.counters()["writes_old_total"] == 2
+
+
+async def test_a_client_that_writes_too_often_has_to_wait_and_others_do_not(site: Site) -> None:
+    codes = [await site.cap(1, sequence=number) for number in range(1, 30)]
+    assert codes[:10] == [0] * 10
+    assert set(codes[10:]) <= {0, BUSY}
+    assert codes.count(BUSY) >= 10
+    assert await site.cap(2) == 0
+
+
+async def test_the_last_of_two_masters_wins_and_it_is_counted(site: Site) -> None:
+    assert await site.cap(1, sequence=1, cap_ma=16_000) == 0
+    await until(lambda: site.ems.limits)
+    other = site.client()
+    await other.connect()
+    assert await site.cap(1, by=other, sequence=2, cap_ma=10_000) == 0
+
+    async def counted() -> bool:
+        return (await site.site())["contended"] == 1
+
+    await until(counted)
+    await until(lambda: site.ems.limits[f"{OWN}:evse-1"].current_ma == 10_000)
+    assert site.facade.counters()["contended_writes_total"] == 1
+    other.close()
+
+
+async def test_a_cap_that_is_not_rewritten_ends_in_the_fallback_and_says_so(site: Site) -> None:
+    assert await site.cap(1, cap_valid_s=1) == 0
+
+    async def expired() -> dict[str, Value] | None:
+        found = await site.evse(1)
+        return found if found["cap_state"] == CAP_EXPIRED else None
+
+    found = await until(expired)
+    assert (found["cap_ma"], found["cap_valid_s"], found["in_force"]) == (6_000, 0, None)
+    assert await site.cap(1, sequence=1) == 0, "after its end any sequence will do"
+
+
+async def test_a_cap_that_was_not_taken_is_shown_and_put_in_force_as_soon_as_it_can_be(site: Site) -> None:
     site.ems.is_away = True
-    assert await site.write_cap(0, 16_000, 30)
-    await until(lambda: site.ems.refused)
+    assert await site.cap(1) == 0
+
+    async def state(expected: int) -> bool:
+        return (await site.evse(1))["cap_state"] == expected
+
+    await until(lambda: state(CAP_REFUSED))
     site.ems.is_away = False
-    assert await site.write_cap(1, 16_000, 30)
-    async with asyncio.timeout(5):
-        while (await site.block(1))["cap_left_ms"] is None:
-            pass
-    assert (await site.block(0))["cap_left_ms"] is None
-    assert [limit.asset_id for limit in site.ems.limits] == ["evse-2"]
+    await until(lambda: state(CAP_IN_FORCE))
+    assert list(site.ems.limits) == [f"{OWN}:evse-1"]
+
+
+async def test_heartbeat_and_total_bound_the_site_and_a_release_ends_both(site: Site) -> None:
+    assert await site.control(heartbeat=1, heartbeat_valid_s=20) == 0
+    assert await site.control(total_sequence=1, total_cap_w=20_000, total_valid_s=20) == 0
+    assert await site.cap(1, priority=5) == 0
+
+    async def in_control() -> bool:
+        found = await site.site()
+        return found["control"] == 1 and found["total_in_force"] == 1
+
+    await until(in_control)
+    heartbeat, total = site.ems.limits[f"{OWN}:heartbeat"], site.ems.limits[f"{OWN}:total"]
+    assert (heartbeat.circuit_id, heartbeat.each_evse, heartbeat.failsafe_current_ma) == ("grid", True, 32_000)
+    assert (total.quantity, total.power_w) == (ems_pb2.QUANTITY_GROSS_LOAD, 20_000)
+    assert total.failsafe_power_w == 2 * 4_140 * 11 // 10
+    await until(lambda: site.ems.targets)
+    assert await site.control(release=1) == 0
+
+    async def released() -> bool:
+        return (await site.site())["control"] == 0 and (await site.evse(1))["cap_state"] == CAP_NONE
+
+    await until(released)
+    assert (site.ems.limits, site.ems.targets) == ({}, {})
+
+
+async def test_a_lost_heartbeat_is_told_until_it_is_back_or_released(site: Site) -> None:
+    assert await site.control(heartbeat=1, heartbeat_valid_s=1) == 0
+
+    async def control(expected: int) -> bool:
+        return (await site.site())["control"] == expected
+
+    await until(lambda: control(1))
+    await until(lambda: control(2))
+    assert (await site.site())["heartbeat_valid_s"] == 0
+    assert await site.control(heartbeat=2, heartbeat_valid_s=20) == 0
+    await until(lambda: control(1))
+
+
+async def test_a_total_of_nothing_takes_the_total_back(site: Site) -> None:
+    assert await site.control(total_sequence=1, total_cap_w=20_000, total_valid_s=20) == 0
+    await until(lambda: site.ems.limits)
+    assert await site.control(total_sequence=2, total_cap_w=ABSENT32, total_valid_s=20) == 0
+    await until(lambda: not site.ems.limits)
+
+
+async def test_a_limit_of_another_client_or_an_earlier_life_goes_only_after_the_new_one_holds(site: Site) -> None:
+    old = ems_pb2.Limit(
+        id="ems-facade:SiteEms:evse-1", source="ems-facade:SiteEms", asset_id="evse-1", current_ma=6_000
+    )
+    site.ems.limits[old.id] = old
+    site.ems.limits["demo-1"] = ems_pb2.Limit(id="demo-1", source="api:cli", asset_id="evse-1")
+    site.facade.resync()
+    assert await site.cap(1) == 0
+    await until(lambda: set(site.ems.limits) == {"demo-1", f"{OWN}:evse-1"})
+    assert site.ems.most_at_once == 3
+
+
+async def test_targets_are_put_again_when_the_arbitrating_role_has_restarted(site: Site) -> None:
+    assert await site.cap(1, priority=20) == 0
+    await until(lambda: site.ems.targets)
+    site.ems.targets.clear()
+    site.facade.resync()
+    await until(lambda: site.ems.targets)
+    (target,) = site.ems.targets.values()
+    assert target.weight == 20
 
 
 async def test_an_address_in_use_says_so(site: Site) -> None:
     with pytest.raises(TransportError, match="free address"):
-        EvseFacade(FacadeConfig(host="127.0.0.1", port=site.facade.port), [], rpc.channel("unix:/nowhere"))
+        EvseFacade(FacadeConfig(host="127.0.0.1", port=site.facade.port), [], rpc.channel("unix:/nowhere"), NAMES)

@@ -125,8 +125,13 @@ impl Arbiter {
             return Err(unknown_asset("an asset of the configuration", unknown.asset));
         }
         for row in rows {
-            self.wants[row.asset.0] =
-                Want { value: row.want, weight: row.weight, stratum: row.stratum, until: now + ttl };
+            self.wants[row.asset.0] = Want {
+                value: row.want,
+                weight: row.weight,
+                stratum: row.stratum,
+                keeps_on: row.keeps_on,
+                until: now + ttl,
+            };
         }
         Ok(())
     }

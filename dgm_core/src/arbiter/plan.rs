@@ -71,13 +71,16 @@ pub fn left_for_grants(matrix: &Matrix, limits: impl Iterator<Item = i64>, entra
     left
 }
 
-/// Who is admitted first: by stratum; then those just switched on, those who waited too long, those on (newest first,
+/// Who is admitted first: by stratum; then those that take no turns; then those just switched on, those who waited too long, those on (newest first,
 /// so that a turn ends for whoever had the longest), those who wait (longest first); then the configuration's order.
 fn admission_order(entrants: &[Entrant<'_>], now: Millis, rotation: Millis) -> Vec<usize> {
     let key = |column: usize| {
         let (seat, stratum) = (entrants[column].seat, entrants[column].ask.stratum);
         let span = |since: Option<Millis>| since.map_or(0, |since| (now - since).get());
         let (on, waiting) = (span(seat.on_since), span(seat.waiting_since));
+        if entrants[column].ask.keeps_on {
+            return (stratum, -1, 0, column);
+        }
         match seat.granted > 0 {
             true if on < ON_MIN_MS => (stratum, 0, on, column),
             true => (stratum, 2, on, column),

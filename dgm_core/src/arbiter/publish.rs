@@ -73,7 +73,7 @@ fn raise_order(entrants: &[Entrant<'_>], planned: &[Filled], pace: &Pace<'_>) ->
     let mut order: Vec<usize> = (0..entrants.len()).filter(may_rise).collect();
     order.sort_by_cached_key(|column| {
         let (seat, ask) = (entrants[*column].seat, entrants[*column].ask);
-        (ask.stratum, seat.granted, seat.waiting_since, *column)
+        (ask.stratum, !ask.keeps_on, seat.granted, seat.waiting_since, *column)
     });
     order
 }

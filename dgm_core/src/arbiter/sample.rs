@@ -14,6 +14,8 @@ pub struct Target {
     pub weight: Option<i64>,
     /// EVSE stratum, lower is served first; absent: as configured.
     pub stratum: Option<i64>,
+    /// Others of its stratum are paused before it where there is not enough for all minimums.
+    pub keeps_on: bool,
 }
 
 /// What an EVSE reported.

@@ -16,6 +16,8 @@ pub struct Want {
     pub weight: Option<i64>,
     /// EVSE stratum; absent: as configured.
     pub stratum: Option<i64>,
+    /// Others of its stratum are paused before it where there is not enough for all minimums.
+    pub keeps_on: bool,
     /// From then on nobody said anything.
     pub until: Millis,
 }
@@ -108,6 +110,8 @@ pub struct Ask {
     pub weight: i64,
     /// Served before higher numbers.
     pub stratum: i64,
+    /// Takes no turns: it gets its minimum before others of its stratum.
+    pub keeps_on: bool,
 }
 
 impl Ask {
@@ -133,6 +137,7 @@ impl Ask {
             limit,
             weight: want.weight.unwrap_or(column.evse.weight).clamp(1, WEIGHT_MAX),
             stratum: want.stratum.unwrap_or(column.evse.stratum).max(0),
+            keeps_on: want.keeps_on,
         }
     }
 }

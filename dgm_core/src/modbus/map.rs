@@ -51,6 +51,8 @@ pub struct WriteRule {
     pub roles: Vec<String>,
     /// Shortest time between two accepted writes of one client; `None`: none.
     pub min_interval: Option<Millis>,
+    /// Raw value outside the range that may be written too: "nothing is asked".
+    pub absent: Option<i64>,
 }
 
 /// The registers of one device type.

@@ -109,6 +109,7 @@ pub fn target_rows(items: &[i32]) -> Result<Vec<Target>, CoreError> {
         want: known32(row[0]),
         weight: known32(row[1]),
         stratum: known32(row[2]),
+        keeps_on: known32(row[4]).is_some_and(|number| number != 0),
     };
     Ok(rows.enumerate().map(target).collect())
 }

@@ -12,7 +12,7 @@ pub const ABSENT32: i32 = i32::MIN;
 pub const ABSENT64: i64 = i64::MIN;
 
 /// One row per asset.
-pub const TARGET_COLUMNS: [&str; 4] = ["want", "weight", "stratum", "want_reason"];
+pub const TARGET_COLUMNS: [&str; 5] = ["want", "weight", "stratum", "want_reason", "keeps_on"];
 /// One row per reported EVSE.
 pub const SAMPLE_COLUMNS: [&str; 9] =
     ["asset_index", "age_ms", "plug_state", "power_w", "i1_ma", "i2_ma", "i3_ma", "soc_permille", "energy_wh"];

@@ -256,6 +256,15 @@ impl Reader {
         if rule.roles.iter().any(String::is_empty) {
             self.problem(&place("roles"), "an empty name", "names of roles; none at all: any client");
         }
+        let absent = match (&slot.absent, rule.allow_absent) {
+            (_, false) => None,
+            (Absent::Listed(raw), true) => raw.first().copied(),
+            (Absent::One(raw), true) => i64::try_from(*raw).ok(),
+            (Absent::Nothing, true) => None,
+        };
+        if rule.allow_absent && absent.is_none() {
+            self.problem(&place("allow_absent"), "true", "absent of the point: which raw value means it");
+        }
         let span = |found: i64| (found > 0).then(|| Millis::new(found));
         let lease_ms = self.within(&place("lease_ms"), rule.lease_ms, 0, SPAN_MS_MAX);
         let min_interval_ms = self.within(&place("min_interval_ms"), rule.min_interval_ms, 0, SPAN_MS_MAX);
@@ -266,6 +275,7 @@ impl Reader {
             fallback: rule.fallback,
             roles: rule.roles.clone(),
             min_interval: span(min_interval_ms),
+            absent,
         })
     }
 }

@@ -13,6 +13,7 @@ from dgm.errors import ConfigError, Problem
 from dgm.log import logger
 from dgm.site.lines import LineProof, line_proofs
 from dgm.site.proof import RowProof, fallback_proof
+from dgm.site.share import shared
 
 BAD_INPUT = 2
 
@@ -29,7 +30,7 @@ def run_check(site: Path, *, json_out: bool) -> int:
         unverified = unverified_devices(examined.config)
         if not examined.in_file:
             rows = fallback_proof(examined.config)
-            lines = line_proofs(examined.config)
+            lines = line_proofs(shared(examined.config))
     except ConfigError as error:
         problems = error.problems
     passed = not problems and all(row.holds for row in rows) and all(line.holds for line in lines)
@@ -55,7 +56,7 @@ def warn_of_unproved_fallbacks(config: DgmConfig) -> None:
 
 def warn_of_overloaded_lines(config: DgmConfig) -> None:
     """`dgm run` starts all the same: readings get older and setpoints wait longer than the file says; that is told."""
-    for line in line_proofs(config):
+    for line in line_proofs(shared(config)):
         if not line.holds:
             logger("check").error("a Modbus line does not keep every deadline", line=str(line))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +71,10 @@ def serve(
         raise typer.BadParameter(f"{role!r}: expected one of {', '.join(ROLES)}")
     config = _loaded(site, only=role)
     if role not in roles_of(config):
-        raise typer.BadParameter(f"site.yaml has no section {role!r}, so this role has nothing to do")
+        why = f"site.yaml has no section {role!r}"
+        if role == "ems":
+            why = "another EMS controls the site (ems.third_party)"
+        raise typer.BadParameter(f"{why}, so this role has nothing to do")
     asyncio.run(serve_role(role, config, site.resolve().parent))
 
 
@@ -102,6 +106,32 @@ def sim(
     from dgm.cli.sim import run_sim
 
     raise typer.Exit(run_sim(seed=seed, hours=hours, evse=evse))
+
+
+class MapForm(StrEnum):
+    """Of a register map."""
+
+    JSON = "json"
+    CSV = "csv"
+    MD = "md"
+
+
+class MapName(StrEnum):
+    """Of a facade."""
+
+    EVSE = "evse"
+
+
+@app.command("map")
+def register_map(
+    facade: Annotated[MapName, typer.Argument(help="whose map")],
+    form: Annotated[MapForm, typer.Option("--format", help="SunSpec-style JSON, CSV or Markdown")] = MapForm.MD,
+) -> None:
+    """Print the register map of a facade, from the table that it is served by."""
+    from dgm.ocpp.map_documents import printed
+
+    del facade  # there is one map so far
+    typer.echo(printed(form.value), nl=False)
 
 
 def log_setup(role: str) -> None:

@@ -101,7 +101,7 @@ class SendLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendTargets:
-    """Rows (want, weight, stratum, want_reason), one per asset."""
+    """Rows (want, weight, stratum, want_reason, keeps_on), one per asset."""
 
     rows: Sequence[Row]
     ttl_ms: int

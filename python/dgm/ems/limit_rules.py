@@ -23,7 +23,7 @@ ID_LENGTH_MAX = 128
 BOUND_MAX = 1_000_000_000
 """W or mA: 1 GW, 1 MA; more is a mistake of units."""
 
-SOURCES = ("utility", "cpo", "facade", "api")
+SOURCES = ("utility", "cpo", "facade", "ems-facade", "api")
 """Kinds of source, before the ':'. "site" is the configuration and cannot be put."""
 
 CONFIGURED = "site:"
@@ -68,6 +68,8 @@ def _check_identity(limit: Limit) -> Refusal | None:
 def _check_subject(limit: Limit, topology: Topology) -> Refusal | None:
     if bool(limit.circuit_id) == bool(limit.asset_id):
         return invalid("limit.circuit_id", "both or neither of circuit_id and asset_id", "exactly one")
+    if limit.asset_id and limit.each_evse:
+        return invalid("limit.each_evse", "true with asset_id", "circuit_id: every EVSE below it")
     if limit.asset_id:
         return _check_asset(limit, topology)
     circuit = topology.circuit(limit.circuit_id)
@@ -77,6 +79,8 @@ def _check_subject(limit: Limit, topology: Topology) -> Refusal | None:
     if limit.quantity in NET_QUANTITIES and circuit.meter_index is None:
         message = f"circuit {limit.circuit_id!r} has no meter; a NET quantity needs one"
         return Refusal(reason=Reason.NOT_METERED, message=message, field="limit.quantity")
+    if limit.each_evse and limit.quantity != Quantity.QUANTITY_CURRENT:
+        return invalid("limit.each_evse", "a quantity other than CURRENT", "CURRENT: mA per phase of each EVSE")
     return None
 
 

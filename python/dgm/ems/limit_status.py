@@ -66,9 +66,9 @@ def shown(entry: Entry) -> Limit:
 
 
 def rows_of(limit: Limit, decision: Decision | None, state: SiteState) -> list[Row]:
-    """Rows of the newest decision that hold the limit's quantity on its circuit; none for a limit on an asset."""
+    """Rows of the newest decision that hold the limit's quantity on its circuit; none for a limit on EVSEs."""
     circuit = state.topology.circuit(limit.circuit_id) if limit.circuit_id else None
-    if decision is None or circuit is None:
+    if decision is None or circuit is None or limit.each_evse:
         return []
     return [row for row in decision.rows if row.circuit_index == circuit.index and row.quantity == limit.quantity]
 
@@ -89,7 +89,7 @@ def measured_of(limit: Limit, state: SiteState, now: Now) -> int | None:
         seen = asset is not None and state.quality(asset.index, now) == Quality.QUALITY_GOOD
         return max_current_ma(state.reading(asset.index)) if asset is not None and seen else None
     circuit = state.topology.circuit(limit.circuit_id)
-    if circuit is None:
+    if circuit is None or limit.each_evse:
         return None
     match limit.quantity:
         case Quantity.QUANTITY_NET_IMPORT:

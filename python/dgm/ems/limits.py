@@ -36,7 +36,7 @@ from dgm.site.topology import Topology
 
 JOURNAL_TABLE = "limit"
 
-LIMITS_MAX = 1024
+LIMITS_MAX = 4096
 """Limits held at once, all sources together; a put beyond it is refused."""
 
 START_AHEAD_MS_MAX = 31 * 86_400_000
@@ -194,11 +194,29 @@ class LimitBook:
 
     def active(self, now: Now) -> list[ActiveLimit]:
         """What is in force now, for the core. Pending limits are not in it."""
-        return [self._active(entry, now) for entry in self.entries() if entry.stage is not Stage.PENDING]
+        held = (entry for entry in self.entries() if entry.stage is not Stage.PENDING)
+        return [active for entry in held for active in self._actives(entry, now)]
 
     def wake_time(self, now: Now) -> int | None:
         """Monotonic ms of the next start or end, None when nothing is scheduled."""
         return min((time for entry in self._entries.values() for time in _wakes(entry, now)), default=None)
+
+    def _actives(self, entry: Entry, now: Now) -> Iterator[ActiveLimit]:
+        """The core knows limits of circuits and of single assets: one on each EVSE becomes one for each."""
+        active, circuit = self._active(entry, now), self._topology.circuit(entry.limit.circuit_id)
+        if not entry.limit.each_evse or circuit is None:
+            yield active
+            return
+        active.ClearField("circuit_index")
+        for asset in (found for found in self._topology.below(circuit.index) if found.is_evse):
+            own = ActiveLimit()
+            own.CopyFrom(active)
+            own.asset_index = asset.index
+            if entry.stage is Stage.LOST:
+                own.bound = min(active.bound, asset.fallback_ma)
+            if active.HasField("failsafe_bound"):
+                own.failsafe_bound = min(active.failsafe_bound, asset.fallback_ma)
+            yield own
 
     def _active(self, entry: Entry, now: Now) -> ActiveLimit:
         limit, lost = entry.limit, entry.stage is Stage.LOST

@@ -74,11 +74,16 @@ REASON_TEXT: Mapping[WantReason, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """Wanted by one asset: W into the asset (PV, BATTERY) or mA per phase (EVSE); None: not controlled."""
+    """Wanted by one asset: W into the asset (PV, BATTERY) or mA per phase (EVSE); None: not controlled.
+
+    weight: share of an EVSE, None: as configured. keeps_on: others are paused before it.
+    """
 
     value: int | None
     reason: WantReason
     target_id: str = ""
+    weight: int | None = None
+    keeps_on: bool = False
 
     @property
     def text(self) -> str:
@@ -107,10 +112,12 @@ class PolicyMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedTarget:
-    """The target that won for an asset. value: W or mA as in Want."""
+    """The target that won for an asset. value: W or mA as in Want; weight and keeps_on too."""
 
     id: str
     value: int
+    weight: int | None = None
+    keeps_on: bool = False
 
 
 def decide_wants(
@@ -176,7 +183,8 @@ def evse_want(asset: AssetEntry, memory: EvseMemory, target: WantedTarget | None
     paused = memory.plug_state == PlugState.PLUG_STATE_SUSPENDED_EV
     if paused and now.mono_ms - memory.plug_since_ms >= SUSPENDED_MS:
         wants.append(Want(value=asset.current_min_ma, reason=WantReason.SUSPENDED_EV))
-    return min(wants, key=lambda want: want.value or 0)
+    least = min(wants, key=lambda want: want.value or 0)
+    return least if target is None else replace(least, weight=target.weight, keeps_on=target.keeps_on)
 
 
 def battery_want(
@@ -255,8 +263,14 @@ def _of_type(topology: Topology, kind: AssetType) -> Iterable[AssetEntry]:
 
 
 def target_rows(wants: Sequence[Want], topology: Topology) -> list[tuple[int | None, ...]]:
-    """Rows (want, weight, stratum, want_reason) for the core, in column order."""
+    """Rows (want, weight, stratum, want_reason, keeps_on) for the core, in column order."""
     return [
-        (want.value, asset.weight, asset.stratum, int(want.reason))
+        (
+            want.value,
+            asset.weight if want.weight is None else want.weight,
+            asset.stratum,
+            int(want.reason),
+            int(want.keeps_on),
+        )
         for asset, want in zip(topology.assets, wants, strict=True)
     ]

@@ -14,7 +14,7 @@ from dgm.machine import Now
 from dgm.site.refusal import Reason, Refusal
 from dgm.site.topology import AssetEntry, Topology
 
-TARGETS_MAX = 1024
+TARGETS_MAX = 4096
 """Targets held at once; a put beyond it is refused."""
 
 TTL_MS_MIN = 1000
@@ -22,6 +22,7 @@ TTL_MS_MAX = 3_600_000
 """A longer lease is shortened to this, and the reply says so: its source renews it."""
 
 PRIORITY_MAX = 1000
+WEIGHT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class TargetBook:
         """The target that holds for each asset now: highest priority, then the newest."""
         self._drop_expired(now)
         ranked = sorted(self._entries.values(), key=lambda entry: (entry.target.priority, entry.order))
-        return {entry.asset_index: WantedTarget(id=entry.target.id, value=entry.value) for entry in ranked}
+        return {entry.asset_index: _wanted(entry) for entry in ranked}
 
     def _drop_expired(self, now: Now) -> None:
         self._entries = {key: entry for key, entry in self._entries.items() if entry.end_ms > now.mono_ms}
@@ -88,6 +89,12 @@ class TargetBook:
         if held is None and len(self._entries) >= TARGETS_MAX:
             return Refusal(reason=Reason.TOO_MANY, message=f"{TARGETS_MAX} targets are held already; delete one first")
         return None
+
+
+def _wanted(entry: TargetEntry) -> WantedTarget:
+    target = entry.target
+    weight = target.weight if target.HasField("weight") else None
+    return WantedTarget(id=target.id, value=entry.value, weight=weight, keeps_on=target.keeps_on)
 
 
 def _check_target(asked: Target, asset: AssetEntry | None) -> Refusal | None:
@@ -108,6 +115,14 @@ def _check_target(asked: Target, asset: AssetEntry | None) -> Refusal | None:
         return out_of_range("target.ttl_ms", asked.ttl_ms, f"{TTL_MS_MIN}..{TTL_MS_MAX} ms")
     if abs(asked.priority) > PRIORITY_MAX:
         return out_of_range("target.priority", asked.priority, f"-{PRIORITY_MAX}..{PRIORITY_MAX}")
+    return _check_share(asked, asset)
+
+
+def _check_share(asked: Target, asset: AssetEntry) -> Refusal | None:
+    if not asset.is_evse and (asked.HasField("weight") or asked.keeps_on):
+        return invalid("target.weight", f"a share for {asset.id!r}", "weight and keeps_on of an EVSE alone")
+    if asked.HasField("weight") and not 1 <= asked.weight <= WEIGHT_MAX:
+        return out_of_range("target.weight", asked.weight, f"1..{WEIGHT_MAX}")
     return None
 
 

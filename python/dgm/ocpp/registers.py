@@ -1,200 +1,274 @@
-"""The EVSE facade as a Modbus register map: one header, then one block per EVSE. Map version 1, as data.
+"""The EVSE facade as one declarative table: two SunSpec-style models of DGM's own, and where they stand.
 
-    address  0  HEADER        magic, version, number of EVSEs, where blocks begin, their size, heartbeat
-           100  BLOCK n = 0   then every BLOCK_SIZE registers, in the order of site.yaml
-                              offsets  0..33 read-only state, 34..36 the leased cap that a site EMS writes
+    unit 1        "SunS"  common (1)  SITE_MODEL (64910)  end      the site: readings, limits, heartbeat, total cap
+    unit 2 + n    "SunS"  common (1)  EVSE_MODEL (64911)  end      EVSE n of site.yaml; beyond 246 EVSEs a unit holds
+                                                                   those of n, n + 246, n + 492 one after another
 
-Holding registers of unit 1 (the same as input registers), big-endian, high word first, SI milli-units. "Not known" is
-all ones for unsigned and the most negative number for signed values, never 0. A cap counts only with its valid-for
-seconds and ends in the EVSE's fallback. Absent: one unit id per EVSE, a site-wide cap, priorities.
+From this table come the declaration for the Modbus server, the published words, and the documents (map_documents.py).
+Holding registers from 40000 on, big-endian, high word first. "Not known" is SunSpec's own sentinel, never 0. Values are
+whole numbers: sf is the fixed power of ten that turns one into its unit (15500 with sf -3 is 15.5 A). A group is
+written whole, by one request (function 16), or refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache, cached_property
 
-from dgm.api.ems.v1.ems_pb2 import OutcomeState
-from dgm.api.site.v1.site_pb2 import PlugState
+from dgm.api.core.v1 import registers_pb2
+from dgm.api.core.v1.registers_pb2 import HOLDING, RegisterMap
 
-MAP_VERSION = 1
-MAGIC = 0x44474D4F  # "DGMO"
-UNIT = 1
-FIRST_BLOCK = 100
-BLOCK_SIZE = 40
-MAX_EVSES = (65_536 - FIRST_BLOCK) // BLOCK_SIZE
-"""A Modbus address has 16 bits."""
+MAP_VERSION = 2
+BASE = 40_000
+MARKER = b"SunS"
+SITE_UNIT, FIRST_EVSE_UNIT, LAST_UNIT = 1, 2, 247
+EVSE_UNITS = LAST_UNIT - FIRST_EVSE_UNIT + 1
+SITE_MODEL_ID, EVSE_MODEL_ID = 64_910, 64_911
+VALID_S_MAX = 3600
+"""Longest lease that may be asked for: a forgotten EMS must not rule for ever."""
 
-MAX_VALID_S = 3600
-"""Longest lease of a cap: a forgotten EMS must not rule for ever."""
+WRITE_INTERVAL_MS, WRITE_BURST = 500, 10
+"""Of one client and one group: writes in the long run, and at once."""
+
+MODELS_PER_UNIT = 16
+"""EVSE models that may stand in one unit; beyond it the sites are several."""
+
+Value = int | str | None
 
 
-class Width(Enum):
-    """Registers and sign of a value."""
+class Kind(Enum):
+    """SunSpec type, 16-bit registers (0: as many as the point says), whether it is signed, type for the server."""
 
-    U16 = (1, False)
-    U32 = (2, False)
-    I32 = (2, True)
+    U16 = ("uint16", 1, False, registers_pb2.U16)
+    U32 = ("uint32", 2, False, registers_pb2.U32)
+    I32 = ("int32", 2, True, registers_pb2.I32)
+    ENUM = ("enum16", 1, False, registers_pb2.U16)
+    BITS = ("bitfield16", 1, False, registers_pb2.U16)
+    TEXT = ("string", 0, False, registers_pb2.STRING)
 
     @property
-    def registers(self) -> int:
-        """How many 16-bit registers it takes."""
+    def sunspec(self) -> str:
+        """Its name there."""
         return self.value[0]
 
     @property
-    def unknown(self) -> int:
-        """The sentinel for "not known"."""
-        bits = 16 * self.registers
-        return -(1 << (bits - 1)) if self.value[1] else (1 << bits) - 1
+    def absent(self) -> int:
+        """The sentinel of a number: all ones, or the most negative one."""
+        bits = 16 * self.value[1]
+        return -(1 << (bits - 1)) if self.value[2] else (1 << bits) - 1
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """Least and greatest value that can be told; larger ones are clamped."""
-        bits = 16 * self.registers
-        return (self.unknown + 1, (1 << (bits - 1)) - 1) if self.value[1] else (0, (1 << bits) - 2)
+        """Least and greatest value that can be told; what lies beyond is clamped."""
+        bits = 16 * self.value[1]
+        return (self.absent + 1, (1 << (bits - 1)) - 1) if self.value[2] else (0, (1 << bits) - 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """One value of a block. offset: registers from the block's start; unit: for the documentation."""
+class Range:
+    """What a client may write. high None: as each EVSE or site has it (`Ratings`). absent: "nothing is asked" too.
+
+    expired: what the register shows once the lease has ended, put there by the server itself; None: "not known".
+    """
+
+    low: int
+    high: int | None
+    absent: bool = False
+    expired: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One value. name: with its unit, as in Python. label: in the SunSpec JSON. fixed: value that never changes."""
 
     name: str
-    offset: int
-    width: Width
-    unit: str
-    meaning: str
+    label: str
+    kind: Kind
+    text: str
+    units: str = ""
+    sf: int | None = None
+    length: int = 0
+    symbols: tuple[tuple[int, str], ...] = ()
+    fixed: int | None = None
+    write: Range | None = None
+
+    @property
+    def size(self) -> int:
+        """Registers."""
+        return self.length or self.kind.value[1]
 
 
-def _field(name: str, offset: int, width: Width, unit: str, meaning: str) -> Field:
-    return Field(name=name, offset=offset, width=width, unit=unit, meaning=meaning)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Points that are written together. lease: the one that says how long they hold, s. sequence: must grow."""
+
+    name: str
+    points: tuple[str, ...]
+    lease: str
+    sequence: str = ""
 
 
-U16, U32, I32 = Width.U16, Width.U32, Width.I32
+@dataclass(frozen=True)
+class Model:
+    """One SunSpec-style model: its points in order, what clients write behind what they read."""
 
-HEADER = (
-    _field("magic", 0, U32, "", "0x44474D4F, DGMO"),
-    _field("version", 2, U16, "", "of this map"),
-    _field("evses", 3, U16, "", "number of blocks"),
-    _field("first_block", 4, U16, "", "address of block 0"),
-    _field("block_size", 5, U16, "", "registers per block"),
-    _field("heartbeat", 6, U16, "", "grows with every update; it stands still when the gateway does"),
-)
-BLOCK = (
-    _field("number", 0, U16, "", "1-based, order of site.yaml"),
-    _field("plug_state", 1, U16, "", "OCPP 1.6 status 0 Available .. 8 Faulted; 9 station offline"),
-    _field("links", 2, U16, "bits", "0 station connected, 1 CSMS connected, 2 floor proved"),
-    _field("proved_by", 3, U16, "", "0 nothing, 1 accepted, 2 read back, 3 measured"),
-    _field("current_l1_ma", 4, U32, "mA", "on the site's L1"),
-    _field("current_l2_ma", 6, U32, "mA", "on the site's L2"),
-    _field("current_l3_ma", 8, U32, "mA", "on the site's L3"),
-    _field("voltage_l1_mv", 10, U32, "mV", "phase to neutral"),
-    _field("voltage_l2_mv", 12, U32, "mV", "phase to neutral"),
-    _field("voltage_l3_mv", 14, U32, "mV", "phase to neutral"),
-    _field("power_w", 16, I32, "W", "positive: into the EVSE"),
-    _field("energy_wh", 18, U32, "Wh", "import register of the EVSE"),
-    _field("soc_permille", 20, U16, "1/1000", "state of charge, where the car tells it"),
-    _field("limit_ma", 22, U32, "mA", "newest setpoint per phase"),
-    _field("proved_ma", 24, U32, "mA", "limit proved in the station"),
-    _field("fallback_ma", 26, U32, "mA", "what holds when nobody is alive"),
-    _field("reading_age_ms", 28, U32, "ms", "of currents, voltages, power, energy"),
-    _field("plug_age_ms", 30, U32, "ms", "of plug_state"),
-    _field("cap_left_ms", 32, U32, "ms", "until the written cap ends; not known: no cap"),
-)
-CAP_MA = _field("cap_ma", 34, U32, "mA", "write: cap per phase, 0 or up to the EVSE's maximum")
-CAP_VALID_S = _field("cap_valid_s", 36, U16, "s", "write: how long the cap holds, 1..3600; together with cap_ma")
-READ_SIZE = 34
-HEADER_SIZE = 7
+    id: int
+    name: str
+    label: str
+    text: str
+    points: tuple[Point, ...]
+    groups: tuple[Group, ...]
 
-_PLUG = {
-    PlugState.PLUG_STATE_AVAILABLE: 0,
-    PlugState.PLUG_STATE_PREPARING: 1,
-    PlugState.PLUG_STATE_CHARGING: 2,
-    PlugState.PLUG_STATE_SUSPENDED_EV: 3,
-    PlugState.PLUG_STATE_SUSPENDED_EVSE: 4,
-    PlugState.PLUG_STATE_FINISHING: 5,
-    PlugState.PLUG_STATE_RESERVED: 6,
-    PlugState.PLUG_STATE_UNAVAILABLE: 7,
-    PlugState.PLUG_STATE_FAULTED: 8,
-    PlugState.PLUG_STATE_OFFLINE: 9,
-}
-_PROVED_BY = {
-    OutcomeState.OUTCOME_STATE_ACCEPTED: 1,
-    OutcomeState.OUTCOME_STATE_CONFIRMED: 2,
-    OutcomeState.OUTCOME_STATE_MEASURED: 3,
-}
+    @cached_property
+    def offsets(self) -> dict[str, int]:
+        """Registers from the model's start (its ID) to each point."""
+        found, at = {}, 0
+        for point in self.points:
+            found[point.name], at = at, at + point.size
+        return found
+
+    @cached_property
+    def size(self) -> int:
+        """Registers of the whole model, its ID and L included."""
+        return sum(point.size for point in self.points)
+
+    @cached_property
+    def read(self) -> tuple[Point, ...]:
+        """The points that DGM publishes: all before the first that clients write."""
+        return tuple(point for point in self.points if point.write is None)
+
+    @cached_property
+    def form(self) -> struct.Struct:
+        """The words of `read`."""
+        codes = {Kind.U32: "I", Kind.I32: "i"}
+        return struct.Struct(
+            ">" + "".join(f"{2 * p.size}s" if p.kind is Kind.TEXT else codes.get(p.kind, "H") for p in self.read)
+        )
+
+    def point(self, name: str) -> Point:
+        """The point of that name."""
+        return next(point for point in self.points if point.name == name)
 
 
-def plug_code(state: PlugState) -> int | None:
-    """Register value of a plug state; None: not known."""
-    return _PLUG.get(state)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a model stands: unit id, and the address of its ID register."""
+
+    unit: int
+    address: int
 
 
-def proved_code(state: OutcomeState) -> int:
-    """Register value of how far a limit is proved."""
-    return _PROVED_BY.get(state, 0)
+COMMON_SIZE = 68
+MODEL_AT = BASE + 2 + COMMON_SIZE
+MAX_EVSES = EVSE_UNITS * MODELS_PER_UNIT
 
 
-def block_address(index: int) -> int:
-    """Address of the block of the EVSE with this index."""
-    return FIRST_BLOCK + index * BLOCK_SIZE
+def site_place() -> Place:
+    """Where the site model stands."""
+    return Place(unit=SITE_UNIT, address=MODEL_AT)
 
 
-def locate(address: int) -> tuple[int, int]:
-    """(EVSE index, offset in its block) of an address behind the header."""
-    return divmod(address - FIRST_BLOCK, BLOCK_SIZE)
+def evse_place(index: int, model: Model) -> Place:
+    """Where the model of EVSE `index` (0-based, order of site.yaml) stands."""
+    slot, unit = divmod(index, EVSE_UNITS)
+    return Place(unit=FIRST_EVSE_UNIT + unit, address=MODEL_AT + slot * model.size)
 
 
-def encode(fields: tuple[Field, ...], values: Mapping[str, int | None], size: int) -> bytes:
-    """Big-endian words of the first `size` registers; what is None or not given is "not known", gaps too."""
-    words = bytearray(b"\xff" * (2 * size))
-    for field in fields:
-        value = values.get(field.name)
-        low, high = field.width.bounds
-        number = field.width.unknown if value is None else max(low, min(high, value))
-        start, length = 2 * field.offset, 2 * field.width.registers
-        words[start : start + length] = number.to_bytes(length, "big", signed=field.width.value[1])
-    return bytes(words)
+def units_for(evses: int) -> int:
+    """How many unit ids the server has to answer."""
+    return SITE_UNIT + min(evses, EVSE_UNITS)
 
 
-def decode(fields: tuple[Field, ...], words: bytes) -> dict[str, int | None]:
-    """What a reader of the map sees: encode's inverse, up to clamping."""
-    found: dict[str, int | None] = {}
-    for field in fields:
-        start, length = 2 * field.offset, 2 * field.width.registers
-        number = int.from_bytes(words[start : start + length], "big", signed=field.width.value[1])
-        found[field.name] = None if number == field.width.unknown else number
+def encode(model: Model, values: Mapping[str, Value]) -> bytes:
+    """Words of everything that DGM publishes of a model; what is None or not given is "not known"."""
+    return model.form.pack(*[_raw(point, values.get(point.name, point.fixed)) for point in model.read])
+
+
+def _raw(point: Point, value: Value) -> int | bytes:
+    if point.kind is Kind.TEXT:
+        return str(value or "").encode()[: 2 * point.size]  # the struct pads with zeros
+    if value is None:
+        return point.kind.absent & 0xFFFF_FFFF if not point.kind.value[2] else point.kind.absent
+    low, high = _bounds(point.kind)
+    return max(low, min(high, int(value)))
+
+
+@cache
+def _bounds(kind: Kind) -> tuple[int, int]:
+    return kind.bounds
+
+
+def decode(model: Model, words: bytes) -> dict[str, Value]:
+    """What a reader of the map sees in the first words of a model: encode's inverse, up to clamping."""
+    found: dict[str, Value] = {}
+    for point in model.points:
+        at = 2 * model.offsets[point.name]
+        own = words[at : at + 2 * point.size]
+        if len(own) < 2 * point.size:
+            break
+        if point.kind is Kind.TEXT:
+            found[point.name] = own.rstrip(b"\0").decode(errors="replace") or None
+            continue
+        number = int.from_bytes(own, "big", signed=point.kind.value[2])
+        found[point.name] = None if number == point.kind.absent else number
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cap:
-    """A cap to be put in force for the EVSE of block `index`."""
+class Common:
+    """What SunSpec model 1 says of a unit."""
 
-    index: int
-    cap_ma: int
-    ttl_ms: int
+    model: str
+    options: str
+    version: str
+    serial: str
+
+    def words(self, unit: int) -> bytes:
+        """The marker and the model."""
+        texts = ((b"DGM", 32), (self.model.encode(), 32), (self.options.encode(), 16), (self.version.encode(), 16))
+        head = MARKER + struct.pack(">HH", 1, COMMON_SIZE - 2)
+        body = b"".join(text[:size].ljust(size, b"\0") for text, size in (*texts, (self.serial.encode(), 32)))
+        return head + body + struct.pack(">HH", unit, 0x8000)
 
 
-class CapBook:
-    """Joins the two written values of each block: a cap counts only with its valid-for seconds."""
+END = struct.pack(">HH", 0xFFFF, 0)
+"""SunSpec's end marker, behind the last model of a unit."""
 
-    def __init__(self, evses: int) -> None:
-        self._values: list[dict[int, int]] = [{} for _ in range(evses)]
 
-    def take(self, writes: Iterable[tuple[int, int, int, int]]) -> list[Cap]:
-        """Caps to put in force after (unit, address, value, age_ms) writes; either value written renews the lease."""
-        ages: dict[int, int] = {}
-        for _, address, value, age_ms in writes:
-            index, offset = locate(address)
-            self._values[index][offset] = value
-            ages[index] = age_ms
-        caps = (self._cap(index, age_ms) for index, age_ms in ages.items())
-        return [cap for cap in caps if cap is not None and cap.ttl_ms > 0]
-
-    def _cap(self, index: int, age_ms: int) -> Cap | None:
-        values = self._values[index]
-        if CAP_MA.offset not in values or CAP_VALID_S.offset not in values:
-            return None
-        ttl_ms = values[CAP_VALID_S.offset] * 1000 - age_ms
-        return Cap(index=index, cap_ma=values[CAP_MA.offset], ttl_ms=ttl_ms)
+def declaration(model: Model, place: Place, highs: Mapping[str, int], expired: Mapping[str, int]) -> RegisterMap:
+    """A model for `_core.Facade.declare`. highs: greatest value of the points whose range says None; expired: what they
+    show after their lease, where that differs from the table."""
+    found = RegisterMap(name=f"{model.name}@{place.unit}/{place.address}")
+    for point in model.points:
+        wire = found.points.add(
+            name=point.name,
+            table=HOLDING,
+            address=place.address + model.offsets[point.name],
+            type=point.kind.value[3],
+            length=point.length,
+            absent=[] if point.kind is Kind.TEXT else [point.kind.absent],
+        )
+        if point.write is not None:
+            fallback = expired.get(point.name, point.write.expired)
+            wire.write.CopyFrom(
+                registers_pb2.WriteRule(
+                    low=point.write.low,
+                    high=highs[point.name] if point.write.high is None else point.write.high,
+                    fallback=fallback,
+                    allow_absent=point.write.absent,
+                    min_interval_ms=WRITE_INTERVAL_MS,
+                    burst=WRITE_BURST,
+                )
+            )
+    for group in model.groups:
+        found.groups.add(
+            name=group.name,
+            points=group.points,
+            lease_ms=VALID_S_MAX * 1000,
+            lease_point=group.lease,
+            sequence_point=group.sequence,
+        )
+    return found

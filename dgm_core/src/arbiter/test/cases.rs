@@ -185,7 +185,8 @@ fn what_cars_draw_is_not_counted_as_building_load() {
 #[test]
 fn a_target_that_expires_stops_an_idle_evse_and_holds_a_charging_one() {
     let mut rig = Rig::ready(0);
-    let target = |index| Target { asset: evse(index), want: Some(16_000), weight: None, stratum: None };
+    let target =
+        |index| Target { asset: evse(index), want: Some(16_000), weight: None, stratum: None, keeps_on: false };
     rig.arbiter.put_targets(&[target(0), target(1)], ms(3_000), ms(rig.now)).unwrap();
     rig.settle(2, 10_000, 0, 0, 100);
     assert_eq!(rig.amps()[..2], [16, 16]);
@@ -236,10 +237,28 @@ fn strata_and_weights_decide_who_gets_more() {
         want: Some(32_000),
         weight: Some(weight),
         stratum: Some(stratum),
+        keeps_on: false,
     };
     rig.arbiter.put_targets(&[target(0, 1, 2), target(1, 1, 1), target(2, 3, 1)], ms(99_000), ms(rig.now)).unwrap();
     rig.settle(60, 10_000, 0, 0, 100);
     assert_eq!(rig.amps()[..3], [6, 22, 32]);
+}
+
+#[test]
+fn a_car_that_keeps_on_is_not_paused_while_the_others_take_turns() {
+    let mut rig = Rig::ready(0);
+    rig.bound(Quantity::Current, PANEL, 12_000);
+    let target =
+        |index| Target { asset: evse(index), want: Some(32_000), weight: None, stratum: None, keeps_on: index == 2 };
+    rig.arbiter.put_targets(&[target(0), target(1), target(2)], ms(99_000_000), ms(rig.now)).unwrap();
+    let mut served = [0_usize; 3];
+    for _ in 0..40 {
+        rig.settle(60, 10_000, 0, 0, 100);
+        let amps = rig.amps();
+        served.iter_mut().zip(&amps).for_each(|(count, amps)| *count += usize::from(*amps > 0));
+        assert!(amps[2] >= 6, "{amps:?}");
+    }
+    assert!(served[0] > 0 && served[1] > 0, "{served:?}");
 }
 
 #[test]
@@ -276,7 +295,7 @@ fn a_battery_that_says_it_gives_or_takes_less_is_asked_for_less_and_helps_with_l
     assert_eq!(own_limits(&mut rig, 12_000, 4_000), 7_000);
     assert_eq!(own_limits(&mut rig, 90_000, 90_000), 15_000);
     assert_eq!(own_limits(&mut rig, 0, 0), 0, "it does not run");
-    let charge = [Target { asset: BATTERY, want: Some(15_000), weight: None, stratum: None }];
+    let charge = [Target { asset: BATTERY, want: Some(15_000), weight: None, stratum: None, keeps_on: false }];
     rig.arbiter.put_targets(&charge, ms(99_000), ms(rig.now)).unwrap();
     own_limits(&mut rig, 12_000, 4_000);
     assert_eq!(rig.arbiter.grants()[BATTERY.0].value, GrantValue::Power(Watts::new(4_000)));
@@ -367,7 +386,7 @@ fn a_voltage_above_nominal_makes_an_amp_count_for_more() {
 #[test]
 fn rows_of_unknown_assets_are_refused_whole() {
     let mut rig = Rig::ready(0);
-    let target = |asset| Target { asset, want: Some(6_000), weight: None, stratum: None };
+    let target = |asset| Target { asset, want: Some(6_000), weight: None, stratum: None, keeps_on: false };
     assert!(rig.arbiter.put_targets(&[target(evse(0)), target(AssetIndex(99))], ms(1_000), ms(0)).is_err());
     let outcome = Outcome { asset: METER, sequence: 1, state: OutcomeState::Confirmed, value: None, fallback: None };
     assert!(rig.arbiter.put_outcomes(&[outcome], ms(0)).is_err());

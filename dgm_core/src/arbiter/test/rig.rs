@@ -174,7 +174,8 @@ impl Rig {
     }
 
     pub fn want(&mut self, index: usize, amps: i64) {
-        let target = Target { asset: evse(index), want: Some(amps * 1_000), weight: None, stratum: None };
+        let target =
+            Target { asset: evse(index), want: Some(amps * 1_000), weight: None, stratum: None, keeps_on: false };
         self.arbiter.put_targets(&[target], ms(3_600_000), ms(self.now)).unwrap();
     }
 
@@ -183,7 +184,7 @@ impl Rig {
     }
 
     pub fn want_w(&mut self, asset: AssetIndex, watts: i64) {
-        let target = Target { asset, want: Some(watts), weight: None, stratum: None };
+        let target = Target { asset, want: Some(watts), weight: None, stratum: None, keeps_on: false };
         self.arbiter.put_targets(&[target], ms(3_600_000), ms(self.now)).unwrap();
     }
 

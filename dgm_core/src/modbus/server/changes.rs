@@ -8,7 +8,7 @@ use super::write_table::Change;
 use crate::units::Millis;
 
 /// Changes kept for a consumer that does not take them; then only the newest of each value is kept.
-pub const CHANGES_MAX: usize = 4_096;
+pub const CHANGES_MAX: usize = 32_768;
 /// Writable values of all units together, so that the newest of each always fits.
 pub const WRITABLES_MAX: usize = CHANGES_MAX / 2;
 

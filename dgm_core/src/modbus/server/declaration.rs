@@ -305,7 +305,7 @@ impl Server {
     /// A writable value and what it falls back to: as declared, or what its cells hold, or will when they are new.
     fn value(&self, unit: u8, point: &Point) -> Option<(Writable, i64)> {
         let (rule, form) = (point.write.as_ref()?, form(point)?);
-        let writable = Writable::new(form, rule.low, rule.high)?;
+        let writable = Writable::new(form, rule.low, rule.high)?.or_absent(rule.absent)?;
         let held = self.own_cells(unit, point.table(), point.span()).map_or_else(|| initial(point), <[u8]>::to_vec);
         Some((writable, rule.fallback.or_else(|| form.decode(&held))?))
     }

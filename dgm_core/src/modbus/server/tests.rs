@@ -327,13 +327,13 @@ fn a_write_that_comes_too_soon_is_exception_6() {
 fn changes_nobody_takes_are_bounded_and_the_newest_of_each_value_is_kept() {
     let mut server = server();
     answer(&mut server, 1, &[6, 0, 110, 0, 5], T0);
-    for step in 0..20_000u32 {
+    for step in 0..40_000u32 {
         let [_, high, mid, low] = step.to_be_bytes();
         answer(&mut server, 1, &[16, 0, 100, 0, 2, 4, 0, high, mid, low], T0);
         assert!(server.waiting_changes() <= CHANGES_MAX);
     }
     let changes = server.take_changes();
-    assert_eq!(changes.back().unwrap().change.value, 19_999);
+    assert_eq!(changes.back().unwrap().change.value, 39_999);
     assert!(changes.iter().any(|change| change.change.address == 110));
     assert!(server.conflated_changes() > 0);
 }

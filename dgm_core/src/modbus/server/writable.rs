@@ -141,12 +141,20 @@ pub struct Writable {
     form: Form,
     low: i64,
     high: i64,
+    /// One number more.
+    absent: Option<i64>,
 }
 
 impl Writable {
     /// `None`: low > high, or a bound that the cells cannot hold.
     pub fn new(form: Form, low: i64, high: i64) -> Option<Self> {
-        (form.holds(low) && form.holds(high) && low <= high).then_some(Self { form, low, high })
+        (form.holds(low) && form.holds(high) && low <= high).then_some(Self { form, low, high, absent: None })
+    }
+
+    /// The same, and one number beside the range, "nothing is asked". `None`: the cells cannot hold it.
+    pub fn or_absent(mut self, absent: Option<i64>) -> Option<Self> {
+        self.absent = absent;
+        absent.is_none_or(|absent| self.form.holds(absent)).then_some(self)
     }
 
     /// How it lies in its cells.
@@ -156,7 +164,7 @@ impl Writable {
 
     /// The value of these bytes, if it may be written.
     pub fn accept(&self, bytes: &[u8]) -> Option<i64> {
-        self.form.decode(bytes).filter(|value| (self.low..=self.high).contains(value))
+        self.form.decode(bytes).filter(|value| (self.low..=self.high).contains(value) || self.absent == Some(*value))
     }
 }
 
@@ -211,6 +219,16 @@ mod tests {
         assert_eq!(signed.accept(&[0xff, 0xff, 0xff, 0xf7]), Some(-9));
         assert_eq!(signed.accept(&[0xff, 0xff, 0xff, 0xf6]), None);
         assert_eq!(Form::number(Width::Four, false).decode(&[0xff; 8]), None, "more than an i64 holds");
+    }
+
+    #[test]
+    fn nothing_asked_may_be_written_beside_the_range_and_nothing_else() {
+        let plain = Writable::new(Form::number(Width::One, false), 0, 9).unwrap();
+        assert_eq!(plain.accept(&[0xff, 0xff]), None);
+        let asked = plain.clone().or_absent(Some(0xffff)).unwrap();
+        assert_eq!([asked.accept(&[0xff, 0xff]), asked.accept(&[0, 9])], [Some(0xffff), Some(9)]);
+        assert_eq!([asked.accept(&[0xff, 0xfe]), asked.accept(&[0, 10])], [None, None]);
+        assert_eq!(plain.or_absent(Some(0x1_0000)), None, "the cells cannot hold it");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-"""The EVSE facade for a third-party EMS: publishes blocks, turns written caps into leased limits.
+"""The EVSE facade for a third-party EMS: publishes the models, hands what is written to `orders`.
 
-    sessions ──> blocks ──(200 ms)──> Modbus server of the core          registers.py is the map
-    cap_ma + cap_valid_s written ──> PutLimit(asset, CURRENT, ttl) ──> ems
+    sessions, WatchSite ──> register_values ──(200 ms)──> Modbus server of the core      models.py is the map
+    written groups ──> written ──> orders ──> limits and targets at the role that arbitrates
 
-The server answers on the core's own thread; a cap that is not rewritten ends at the ems role in the EVSE's fallback.
+The server answers on the core's own thread: a lease that ends there shows in the registers though Python stalls.
 """
 
 from __future__ import annotations
@@ -12,43 +12,76 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import grpc.aio
 
-from dgm import clock
+from dgm import __version__, clock
 from dgm.api.config.v1.config_pb2 import FacadeConfig
-from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.errors import TransportError
 from dgm.facade import keep_certificates, open_facade
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.ocpp import registers
 from dgm.ocpp.evse import Evse
-from dgm.ocpp.registers import Cap
+from dgm.ocpp.facade_writes import Written
+from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
+from dgm.ocpp.register_values import Charge, evse_values, power_w, site_values
+from dgm.ocpp.registers import END, MODEL_AT, Common, Value
+from dgm.ocpp.service.orders import Orders
+from dgm.ocpp.service.overview import SiteWatch
 from dgm.ocpp.session import Session
 
 PUBLISH_S = 0.2
-RPC_TIMEOUT_S = 2.0
+TURNS = 5
+"""An EVSE's registers are published every so many turns, and at once when it was written to: stations report seldom."""
+
+TELL_MS = 10_000
+"""Refused writes are logged at most so often: who writes too much must not fill the disk."""
+
+REFUSALS = ("writes_incomplete", "writes_out_of_range", "writes_old", "writes_denied", "writes_too_soon")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteNames:
+    """Of the site, its connection point and the meter there."""
+
+    site_id: str
+    root_id: str
+    meter_id: str
 
 
 class EvseFacade:
     """One Modbus server over all EVSEs."""
 
-    def __init__(self, config: FacadeConfig, evses: Sequence[tuple[Session, Evse]], channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self,
+        config: FacadeConfig,
+        evses: Sequence[tuple[Session, Evse]],
+        channel: grpc.aio.Channel,
+        names: SiteNames,
+    ) -> None:
         if len(evses) > registers.MAX_EVSES:
             raise TransportError(f"ocpp.facade: {len(evses)} EVSEs; the map has room for {registers.MAX_EVSES}")
-        self._server = open_facade(config, place="ocpp.facade", units=registers.UNIT)
-        self._evses = evses
-        self._caps = registers.CapBook(len(evses))
-        self._ends_ms = [0] * len(evses)
-        self._ems = ems_pb2_grpc.EmsServiceStub(channel)
-        self._heartbeat = 0
-        self._written = asyncio.Event()
+        self._server = open_facade(config, place="ocpp.facade", units=registers.units_for(len(evses)))
+        self._evses, self._names = evses, names
         self._log = logger("ocpp")
+        settings = [evse.settings for _, evse in evses]
+        self.orders = Orders(channel, settings, root_id=names.root_id, log=self._log)
+        self._written = Written(len(evses))
+        self._site = SiteWatch(channel, root_id=names.root_id, meter_id=names.meter_id)
+        self._charges = [Charge() for _ in evses]
+        self._values: dict[int, dict[str, Value]] = {}
+        self._updates, self._turn = 0, 0
+        self._refused = dict.fromkeys(REFUSALS, 0)
+        self._refused_told_ms: int | None = None
+        self._touched: set[int] = set()
+        self._ordered = asyncio.Event()
 
     def counters(self) -> dict[str, int]:
-        """The server's counters by name."""
-        return self._server.counters()
+        """The server's counters by name, and those of what was written."""
+        own = {"contended_writes_total": self.orders.site.contended, "orders_refused_total": self.orders.refused}
+        return {**self._server.counters(), **own}
 
     async def keep_certificates(self) -> None:
         """Follow renewed certificate files until cancelled."""
@@ -59,18 +92,23 @@ class EvseFacade:
         """Where it listens."""
         return self._server.port()
 
+    def resync(self) -> None:
+        """The arbitrating role has restarted."""
+        self.orders.resync()
+
     async def run(self) -> None:
         """Serve until cancelled."""
-        self._define()
+        self._declare()
         loop = asyncio.get_running_loop()
         descriptor = self._server.fileno()
         loop.add_reader(descriptor, self._on_written, descriptor)
+        self._publish(range(len(self._evses)), clock.now())
         self._server.start()
         try:
-            while True:
-                self._publish(clock.now())
-                await self._wait()
-                await self._take_writes()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._site.run())
+                group.create_task(self._keep_carrying_out())
+                group.create_task(self._keep_publishing())
         finally:
             loop.remove_reader(descriptor)
             self._server.stop()
@@ -78,93 +116,107 @@ class EvseFacade:
     def _on_written(self, descriptor: int) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(descriptor, 8)  # an eventfd stays readable until its counter is read
-        self._written.set()
+        connected = {client[0] for client in self._server.clients()}
+        writes = [_as_write(found) for found in self._server.take_writes()]
+        self._touched |= self.orders.take(self._written.take(writes, connected=connected), clock.now())
+        self._ordered.set()
 
-    async def _wait(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PUBLISH_S):
-                await self._written.wait()
+    async def _keep_carrying_out(self) -> None:
+        """A role that does not answer holds up the orders, and not the registers."""
+        while True:
+            self._touched |= await self.orders.carry_out()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PUBLISH_S):
+                    await self._ordered.wait()
+            self._ordered.clear()
 
-    def _define(self) -> None:
-        unit = registers.UNIT
-        self._server.define(unit, 0, registers.HEADER_SIZE)
+    async def _keep_publishing(self) -> None:
+        while True:
+            self._turn = (self._turn + 1) % TURNS
+            due = set(range(self._turn, len(self._evses), TURNS)) | self._touched
+            self._touched = set()
+            now = clock.now()
+            self._publish(sorted(due), now)
+            self._tell_refusals(now)
+            await asyncio.sleep(PUBLISH_S)
+
+    def _declare(self) -> None:
+        self._declare_unit(registers.SITE_UNIT, "Site", self._names.site_id)
+        server, place = self._server, registers.site_place()
+        server.declare(place.unit, registers.declaration(SITE_MODEL, place, {}, {}).SerializeToString())
+        units: dict[int, int] = {registers.SITE_UNIT: MODEL_AT + SITE_MODEL.size}
         for index, (_, evse) in enumerate(self._evses):
-            base = registers.block_address(index)
-            self._server.define(unit, base, registers.BLOCK_SIZE)
-            limits = (
-                (registers.CAP_MA, 0, evse.settings.current_max_ma),
-                (registers.CAP_VALID_S, 1, registers.MAX_VALID_S),
+            settings, place = evse.settings, registers.evse_place(index, EVSE_MODEL)
+            if place.unit not in units:
+                self._declare_unit(place.unit, "EVSE", settings.asset_id)
+            highs = {"cap_ma": settings.current_max_ma, "cap_w": 2 * power_w(settings.current_max_ma, settings)}
+            expired = {"cap_ma": settings.fallback_ma}
+            declared = registers.declaration(EVSE_MODEL, place, highs, expired)
+            server.declare(place.unit, declared.SerializeToString())
+            self._forget_cap(place)
+            units[place.unit] = place.address + EVSE_MODEL.size
+        for unit, end in units.items():
+            server.define(unit, end, len(END) // 2)
+            server.publish(unit, end, END)
+
+    def _declare_unit(self, unit: int, kind: str, serial: str) -> None:
+        common = Common(model=kind, options=f"map {registers.MAP_VERSION}", version=__version__, serial=serial)
+        words = common.words(unit)
+        self._server.define(unit, registers.BASE, len(words) // 2)
+        self._server.publish(unit, registers.BASE, words)
+
+    def _forget_cap(self, place: registers.Place) -> None:
+        """Before anybody wrote there is no cap: what the register shows after a lease must not show now."""
+        point = EVSE_MODEL.point("cap_ma")
+        words = point.kind.absent.to_bytes(2 * point.size, "big")
+        self._server.publish(place.unit, place.address + EVSE_MODEL.offsets["cap_ma"], words)
+
+    def _publish(self, due: Sequence[int], now: Now) -> None:
+        self._updates = (self._updates + 1) % 0xFFFF
+        for index in due:
+            session, evse = self._evses[index]
+            values = evse_values(
+                evse,
+                session.describe(now),
+                index,
+                now,
+                cap=self.orders.caps[index],
+                limit_id=self._site.limit_ids.get(evse.settings.asset_id, ""),
+                charge=self._charges[index],
             )
-            for cell, low, high in limits:
-                self._server.allow_write(unit, base + cell.offset, cell.width.registers, low, high, 0)
-
-    def _publish(self, now: Now) -> None:
-        self._heartbeat = (self._heartbeat + 1) % 0xFFFF
-        header = {
-            "magic": registers.MAGIC,
-            "version": registers.MAP_VERSION,
-            "evses": len(self._evses),
-            "first_block": registers.FIRST_BLOCK,
-            "block_size": registers.BLOCK_SIZE,
-            "heartbeat": self._heartbeat,
-        }
-        words = registers.encode(registers.HEADER, header, registers.HEADER_SIZE)
-        self._server.publish(registers.UNIT, 0, words)
-        for index, (session, evse) in enumerate(self._evses):
-            words = registers.encode(
-                registers.BLOCK,
-                block_values(session, evse, index, now, cap_ends_ms=self._ends_ms[index]),
-                registers.READ_SIZE,
-            )
-            self._server.publish(registers.UNIT, registers.block_address(index), words)
-
-    async def _take_writes(self) -> None:
-        self._written.clear()
-        caps = self._caps.take(write[:4] for write in self._server.take_writes())
-        await asyncio.gather(*(self._put(cap) for cap in caps))
-
-    async def _put(self, cap: Cap) -> None:
-        settings, now = self._evses[cap.index][1].settings, clock.now()
-        limit = ems_pb2.Limit(
-            id=f"facade:ocpp:{settings.asset_id}",
-            source="facade:ocpp",
-            asset_id=settings.asset_id,
-            quantity=ems_pb2.QUANTITY_CURRENT,
-            current_ma=cap.cap_ma,
-            ttl_ms=cap.ttl_ms,
-            failsafe_current_ma=settings.fallback_ma,
-            reason="written to the EVSE facade",
+            self._values[index] = values
+            place = registers.evse_place(index, EVSE_MODEL)
+            self._server.publish(place.unit, place.address, registers.encode(EVSE_MODEL, values))
+        words = registers.encode(
+            SITE_MODEL,
+            site_values(
+                self._values,
+                self._site.overview(now),
+                self.orders.site,
+                now,
+                updates=self._updates,
+                fallback_w=self.orders.fallback_w,
+            ),
         )
-        try:
-            await self._ems.PutLimit(ems_pb2.PutLimitRequest(limit=limit), timeout=RPC_TIMEOUT_S)
-            self._ends_ms[cap.index] = now.mono_ms + cap.ttl_ms
-        except grpc.aio.AioRpcError as error:
-            # cap_left_ms says "no cap": the writer sees that its cap is not in force and writes again.
-            self._ends_ms[cap.index] = 0
-            self._log.warning("cap not taken by ems", asset=settings.asset_id, code=error.code().name)
+        place = registers.site_place()
+        self._server.publish(place.unit, place.address, words)
+
+    def _tell_refusals(self, now: Now) -> None:
+        """Say which writes were refused since the last time; the server counts them and knows no log."""
+        if self._refused_told_ms is not None and now.mono_ms - self._refused_told_ms < TELL_MS:
+            return
+        counted = self._server.counters()
+        grown = {name: counted[f"{name}_total"] - self._refused[name] for name in REFUSALS}
+        if not any(grown.values()):
+            return
+        self._refused = {name: counted[f"{name}_total"] for name in REFUSALS}
+        self._refused_told_ms = now.mono_ms
+        peers = [client[0] for client in self._server.clients() if client[5]]
+        self._log.warning("writes refused", **{name: count for name, count in grown.items() if count}, clients=peers)
 
 
-def block_values(session: Session, evse: Evse, index: int, now: Now, *, cap_ends_ms: int) -> dict[str, int | None]:
-    """One EVSE's registers by field name."""
-    memory, enforcer, settings = evse.memory, evse.enforcer, evse.settings
-    sample = memory.view(settings, now, offline=not session.is_up)
-    fallback_proved = enforcer.fallback_ma is not None
-    values = {
-        "number": index + 1,
-        "plug_state": registers.plug_code(sample.plug_state),
-        "links": (0b011 if session.is_up else 0) | (0b100 if fallback_proved else 0),
-        "proved_by": registers.proved_code(enforcer.proof_state),
-        "power_w": sample.power_w,
-        "energy_wh": sample.energy_wh,
-        "soc_permille": sample.soc_permille,
-        "limit_ma": enforcer.limit_ma,
-        "proved_ma": enforcer.proved_ma(now),
-        "fallback_ma": settings.fallback_ma,
-        "reading_age_ms": None if sample.at_mono_ms is None else now.mono_ms - sample.at_mono_ms,
-        "plug_age_ms": None if memory.plug_at_ms is None else now.mono_ms - memory.plug_at_ms,
-        "cap_left_ms": cap_ends_ms - now.mono_ms if cap_ends_ms > now.mono_ms else None,
-    }
-    for phase in range(3):
-        values[f"current_l{phase + 1}_ma"] = sample.current_ma[phase]
-        values[f"voltage_l{phase + 1}_mv"] = sample.voltage_mv[phase]
-    return values
+def _as_write(
+    found: tuple[int, int, int, int, int, str | None, str | None],
+) -> tuple[int, int, int, int, str | None, str | None]:
+    unit, address, value, age_ms, _, peer, role = found
+    return unit, address, value, age_ms, peer, role

@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from dgm import clock
+from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
 from dgm.devices.evse_models import load_all
@@ -28,7 +29,7 @@ from dgm.ocpp.events import CpoLimit, DerSeen, Keep, Outcome, Sampled, SetpointI
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.gateway import ADMISSION, AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
 from dgm.ocpp.service.cpo_limits import CpoLimits
-from dgm.ocpp.service.facade import EvseFacade
+from dgm.ocpp.service.facade import EvseFacade, SiteNames
 from dgm.ocpp.service.outages import Outages
 from dgm.ocpp.service.own import OwnIdentities
 from dgm.ocpp.service.reports import Reports
@@ -48,6 +49,13 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
+def _names(config: DgmConfig) -> SiteNames:
+    """What the facade's site model is about; `dgm check` has made sure of one connection point with a meter."""
+    roots = [circuit for circuit in config.circuits if not circuit.parent]
+    root_id, meter_id = (roots[0].id, roots[0].meter) if roots else ("", "")
+    return SiteNames(site_id=config.site.id, root_id=root_id, meter_id=meter_id)
+
+
 def _stored(journal: Journal) -> dict[str, dict[str, bytes]]:
     """What the sessions kept in an earlier life: bodies by station id and name."""
     found: dict[str, dict[str, bytes]] = {}
@@ -64,6 +72,8 @@ class OcppRole:
         self.ready = asyncio.Event()
         self._config = context.config.ocpp
         self._facade_config = with_base(self._config.facade, context.base_dir)
+        self._facade: EvseFacade | None = None
+        self._names = _names(context.config)
         self._subscriber = f"ocpp:{context.epoch}"
         self._channel = context.channel("ems")
         self._registry = context.registry
@@ -122,10 +132,10 @@ class OcppRole:
                 group.create_task(self._cpo_limits.run())
                 group.create_task(self._own.run())
                 if self._config.HasField("facade"):
-                    facade = EvseFacade(self._facade_config, self._evses(), self._channel)
-                    self._registry.register(CountersCollector("dgm_facade", "Modbus facade", facade.counters))
-                    group.create_task(facade.run())
-                    group.create_task(facade.keep_certificates())
+                    self._facade = EvseFacade(self._facade_config, self._evses(), self._channel, self._names)
+                    self._registry.register(CountersCollector("dgm_facade", "Modbus facade", self._facade.counters))
+                    group.create_task(self._facade.run())
+                    group.create_task(self._facade.keep_certificates())
                 self.ready.set()
         finally:
             await self.gateway.stop()
@@ -143,6 +153,8 @@ class OcppRole:
                         self._log.info("following setpoints", ems_epoch=response.epoch)
                         self._reports.resync()
                         self._cpo_limits.resync()
+                        if self._facade is not None:
+                            self._facade.resync()
                         is_first, delay_s = False, RETRY_MIN_S
                     self._deliver(response)
             except grpc.aio.AioRpcError as error:

@@ -235,7 +235,7 @@ class EvseConfig(_message.Message):
     def __init__(self, id: _Optional[str] = ..., connector_id: _Optional[int] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., current_max_ma: _Optional[int] = ..., current_min_ma: _Optional[int] = ..., current_step_ma: _Optional[int] = ..., fallback_ma: _Optional[int] = ..., weight: _Optional[int] = ..., stratum: _Optional[int] = ..., discharge_max_ma: _Optional[int] = ...) -> None: ...
 
 class EmsConfig(_message.Message):
-    __slots__ = ("tick_ms", "cycle_ms", "evse_deadband_ma", "evse_up_interval_ms", "sample_max_age_ms", "meter_max_age_ms", "setpoint_ttl_ms", "rotation_ms")
+    __slots__ = ("tick_ms", "cycle_ms", "evse_deadband_ma", "evse_up_interval_ms", "sample_max_age_ms", "meter_max_age_ms", "setpoint_ttl_ms", "rotation_ms", "third_party")
     TICK_MS_FIELD_NUMBER: _ClassVar[int]
     CYCLE_MS_FIELD_NUMBER: _ClassVar[int]
     EVSE_DEADBAND_MA_FIELD_NUMBER: _ClassVar[int]
@@ -244,6 +244,7 @@ class EmsConfig(_message.Message):
     METER_MAX_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     SETPOINT_TTL_MS_FIELD_NUMBER: _ClassVar[int]
     ROTATION_MS_FIELD_NUMBER: _ClassVar[int]
+    THIRD_PARTY_FIELD_NUMBER: _ClassVar[int]
     tick_ms: int
     cycle_ms: int
     evse_deadband_ma: int
@@ -252,7 +253,8 @@ class EmsConfig(_message.Message):
     meter_max_age_ms: int
     setpoint_ttl_ms: int
     rotation_ms: int
-    def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ...) -> None: ...
+    third_party: bool
+    def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ..., third_party: _Optional[bool] = ...) -> None: ...
 
 class DerConfig(_message.Message):
     __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "profile")

@@ -87,7 +87,7 @@ class Point(_message.Message):
     def __init__(self, name: _Optional[str] = ..., table: _Optional[_Union[RegisterTable, str]] = ..., address: _Optional[int] = ..., type: _Optional[_Union[PointType, str]] = ..., length: _Optional[int] = ..., bit: _Optional[int] = ..., word_order: _Optional[_Union[WordOrder, str]] = ..., multiplier: _Optional[int] = ..., divisor: _Optional[int] = ..., scale_point: _Optional[str] = ..., absent: _Optional[_Iterable[int]] = ..., period_ms: _Optional[int] = ..., write: _Optional[_Union[WriteRule, _Mapping]] = ..., read_roles: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WriteRule(_message.Message):
-    __slots__ = ("low", "high", "lease_ms", "fallback", "roles", "min_interval_ms", "burst")
+    __slots__ = ("low", "high", "lease_ms", "fallback", "roles", "min_interval_ms", "burst", "allow_absent")
     LOW_FIELD_NUMBER: _ClassVar[int]
     HIGH_FIELD_NUMBER: _ClassVar[int]
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +95,7 @@ class WriteRule(_message.Message):
     ROLES_FIELD_NUMBER: _ClassVar[int]
     MIN_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     BURST_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_ABSENT_FIELD_NUMBER: _ClassVar[int]
     low: int
     high: int
     lease_ms: int
@@ -102,7 +103,8 @@ class WriteRule(_message.Message):
     roles: _containers.RepeatedScalarFieldContainer[str]
     min_interval_ms: int
     burst: int
-    def __init__(self, low: _Optional[int] = ..., high: _Optional[int] = ..., lease_ms: _Optional[int] = ..., fallback: _Optional[int] = ..., roles: _Optional[_Iterable[str]] = ..., min_interval_ms: _Optional[int] = ..., burst: _Optional[int] = ...) -> None: ...
+    allow_absent: bool
+    def __init__(self, low: _Optional[int] = ..., high: _Optional[int] = ..., lease_ms: _Optional[int] = ..., fallback: _Optional[int] = ..., roles: _Optional[_Iterable[str]] = ..., min_interval_ms: _Optional[int] = ..., burst: _Optional[int] = ..., allow_absent: _Optional[bool] = ...) -> None: ...
 
 class WriteGroup(_message.Message):
     __slots__ = ("name", "points", "lease_ms", "lease_point", "lease_unit_ms", "sequence_point")

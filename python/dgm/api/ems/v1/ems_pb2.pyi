@@ -57,7 +57,7 @@ OUTCOME_STATE_TIMED_OUT: OutcomeState
 OUTCOME_STATE_WIPED: OutcomeState
 
 class Limit(_message.Message):
-    __slots__ = ("id", "source", "circuit_id", "asset_id", "quantity", "power_w", "current_ma", "start_utc_ms", "ttl_ms", "failsafe_power_w", "failsafe_current_ma", "ramp_ms", "reason")
+    __slots__ = ("id", "source", "circuit_id", "asset_id", "quantity", "power_w", "current_ma", "start_utc_ms", "ttl_ms", "failsafe_power_w", "failsafe_current_ma", "ramp_ms", "reason", "each_evse")
     ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     CIRCUIT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,7 @@ class Limit(_message.Message):
     FAILSAFE_CURRENT_MA_FIELD_NUMBER: _ClassVar[int]
     RAMP_MS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    EACH_EVSE_FIELD_NUMBER: _ClassVar[int]
     id: str
     source: str
     circuit_id: str
@@ -84,10 +85,11 @@ class Limit(_message.Message):
     failsafe_current_ma: int
     ramp_ms: int
     reason: str
-    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., circuit_id: _Optional[str] = ..., asset_id: _Optional[str] = ..., quantity: _Optional[_Union[Quantity, str]] = ..., power_w: _Optional[int] = ..., current_ma: _Optional[int] = ..., start_utc_ms: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., failsafe_power_w: _Optional[int] = ..., failsafe_current_ma: _Optional[int] = ..., ramp_ms: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    each_evse: bool
+    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., circuit_id: _Optional[str] = ..., asset_id: _Optional[str] = ..., quantity: _Optional[_Union[Quantity, str]] = ..., power_w: _Optional[int] = ..., current_ma: _Optional[int] = ..., start_utc_ms: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., failsafe_power_w: _Optional[int] = ..., failsafe_current_ma: _Optional[int] = ..., ramp_ms: _Optional[int] = ..., reason: _Optional[str] = ..., each_evse: _Optional[bool] = ...) -> None: ...
 
 class Target(_message.Message):
-    __slots__ = ("id", "source", "asset_id", "want_w", "want_ma", "priority", "ttl_ms")
+    __slots__ = ("id", "source", "asset_id", "want_w", "want_ma", "priority", "ttl_ms", "weight", "keeps_on")
     ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +97,8 @@ class Target(_message.Message):
     WANT_MA_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    KEEPS_ON_FIELD_NUMBER: _ClassVar[int]
     id: str
     source: str
     asset_id: str
@@ -102,7 +106,9 @@ class Target(_message.Message):
     want_ma: int
     priority: int
     ttl_ms: int
-    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., asset_id: _Optional[str] = ..., want_w: _Optional[int] = ..., want_ma: _Optional[int] = ..., priority: _Optional[int] = ..., ttl_ms: _Optional[int] = ...) -> None: ...
+    weight: int
+    keeps_on: bool
+    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., asset_id: _Optional[str] = ..., want_w: _Optional[int] = ..., want_ma: _Optional[int] = ..., priority: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., weight: _Optional[int] = ..., keeps_on: _Optional[bool] = ...) -> None: ...
 
 class Setpoint(_message.Message):
     __slots__ = ("asset_id", "epoch", "sequence", "power_w", "current_ma", "binding_limit_id", "ttl_ms", "safety")
