@@ -268,6 +268,10 @@ fn on_site_phases(reading: Reading, phases: &PhaseMap) -> Reading {
 
 #[path = "field_audit.rs"]
 mod audit;
+#[path = "field_survey.rs"]
+mod survey;
+
+pub use survey::ModelQuestion;
 
 #[cfg(test)]
 #[path = "field_tests.rs"]

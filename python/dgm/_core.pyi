@@ -156,6 +156,11 @@ class Field:
     def take_audit(self) -> bytes:
         """core.v1.AuditBatch: what became of the setpoints of PV and batteries since the last call; empty: nothing new.
         Bounded for a caller that does not come; what it cost is counted in `lost`."""
+    def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int:
+        """Ask for a SunSpec model of an asset's device (0: only the chain of models); the ticket. It is read when
+        nothing else of its line is due. CoreError: no such device, or too many questions wait."""
+    def take_models(self) -> bytes:
+        """core.v1.ModelBatch: questions that have ended since the last call, each once; empty: none."""
     def counters(self) -> dict[str, int]:
         """Monotonic counters and gauges by name (ticks_total, tick_overruns_total, modbus_requests_total,
         modbus_timeouts_total, modbus_bad_frames_total, writes_total, readbacks_total, readback_mismatch_total, ...).

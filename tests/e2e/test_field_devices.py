@@ -185,6 +185,22 @@ def test_the_command_line_lists_the_audit(site: FieldSite) -> None:
     assert {entry["assetId"] for entry in listed["entries"]} == {"battery"}
 
 
+def test_a_whole_model_is_read_between_the_polls(site: FieldSite) -> None:
+    words = [sys.executable, "-m", "dgm.cli.main", "device", "read", "--site", str(site.folder / "site.yaml")]
+
+    def read(*arguments: str) -> str:
+        return subprocess.run([*words, *arguments], capture_output=True, text=True, timeout=20, check=True).stdout
+
+    assert "704" in read("pv-1")
+    found = read("pv-2", "704")
+    assert "WMaxLimPctRvrtTms = 5 Secs" in found
+    assert "WSet = -" in found, "not implemented"
+    refused = subprocess.run([*words, "battery", "704"], capture_output=True, text=True, timeout=20, check=False)
+    assert refused.returncode != 0
+    assert "battery shows no SunSpec map" in refused.stderr
+    assert are_controlled(site)
+
+
 def exchange(site: FieldSite, end: End, pdu: bytes) -> bytes:
     """One request to the EVSE facade over TLS; the PDU of the answer."""
     context = context_of(end, server=False)

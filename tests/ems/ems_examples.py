@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from dgm import config as site_config
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.core.v1.core_pb2 import AssetGrant, Decision, LimitSet, Row
+from dgm.api.core.v1.field_pb2 import ModelAnswer, ModelBatch, ModelFailure
 from dgm.api.ems.v1.ems_pb2 import Limit, PutLimitRequest, Quantity
 from dgm.api.site.v1.site_pb2 import PhaseValues, PlugState, Quality, Sample
 from dgm.ems.cycle import CoreDecided
@@ -116,6 +117,8 @@ class WrittenField:
     told: list[tuple[str, object]] = field(default_factory=list)
     desk: CoreDecided | None = None
     audit: bytes = b""
+    models: bytes = b""
+    model_failure: ModelFailure | None = None
     _fd: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK))
 
     def start(self) -> None:
@@ -149,6 +152,19 @@ class WrittenField:
 
     def take_audit(self) -> bytes:
         taken, self.audit = self.audit, b""
+        return taken
+
+    def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int:
+        self.told.append(("model", (asset_index, model, occurrence, timeout_ms)))
+        ticket = len(self.told)
+        if self.model_failure is not None:
+            answer = ModelAnswer(ticket=ticket, failure=self.model_failure)
+            self.models = ModelBatch(answers=[answer]).SerializeToString()
+            os.eventfd_write(self._fd, 1)
+        return ticket
+
+    def take_models(self) -> bytes:
+        taken, self.models = self.models, b""
         return taken
 
     def counters(self) -> dict[str, int]:

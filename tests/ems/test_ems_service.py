@@ -30,7 +30,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from dgm import clock, rpc
 from dgm.api.core.v1.core_pb2 import LimitSet
-from dgm.api.core.v1.field_pb2 import AuditBatch, AuditEntry, AuditNews
+from dgm.api.core.v1.field_pb2 import AuditBatch, AuditEntry, AuditNews, ModelFailure
 from dgm.api.ems.v1 import ems_pb2 as ems
 from dgm.api.ems.v1 import field_pb2
 from dgm.api.ems.v1.ems_pb2_grpc import EmsServiceStub
@@ -320,6 +320,15 @@ async def test_every_reason_is_reached_and_has_its_code(tmp_path: Path, monkeypa
             site_.ems.ExplainDecision(ems.ExplainDecisionRequest(asset_id="e1")),
         ]
         found = [await refusal(call) for call in calls]
+        for failure in (
+            ModelFailure.MODEL_FAILURE_NO_MAP,
+            ModelFailure.MODEL_FAILURE_NO_MODEL,
+            ModelFailure.MODEL_FAILURE_SILENT,
+            ModelFailure.MODEL_FAILURE_REFUSED,
+        ):
+            site_.field.model_failure = failure
+            read = field_pb2.ReadModelRequest(asset_id="pv1", model=705)
+            found.append(await refusal(site_.field_service.ReadModel(read)))
         assert [reason for _, reason in found] == [reason.value for reason in Reason]
         assert [code for code, _ in found] == [site_service.CODES[reason] for reason in Reason]
 

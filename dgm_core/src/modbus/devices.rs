@@ -12,6 +12,7 @@ use super::line::{Ask, Line, LineCounters, Roster};
 use super::plan::{self, Class};
 use super::session::{Completion, Session, Token};
 use super::standing::Standing;
+use super::survey::Surveys;
 use crate::site::image::Reading;
 use crate::units::Micros;
 
@@ -30,6 +31,8 @@ pub struct Devices {
     last: Class,
     readings: Vec<(usize, Reading)>,
     counters: LineCounters,
+    /// Asked when no device wants anything.
+    surveys: Surveys,
 }
 
 impl Devices {
@@ -41,7 +44,18 @@ impl Devices {
             last: Class::Poll,
             readings: Vec::new(),
             counters: LineCounters::default(),
+            surveys: Surveys::default(),
         }
+    }
+
+    /// How a device is reached.
+    pub fn config(&self, device: usize) -> Option<&DeviceConfig> {
+        self.devices.get(device).map(Device::config)
+    }
+
+    /// What people ask of the devices.
+    pub fn surveys(&mut self) -> &mut Surveys {
+        &mut self.surveys
     }
 
     /// The commands of a device, to take from them.
@@ -70,12 +84,12 @@ impl Devices {
 
 impl Roster for Devices {
     fn next(&mut self, _session: &Session, _reads_only: bool, now: Micros) -> Option<Ask> {
-        if self.in_flight.is_some() {
+        if self.in_flight.is_some() || self.surveys.is_asking() {
             return None;
         }
         let devices = self.devices.iter().enumerate();
         let offers = devices.flat_map(|(index, device)| device.offers(now).map(move |offer| (index, offer)));
-        let (index, class) = plan::choose(offers, self.last)?;
+        let Some((index, class)) = plan::choose(offers, self.last) else { return self.surveys.next(now) };
         let device = self.devices.get_mut(index)?;
         self.last = class;
         let request = device.take(class, now)?;
@@ -85,6 +99,9 @@ impl Roster for Devices {
     }
 
     fn complete(&mut self, completion: &Completion<'_>, now: Micros) {
+        if self.surveys.complete(completion) {
+            return;
+        }
         if let Some(in_flight) = self.in_flight.take() {
             self.deliver(&in_flight, completion, now);
         }
@@ -92,11 +109,22 @@ impl Roster for Devices {
 
     fn lose(&mut self, now: Micros) {
         self.in_flight = None;
+        self.surveys.lose();
         self.devices.iter_mut().for_each(|device| device.lose(now));
     }
 
     fn wake_time(&self) -> Option<Micros> {
-        self.devices.iter().map(Device::wake_time).min().filter(|_| self.in_flight.is_none())
+        let idle = self.surveys.is_waiting().then_some(Micros::ZERO);
+        let wanted = self.devices.iter().map(Device::wake_time).chain(idle).min();
+        wanted.filter(|_| self.in_flight.is_none() && !self.surveys.is_asking())
+    }
+
+    fn expire(&mut self, now: Micros) {
+        self.surveys.expire(now);
+    }
+
+    fn expiry(&self) -> Option<Micros> {
+        self.surveys.expiry()
     }
 
     fn counters(&self) -> LineCounters {

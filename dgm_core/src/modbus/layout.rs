@@ -9,7 +9,7 @@
 //! The announced length is believed and bounded: what the definition does not know behind it is left alone, and points
 //! beyond it are absent. Groups repeat as a point of the model says, or to the end.
 use super::number::{Gain, Raw, Scale};
-use super::pdu::{RegisterBytes, Span, Table, READ_MAX};
+use super::pdu::{RegisterBytes, Span, Table};
 use super::point::{Absent, Block, Kind, ScaleAt, Slot};
 use super::sunspec::Model;
 use super::tables::{Count, Factor, GroupDef, PointDef, PointType, HEADER};
@@ -63,11 +63,11 @@ pub fn locate(definition: &GroupDef, model: &Model, name: &str) -> Option<Slot> 
 }
 
 /// The next read of a whole model when `words` (from its header on) are known: as long as it can be, ending where a point
-/// ends. `None`: all is known.
-pub fn next_run(definition: &GroupDef, model: &Model, words: RegisterBytes<'_>) -> Option<Span> {
+/// ends, and no longer than `registers_max`. `None`: all is known, or one point does not fit.
+pub fn next_run(definition: &GroupDef, model: &Model, words: RegisterBytes<'_>, registers_max: u16) -> Option<Span> {
     let end = model.length.saturating_add(HEADER);
     let known = u16::try_from(words.len()).ok()?;
-    let latest = known.saturating_add(READ_MAX).min(end);
+    let latest = known.saturating_add(registers_max).min(end);
     let mut ends = vec![HEADER];
     Reader { top: definition, words, end }.ends(definition, HEADER, &mut ends);
     let fits = |point_end: &u16| *point_end > known && *point_end <= latest;

@@ -1,6 +1,7 @@
 //! Models on a device: positions, whole decodes, reads of long models, lengths that do not fit.
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::modbus::pdu::READ_MAX;
 use crate::modbus::point::wire;
 use crate::modbus::tables;
 use proptest::prelude::*;
@@ -86,7 +87,7 @@ fn texts_end_at_their_zeros() {
 fn runs(id: u16, words: &[u16]) -> Vec<Span> {
     let (layout, model) = (tables::find(id).unwrap(), model(id, words[1]));
     let (mut known, mut runs) = (0, Vec::new());
-    while let Some(span) = next_run(&layout, &model, RegisterBytes::new(&wire(&words[..known])).unwrap()) {
+    while let Some(span) = next_run(&layout, &model, RegisterBytes::new(&wire(&words[..known])).unwrap(), READ_MAX) {
         assert_eq!(usize::from(span.start - BASE), known);
         known += usize::from(span.count);
         runs.push(span);

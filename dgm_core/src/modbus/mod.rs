@@ -44,6 +44,7 @@ pub mod server;
 pub mod session;
 pub mod standing;
 pub mod sunspec;
+pub mod survey;
 pub mod table;
 pub mod tables;
 pub mod tally;

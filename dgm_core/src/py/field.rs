@@ -10,7 +10,7 @@ use super::columns;
 use super::CoreError as PyCoreError;
 use crate::arbiter::Decision;
 use crate::error::CoreError;
-use crate::field::{Field, Input};
+use crate::field::{Field, Input, ModelQuestion};
 use crate::reactor::notify::Notifier;
 use crate::reactor::polling::PollingThread;
 use crate::reactor::published::Published;
@@ -146,6 +146,25 @@ impl PyField {
     /// core.v1.AuditBatch: what devices did with their setpoints since the last call.
     fn take_audit<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &wire::encode_audit(&self.published.audit.take()))
+    }
+
+    /// Ask for a SunSpec model of an asset's device; the ticket.
+    fn read_model(&self, asset_index: usize, model: u16, occurrence: usize, timeout_ms: i64) -> PyResult<u64> {
+        within("read_model: timeout_ms", timeout_ms, 1, SPAN_MS_MAX)?;
+        let asset = AssetIndex(asset_index);
+        if self.site.asset(asset).is_none_or(|asset| asset.spec.modbus.is_none()) {
+            let expected = "an asset with a Modbus device".to_owned();
+            return Err(CoreError::Index { what: "asset", found: count(asset_index), expected }.into());
+        }
+        let deadline = clock::micros() + Micros::from_millis(timeout_ms);
+        let question = ModelQuestion { ticket: 0, asset, model, occurrence, deadline };
+        let full = "read_model: found too many that wait; expected a running field thread that takes them";
+        self.published.surveys.ask(question).ok_or_else(|| PyCoreError::new_err(full))
+    }
+
+    /// core.v1.ModelBatch: models that were read since the last call.
+    fn take_models<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &wire::encode_models(self.published.surveys.take_answers()))
     }
 
     /// Monotonic counters and gauges by name.

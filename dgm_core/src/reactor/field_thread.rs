@@ -71,11 +71,17 @@ impl Tenant for Ticking {
             // A refusal is counted by the field; whoever handed it in has checked what could be checked there.
             let _ = self.field.put(input, received);
         }
+        for question in self.published.surveys.take_questions() {
+            if let Err(why) = self.field.ask_model(question, now) {
+                self.published.surveys.answer([(question.ticket, Err((why, Vec::new())))]);
+            }
+        }
         self.field.tick(now);
         touched.extend(0..self.field.lines().len());
         self.times.last_us = (clock::micros() - now).get();
         self.times.max_us = self.times.max_us.max(self.times.last_us);
         self.field.take_audit().for_each(|(asset, news)| self.published.audit.put(asset, news));
+        self.published.surveys.answer(self.field.take_models());
         self.published.publish(&self.field, self.times);
     }
 }

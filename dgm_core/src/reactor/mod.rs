@@ -26,6 +26,7 @@ pub mod serving;
 mod serving_loop;
 pub mod serving_thread;
 pub mod socket;
+pub mod survey_board;
 mod timer;
 pub mod tls;
 pub mod tls_files;

@@ -12,6 +12,7 @@ use super::audit_board::AuditBoard;
 use super::lock;
 use super::notify::Notifier;
 use super::seqlock::Seqlock;
+use super::survey_board::SurveyBoard;
 use crate::arbiter::Decision;
 use crate::field::{Field, Input};
 use crate::site::{AssetKind, Image, Quality, Reading, Site};
@@ -71,6 +72,8 @@ pub struct Published {
     pub notifier: Notifier,
     /// What devices did with their setpoints, until somebody takes it.
     pub audit: AuditBoard,
+    /// Models that somebody asks for.
+    pub surveys: SurveyBoard,
     /// What is handed in.
     pub inbox: Inbox,
     /// Whether the thread is running.
@@ -89,6 +92,7 @@ impl Published {
             max_ages: max_ages(site),
             notifier,
             audit: AuditBoard::default(),
+            surveys: SurveyBoard::default(),
             inbox: Inbox::default(),
             running: AtomicBool::new(false),
         }

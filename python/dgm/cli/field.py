@@ -1,9 +1,11 @@
-"""Commands about the devices of a running site: what they were told and what they did with it."""
+"""Commands about the devices of a running site: what they were told and did, and what stands in their registers."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -15,6 +17,10 @@ from dgm.api.ems.v1 import field_pb2, field_pb2_grpc
 from dgm.cli.calls import call, channel
 from dgm.cli.client import CALL_TIMEOUT_S, DEFAULT_SITE, JsonOption, SiteOption
 from dgm.ems.audit import registers, verdict_name
+
+device = typer.Typer(no_args_is_help=True, help="Look into a device.")
+
+ABSENT = "-"
 
 
 def audit(
@@ -80,3 +86,57 @@ def _cells(entry: field_pb2.FieldAuditEntry) -> list[str]:
 def _counted(counts: field_pb2.SetpointCounts) -> str:
     named = [(field.name, value) for field, value in counts.ListFields() if field.name != "asset_id"]
     return ", ".join(f"{value} {name}" for name, value in named)
+
+
+@device.command("read")
+def read_model(
+    asset: Annotated[str, typer.Argument(help="asset id of a SunSpec device")],
+    model: Annotated[int, typer.Argument(help="number of the model; left out: list its models", min=0)] = 0,
+    occurrence: Annotated[int, typer.Option(help="which of several of that number, from 0 on", min=0)] = 0,
+    seconds: Annotated[int, typer.Option(help="how long to wait: polls and setpoints go first", min=1, max=60)] = 10,
+    site: SiteOption = DEFAULT_SITE,
+    json_out: JsonOption = False,
+) -> None:
+    """Read a whole SunSpec model of a device and print its points with units; what is not implemented as "-"."""
+    request = field_pb2.ReadModelRequest(asset_id=asset, model=model, occurrence=occurrence, timeout_ms=seconds * 1000)
+    call(_read_model(site, request, json_out))
+
+
+async def _read_model(site: SiteOption, request: field_pb2.ReadModelRequest, json_out: bool) -> None:
+    async with channel(site, "ems") as opened:
+        stub = field_pb2_grpc.FieldServiceStub(opened)
+        answer = await stub.ReadModel(request, timeout=request.timeout_ms / 1000 + CALL_TIMEOUT_S)
+    if json_out:
+        typer.echo(json_format.MessageToJson(answer))
+        return
+    if not answer.HasField("content"):
+        table = Table("model", "address", "registers")
+        for model in answer.models:
+            table.add_row(str(model.id), str(model.address), str(model.length))
+        Console().print(table)
+        return
+    typer.echo(f"{request.asset_id}: model {request.model}, {answer.content.name}")
+    for line in lines(answer.content):
+        typer.echo(line)
+
+
+def lines(group: field_pb2.ModelGroup, indent: str = "  ") -> Iterator[str]:
+    """The points of a group, one a line, then the groups in it; those of one name are numbered from 1 on."""
+    for point in group.points:
+        yield f"{indent}{point.name} = {shown(point)}"
+    counts: Counter[str] = Counter()
+    for child in group.groups:
+        counts[child.name] += 1
+        yield f"{indent}{child.name}[{counts[child.name]}]"
+        yield from lines(child, indent + "  ")
+
+
+def shown(point: field_pb2.ModelPoint) -> str:
+    """The value with its unit, exactly as scaled; "-" where the device implements none."""
+    if point.HasField("text"):
+        return f"{point.text} {point.unit}".rstrip()
+    if not point.HasField("raw"):
+        return ABSENT
+    if point.scale_absent:
+        return f"{ABSENT} (raw {point.raw}, its scale factor is not implemented)"
+    return f"{Decimal(point.raw).scaleb(point.exponent):f} {point.unit}".rstrip()

@@ -24,6 +24,7 @@ app.command("stations")(client.stations)
 app.command("watch")(client.watch)
 app.command("explain")(client.explain)
 app.command("audit")(field.audit)
+app.add_typer(field.device, name="device")
 
 SiteFile = Annotated[Path, typer.Argument(help="site.yaml", show_default=False)]
 

@@ -77,6 +77,14 @@ class CoreField:
         """core.v1.AuditBatch: what became of setpoints since the last call; empty: nothing new."""
         return self._field.take_audit()
 
+    def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int:
+        """Ask for a SunSpec model of a device; the ticket. _core.CoreError: it cannot be asked now."""
+        return self._field.read_model(asset_index, model, occurrence, timeout_ms)
+
+    def take_models(self) -> bytes:
+        """core.v1.ModelBatch: what has been read, or not, since the last call."""
+        return self._field.take_models()
+
     def counters(self) -> dict[str, int]:
         """The core's counters and gauges by name."""
         return self._field.counters()

@@ -32,6 +32,14 @@ class Reason(StrEnum):
     """A report older than one already taken."""
     NO_DECISION = "NO_DECISION"
     """Nothing has been decided yet; try again in a second."""
+    NO_DEVICE = "NO_DEVICE"
+    """The asset has no device that can be asked, or the device is none of the kind asked for."""
+    NO_MODEL = "NO_MODEL"
+    """The device has no such SunSpec model; the message says which it has."""
+    DEVICE_SILENT = "DEVICE_SILENT"
+    """The device did not answer, or its line found no time; the message says which."""
+    DEVICE_REFUSED = "DEVICE_REFUSED"
+    """The device answered, but not with what was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,10 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.ALREADY_OVER: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.REQUEST_REUSED: grpc.StatusCode.ALREADY_EXISTS,
     Reason.OLD_REPORT: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.NO_DEVICE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.NO_MODEL: grpc.StatusCode.NOT_FOUND,
+    Reason.DEVICE_SILENT: grpc.StatusCode.UNAVAILABLE,
+    Reason.DEVICE_REFUSED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.NO_DECISION: grpc.StatusCode.UNAVAILABLE,
 }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dgm.api.ems.v1 import field_pb2, field_pb2_grpc
 from dgm.ems.audit import AuditBook
 from dgm.site.refusal import Reason, Refusal
-from dgm.site.service import Context, check_streams, refuse
+from dgm.site.service import Context, answer, check_streams, refuse
 
 if TYPE_CHECKING:
     from dgm.ems.service.role import EmsRole
@@ -53,6 +53,10 @@ class FieldService(field_pb2_grpc.FieldServiceServicer):
                             await bell.wait()
         finally:
             self._book.leave(watcher)
+
+    async def ReadModel(self, request: field_pb2.ReadModelRequest, context: Context) -> Any:
+        """Every point of one SunSpec model of a device, or its chain of models."""
+        return await answer(await self._role.models.read(request), context)
 
     async def _check_asset(self, asset_id: str, context: Context) -> None:
         if asset_id and asset_id not in {asset.id for asset in self._role.cycle.topology.assets}:

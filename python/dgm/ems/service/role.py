@@ -42,6 +42,7 @@ from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
 from dgm.ems.service.field_audit import FieldAudit
 from dgm.ems.service.field_servicer import FieldService
 from dgm.ems.service.metrics import EmsMetrics
+from dgm.ems.service.models import ModelDesk
 from dgm.ems.service.servicer import EmsService
 from dgm.errors import DgmError
 from dgm.log import logger
@@ -70,6 +71,8 @@ class FieldPort(Protocol):
     def put_link(self, up: bool) -> None: ...
     def take(self, now: Now) -> CoreDecided: ...
     def take_audit(self) -> bytes: ...
+    def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int: ...
+    def take_models(self) -> bytes: ...
     def counters(self) -> dict[str, int]: ...
 
 
@@ -98,6 +101,7 @@ class EmsRole:
         self._metrics = EmsMetrics(context.registry, self._field.counters)
         self._audit = FieldAudit(self.cycle.topology, context.state_dir, context.registry)
         self._audit_bells: set[asyncio.Event] = set()
+        self.models = ModelDesk(self._field, self.cycle.topology)
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._core_ms = clock.now().mono_ms
@@ -239,6 +243,7 @@ class EmsRole:
         if self._audit.take(self._field.take_audit(), self.cycle.decision, now):
             for bell in self._audit_bells:
                 bell.set()
+        self.models.take(self._field.take_models())
         self._metrics.observe(self.cycle.state, now)
         if self.cycle.decision is not None:
             self.ready.set()

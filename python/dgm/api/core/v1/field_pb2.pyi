@@ -1,11 +1,33 @@
 from dgm.api.ems.v1 import field_pb2 as _field_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ModelFailure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODEL_FAILURE_UNSPECIFIED: _ClassVar[ModelFailure]
+    MODEL_FAILURE_QUEUE: _ClassVar[ModelFailure]
+    MODEL_FAILURE_EXPIRED: _ClassVar[ModelFailure]
+    MODEL_FAILURE_DISCONNECTED: _ClassVar[ModelFailure]
+    MODEL_FAILURE_SILENT: _ClassVar[ModelFailure]
+    MODEL_FAILURE_NO_MAP: _ClassVar[ModelFailure]
+    MODEL_FAILURE_NO_MODEL: _ClassVar[ModelFailure]
+    MODEL_FAILURE_REFUSED: _ClassVar[ModelFailure]
+    MODEL_FAILURE_MALFORMED: _ClassVar[ModelFailure]
+MODEL_FAILURE_UNSPECIFIED: ModelFailure
+MODEL_FAILURE_QUEUE: ModelFailure
+MODEL_FAILURE_EXPIRED: ModelFailure
+MODEL_FAILURE_DISCONNECTED: ModelFailure
+MODEL_FAILURE_SILENT: ModelFailure
+MODEL_FAILURE_NO_MAP: ModelFailure
+MODEL_FAILURE_NO_MODEL: ModelFailure
+MODEL_FAILURE_REFUSED: ModelFailure
+MODEL_FAILURE_MALFORMED: ModelFailure
 
 class AuditNews(_message.Message):
     __slots__ = ("asset_index", "entries", "lost", "counts")
@@ -32,3 +54,23 @@ class AuditBatch(_message.Message):
     ASSETS_FIELD_NUMBER: _ClassVar[int]
     assets: _containers.RepeatedCompositeFieldContainer[AuditNews]
     def __init__(self, assets: _Optional[_Iterable[_Union[AuditNews, _Mapping]]] = ...) -> None: ...
+
+class ModelAnswer(_message.Message):
+    __slots__ = ("ticket", "models", "registers", "failure", "exception")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    REGISTERS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    EXCEPTION_FIELD_NUMBER: _ClassVar[int]
+    ticket: int
+    models: _containers.RepeatedCompositeFieldContainer[_field_pb2.SunSpecModel]
+    registers: bytes
+    failure: ModelFailure
+    exception: int
+    def __init__(self, ticket: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_field_pb2.SunSpecModel, _Mapping]]] = ..., registers: _Optional[bytes] = ..., failure: _Optional[_Union[ModelFailure, str]] = ..., exception: _Optional[int] = ...) -> None: ...
+
+class ModelBatch(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[ModelAnswer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[ModelAnswer, _Mapping]]] = ...) -> None: ...

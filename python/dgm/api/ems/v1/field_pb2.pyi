@@ -129,3 +129,59 @@ class WatchAuditResponse(_message.Message):
     entries: _containers.RepeatedCompositeFieldContainer[FieldAuditEntry]
     missed: int
     def __init__(self, entries: _Optional[_Iterable[_Union[FieldAuditEntry, _Mapping]]] = ..., missed: _Optional[int] = ...) -> None: ...
+
+class SunSpecModel(_message.Message):
+    __slots__ = ("id", "address", "length")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    address: int
+    length: int
+    def __init__(self, id: _Optional[int] = ..., address: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+
+class ModelPoint(_message.Message):
+    __slots__ = ("name", "unit", "raw", "exponent", "scale_absent", "text")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
+    EXPONENT_FIELD_NUMBER: _ClassVar[int]
+    SCALE_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    unit: str
+    raw: int
+    exponent: int
+    scale_absent: bool
+    text: str
+    def __init__(self, name: _Optional[str] = ..., unit: _Optional[str] = ..., raw: _Optional[int] = ..., exponent: _Optional[int] = ..., scale_absent: _Optional[bool] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ModelGroup(_message.Message):
+    __slots__ = ("name", "points", "groups")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    points: _containers.RepeatedCompositeFieldContainer[ModelPoint]
+    groups: _containers.RepeatedCompositeFieldContainer[ModelGroup]
+    def __init__(self, name: _Optional[str] = ..., points: _Optional[_Iterable[_Union[ModelPoint, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[ModelGroup, _Mapping]]] = ...) -> None: ...
+
+class ReadModelRequest(_message.Message):
+    __slots__ = ("asset_id", "model", "occurrence", "timeout_ms")
+    ASSET_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    OCCURRENCE_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    asset_id: str
+    model: int
+    occurrence: int
+    timeout_ms: int
+    def __init__(self, asset_id: _Optional[str] = ..., model: _Optional[int] = ..., occurrence: _Optional[int] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+
+class ReadModelResponse(_message.Message):
+    __slots__ = ("models", "content")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[SunSpecModel]
+    content: ModelGroup
+    def __init__(self, models: _Optional[_Iterable[_Union[SunSpecModel, _Mapping]]] = ..., content: _Optional[_Union[ModelGroup, _Mapping]] = ...) -> None: ...

@@ -45,6 +45,11 @@ class FieldServiceStub:
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.WatchAuditRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.WatchAuditResponse.FromString,
                 _registered_method=True)
+        self.ReadModel = channel.unary_unary(
+                '/dgm.api.ems.v1.FieldService/ReadModel',
+                request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.ReadModelRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.ReadModelResponse.FromString,
+                _registered_method=True)
 
 
 class FieldServiceServicer:
@@ -63,6 +68,12 @@ class FieldServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadModel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FieldServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +86,11 @@ def add_FieldServiceServicer_to_server(servicer, server):
                     servicer.WatchAudit,
                     request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.WatchAuditRequest.FromString,
                     response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.WatchAuditResponse.SerializeToString,
+            ),
+            'ReadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadModel,
+                    request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.ReadModelRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.ReadModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +148,33 @@ class FieldService:
             '/dgm.api.ems.v1.FieldService/WatchAudit',
             dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.WatchAuditRequest.SerializeToString,
             dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.WatchAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.ems.v1.FieldService/ReadModel',
+            dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.ReadModelRequest.SerializeToString,
+            dgm_dot_api_dot_ems_dot_v1_dot_field__pb2.ReadModelResponse.FromString,
             options,
             channel_credentials,
             insecure,
