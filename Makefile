@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: setup proto build check test demo bench sim soak wheel clean tools
+.PHONY: setup proto build check test demo bench sim soak fuzz wheel clean tools
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,9 @@ RUST := $(shell find dgm_core -path dgm_core/target -prune -o \( -name '*.rs' -o
 CRATE := dgm_core/Cargo.toml
 CARGO := --locked --quiet --manifest-path $(CRATE)
 ARGS ?=
+FUZZ_S ?= 60
+FUZZ_TARGETS := server master_tcp master_rtu
+STORM := cargo run --release --locked --quiet --no-default-features --bin storm --manifest-path fuzz/Cargo.toml --
 
 setup: build
 
@@ -54,9 +57,18 @@ soak: build
 	DGM_CASES=10000 $(BIN)/python -m pytest tests/der/test_der_event_oracle.py
 	for seed in 1 2 3 4 5 6; do $(BIN)/dgm sim --seed $$seed --hours 6 --evse 40 || exit 1; done
 	$(BIN)/python -m pytest tests -m soak
+	cd dgm_core && $(STORM) --frames 1000000000 --cases 10000000
+	$(BIN)/python bench/modbus_differential.py && $(BIN)/python bench/modbus_soak.py && $(BIN)/python bench/modbus.py --only memory --soak
+
+fuzz:
+	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
+	  cd dgm_core && for target in $(FUZZ_TARGETS); do mkdir -p fuzz/corpus/$$target && \
+	    cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_S) -max_len=2048 || exit 1; done; \
+	else echo "cargo-fuzz or a nightly compiler is missing: damaged inputs without coverage instead (dgm_core/fuzz/README.md)" && \
+	  cd dgm_core && $(STORM); fi
 
 wheel: $(VENV)/.deps
 	$(BIN)/maturin build --release --locked --out wheels
 
 clean:
-	rm -rf $(VENV) dgm_core/target bench/modbus_peers/target .benchmarks wheels python/dgm/_core*.so .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dgm_core/target dgm_core/fuzz/target bench/modbus_peers/target .benchmarks wheels python/dgm/_core*.so .pytest_cache .mypy_cache .ruff_cache

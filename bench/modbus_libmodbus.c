@@ -70,7 +70,7 @@ static int answer(modbus_t *line, modbus_mapping_t *registers, int socket) {
 
 static int server(void) {
     modbus_t *line = modbus_new_tcp("127.0.0.1", 0);
-    modbus_mapping_t *registers = modbus_mapping_new(0, 0, 200, 200);
+    modbus_mapping_t *registers = modbus_mapping_new(200, 200, 200, 200);
     int listener = line == NULL || registers == NULL ? -1 : modbus_tcp_listen(line, BACKLOG);
     struct sockaddr_in address;
     socklen_t size = sizeof address;

@@ -172,9 +172,9 @@ def held(port: int, seconds: float) -> dict[str, Any]:
 
 
 def times_read(source: _core.Poller) -> int:
-    """How often the first read has been made until now; counters() is older."""
+    """How many reads have been made until now; counters() is older."""
     source.refresh()
-    return source.stamps()[_core.STAMP_COLUMNS.index("sequence")]
+    return sum(source.stamps()[_core.STAMP_COLUMNS.index("sequence") :: len(_core.STAMP_COLUMNS)])
 
 
 def rate(port: int, span_ms: int, certificates: str = "") -> dict[str, Any]:
@@ -208,7 +208,7 @@ def memory(port: int, reads: int) -> dict[str, Any]:
     source.stop()
     source = polling(fleet(port, lines=1, period_ms=0, window=16))
     start_kib = 0.0
-    while (done := source.counters()["readings_total"]) < reads:
+    while (done := times_read(source)) < reads:
         time.sleep(0.02)
         if not start_kib and done > reads // 20:
             start_kib = resident_kib()

@@ -172,7 +172,8 @@ class Poller:
     """A fleet of Modbus devices whose registers one thread reads at their rates; Python reads a copy, never a device.
 
     Positions are those of the configuration: lines, devices over all lines, reads over all devices. After a fork every
-    call raises CoreError in the child: the thread belongs to the process that started it.
+    call but number(), text(), point() and point_row(), which look at the copy alone, raises CoreError in the child: the
+    thread belongs to the process that started it.
     """
 
     def __new__(cls, config: bytes) -> Poller:
