@@ -97,7 +97,7 @@ class Session:
         version = self.settings.assumed_version
         self._witness = Witness(self.desk, self.memory, self._begin, version=version, is_valid=is_valid)
         self._stand_in = StandIn(outage, self.memory, self._witness)
-        self._outage = outage
+        self.outage = outage
         self._lane = Lane(call_timeout_ms=self.settings.call_timeout_ms)
         self._turns = Turns(self.desk, self.memory, self._lane, ids=ids, own_ids=self._own_ids)
         self._pending = PendingCalls()
@@ -170,7 +170,7 @@ class Session:
             return Glance.HANDLE
         if leg is Leg.NORTH:
             answered = frame.plain_answer(raw)
-            if answered is None or (self._outage is not None and not self._outage.may_pass(answered.decode(), raw)):
+            if answered is None or (self.outage is not None and not self.outage.may_pass(answered.decode(), raw)):
                 return Glance.HANDLE
             self.memory.counters.south += 1
             return Glance.PASS
@@ -181,10 +181,10 @@ class Session:
         is_read = action in DECODED_SOON
         if is_read and any([evse.readings.is_expecting for evse in self.evses]):
             return Glance.HANDLE
-        if self._outage is not None:
-            if is_read and self._outage.ledger.names_provisional(raw):
+        if self.outage is not None:
+            if is_read and self.outage.ledger.names_provisional(raw):
                 return Glance.HANDLE
-            self._outage.note(message_id.decode(), action.decode(), raw)
+            self.outage.note(message_id.decode(), action.decode(), raw)
         self.memory.counters.north += 1
         return Glance.COPY if is_read else Glance.PASS
 
