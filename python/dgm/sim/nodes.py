@@ -188,6 +188,7 @@ class Csms:
 
     def __init__(self) -> None:
         self.booked: list[tuple[str, dict[str, object]]] = []
+        self.given: set[object] = set()
         self._answers: dict[str, dict[str, object]] = {}
         self._calls = 0
         self._transactions = 0
@@ -220,6 +221,7 @@ class Csms:
             if action == "StartTransaction":
                 self._transactions += 1
                 info = {"status": "Accepted"}
+                self.given.add(self._transactions)
                 self._answers[message_id] = {"transactionId": self._transactions, "idTagInfo": info}
         return self._answers[message_id]
 

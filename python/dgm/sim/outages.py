@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from dgm.machine import Now
 from dgm.ocpp import events as ocpp
 from dgm.ocpp.books import Books
+from dgm.ocpp.ledger import NO_TRANSACTION
 from dgm.ocpp.outage import Outage
 from dgm.ocpp.outage_rules import BILLING, Policy, Stage
 
@@ -135,4 +136,7 @@ class CsmsOutages:
         found = [] if line.session.has_csms else ["its CSMS is not back"]
         if outage.stage is not Stage.LIVE or outage.books.messages:
             found.append(f"{outage.stage.value} with {len(outage.books.messages)} messages at {now.mono_ms}")
+        named = {payload["transactionId"] for _, payload in line.csms.booked if "transactionId" in payload}
+        strange = named - line.csms.given - {NO_TRANSACTION}
+        found += [f"transactions that the CSMS never gave: {strange}"] if strange else []
         return found + line.bills.faults(line.csms.booked)

@@ -410,7 +410,8 @@ class World:
                 return
             self.count("cars")
             car = CarSpec(
-                id_tag=f"TAG-{self.counts['cars']}",
+                # Few drivers, so that a CSMS knows them when it goes away.
+                id_tag=f"TAG-{line.index}-{self.counts['cars'] % 2}",
                 phases=line.plan.phases if self.draw.uniform(0, 1) < 0.8 else 1,
                 current_max_ma=self.draw.randrange(3) * 8000 + 16_000,
                 need_wh=5_000 + self.draw.randrange(40_000),

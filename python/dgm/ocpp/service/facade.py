@@ -152,7 +152,9 @@ def block_values(session: Session, evse: Evse, index: int, now: Now, *, cap_ends
     values = {
         "number": index + 1,
         "plug_state": registers.plug_code(sample.plug_state),
-        "links": (0b011 if session.is_up else 0) | (0b100 if fallback_proved else 0),
+        "links": (0b001 if session.is_up else 0)
+        | (0b010 if session.has_csms else 0)
+        | (0b100 if fallback_proved else 0),
         "proved_by": registers.proved_code(enforcer.proof_state),
         "power_w": sample.power_w,
         "energy_wh": sample.energy_wh,
