@@ -35,6 +35,7 @@ from dgm.ocpp.events import (
     SetpointIn,
 )
 from dgm.ocpp.frame import Head, Kind
+from dgm.ocpp.outage import Outage
 from dgm.ocpp.profile import Profile, Purpose, Transaction
 from dgm.ocpp.profile_codec import Flaw, parse_profile
 from dgm.ocpp.session import Session
@@ -159,6 +160,7 @@ class Driver:
         evses: list[StationSettings] | None = None,
         stored: dict[str, bytes] | None = None,
         models: tuple[EvseModel, ...] = (),
+        outage: Outage | None = None,
         **changes: Any,
     ) -> None:
         self.short_cut = short_cut
@@ -166,7 +168,11 @@ class Driver:
         self.stored: dict[str, bytes] = dict(stored or {})
         self.cpo_limits: list[int | None] = []
         self.session = Session(
-            evses or [settings(**changes)], lambda: next(self.ids), stored=self.stored, models=models
+            evses or [settings(**changes)],
+            lambda: next(self.ids),
+            stored=self.stored,
+            models=models,
+            outage=outage,
         )
         self.station = station
         self.mono_ms = 1_000_000

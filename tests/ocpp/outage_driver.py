@@ -18,7 +18,7 @@ from dgm.ocpp.books import Books, Change, Refused
 from dgm.ocpp.events import Reason, WriteBooks
 from dgm.ocpp.frame import Head, Kind
 from dgm.ocpp.outage import HangUp, Kept, Outage, OutageEffect, ToCsms, ToStation
-from dgm.ocpp.outage_rules import Policy
+from dgm.ocpp.outage_rules import Policy, Stage
 
 UTC_MS = 1_790_000_000_000
 
@@ -257,6 +257,9 @@ class Bench:
             self.settle()
             self.connect_station()
             self.connect_csms()
+            self.settle()
+            if not self.station.queue and self.outage.stage is Stage.LIVE:
+                return
             self.pass_time(70_000)
 
 

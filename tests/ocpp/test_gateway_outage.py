@@ -104,6 +104,16 @@ async def test_a_csms_that_refuses_a_station_is_not_away(status: int, tmp_path: 
             await bench.station()
 
 
+async def test_a_csms_that_is_back_and_refuses_the_station_ends_its_stay(nobody: Csms, tmp_path: Path) -> None:
+    nobody.refuse_with = 404
+    async with running(nobody, tmp_path, Policy.ISLAND) as bench:
+        station = await bench.station()
+        async with nobody.running(port=port_of(nobody)):
+            await asyncio.wait_for(station.wait_closed(), 5)
+            with pytest.raises(InvalidStatus):
+                await bench.station()
+
+
 async def test_a_csms_that_cannot_serve_is_away(tmp_path: Path) -> None:
     async with Csms().running() as csms, running(csms, tmp_path, Policy.STORE) as bench:
         csms.refuse_with = 503

@@ -12,7 +12,6 @@ CSMS can give (DataTransfer) is not given. What is on disk is in `ledger`.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -44,6 +43,9 @@ BOOT_AGAIN_MS = 3 * ISLAND_BOOT_INTERVAL_S * 1000
 
 HANG_UP_MS = 8_000
 """Before a station's own timeout for a CALL, and time for a limit to be written meanwhile."""
+
+TOLD_OF_TAGS = ("Authorize", "TransactionEvent")
+"""CALLs at a glance whose answer may judge a tag; StartTransaction is looked at in any case."""
 
 MAX_IN_FLIGHT = 64
 """Relayed CALLs whose answer is looked at; a station has one."""
@@ -108,7 +110,7 @@ class Outage:
         self._retry_ms: int | None = None
         self._hang_up_ms: int | None = None
         self._greetings: list[str] = []
-        self._in_flight: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._in_flight: dict[str, tuple[str, bytes]] = {}
         self._is_boot_pending = False
 
     @property
@@ -160,7 +162,7 @@ class Outage:
         connection is lost."""
         self.stage, self._asked, self._retry_ms = Stage.AWAY, None, None
         self._late.clear()
-        in_flight, self._in_flight = self._in_flight, OrderedDict()
+        in_flight, self._in_flight = self._in_flight, {}
         effects: list[OutageEffect] = []
         for message_id, (action, raw) in in_flight.items():
             head = Head(kind=Kind.CALL, id=message_id, action=action)
@@ -313,15 +315,15 @@ class Outage:
         """A CALL of the station was passed on; raw: as the station sent it."""
         self._in_flight[message_id] = (action, raw)
         if len(self._in_flight) > MAX_IN_FLIGHT:
-            self._in_flight.popitem(last=False)
+            del self._in_flight[next(iter(self._in_flight))]
 
     def may_pass(self, message_id: str, raw: bytes) -> bool:
         """This answer of the CSMS tells nothing that `answered` would learn from."""
-        action, _ = self._in_flight.get(message_id, ("", b""))
-        if action in ("Authorize", "TransactionEvent") and not raw.endswith(b"{}]"):
-            return False
-        self._in_flight.pop(message_id, None)
-        return True
+        asked = self._in_flight.pop(message_id, None)
+        if asked is None or asked[0] not in TOLD_OF_TAGS or raw.endswith(b"{}]"):
+            return True
+        self._in_flight[message_id] = asked
+        return False
 
     def relayed(self, head: Head, raw: bytes, now: Now) -> list[OutageEffect]:
         """A CALL of the station was passed on; raw: as the station sent it."""

@@ -103,7 +103,7 @@ class Session:
             self.desk, self.memory, self._begin, version=version, is_valid=is_valid, stored=stored or {}
         )
         self._stand_in = StandIn(outage, self.memory, self._witness)
-        self._outage = outage
+        self.outage = outage
         self._lane = Lane(call_timeout_ms=self.settings.call_timeout_ms)
         self._turns = Turns(self.desk, self.memory, self._lane, ids=ids, own_ids=self._own_ids)
         self._pending = PendingCalls()
@@ -112,6 +112,7 @@ class Session:
         self._refusals = Refusals(self.desk, self.memory)
         self._up: set[Leg] = set()
         self._own_wake_ms: int | None = None
+        self._may_glance = False
 
     @property
     def version(self) -> Version:
@@ -140,6 +141,13 @@ class Session:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """Take one event; the effects are to be carried out in order."""
+        effects = self._handle(event, now)
+        self._may_glance = (
+            self.has_csms and not self._pending and not self.desk.awaits_answer and self._stand_in.is_plain
+        )
+        return effects
+
+    def _handle(self, event: Event, now: Now) -> list[Effect]:
         match event:
             case FrameIn():
                 return self._frame_in(event, now)
@@ -172,11 +180,12 @@ class Session:
 
         It never decides otherwise than `handle` would; what it is not sure of it leaves to it.
         """
-        if len(self._up) < 2 or self._pending or self.desk.awaits_answer or not self._stand_in.is_plain:
+        if not self._may_glance:
             return Glance.HANDLE
+        outage = self.outage
         if leg is Leg.NORTH:
             answered = frame.plain_answer(raw)
-            if answered is None or (self._outage is not None and not self._outage.may_pass(answered.decode(), raw)):
+            if answered is None or (outage is not None and not outage.may_pass(answered.decode(), raw)):
                 return Glance.HANDLE
             self.memory.counters.south += 1
             return Glance.PASS
@@ -187,10 +196,10 @@ class Session:
         is_read = action in DECODED_SOON
         if is_read and any([evse.readings.is_expecting for evse in self.evses]):
             return Glance.HANDLE
-        if self._outage is not None:
-            if is_read and self._outage.ledger.names_provisional(raw):
+        if outage is not None:
+            if is_read and outage.ledger.names_provisional(raw):
                 return Glance.HANDLE
-            self._outage.note(message_id.decode(), action.decode(), raw)
+            outage.note(message_id.decode(), action.decode(), raw)
         self.memory.counters.north += 1
         return Glance.COPY if is_read else Glance.PASS
 

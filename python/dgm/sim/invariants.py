@@ -2,7 +2,7 @@
 
 truth <= counted (each station's own profiles against what the Arbiter counts it at) · rows kept or shortfall stated ·
 grants on their step · the connection point within its limit but for short excursions · relay byte-equal and in order ·
-responses along a legal path · queues bounded
+responses along a legal path · queues bounded · after all outages every bill booked, in order, and none invented
 
 The world's truth is compared with the product's books; the product's books are never compared with themselves alone.
 """
@@ -69,6 +69,8 @@ class Invariants:
         for line in world.lines:
             (evse,) = line.session.evses
             self._expect(line.is_up, f"{line.plan.station.id} did not come back")
+            wrong = world.outages.faults(line, world.now)
+            self._expect(not wrong, f"{line.plan.station.id}: {wrong}")
             if Quirk.EMPTY_COMPOSITE in line.station.plan.quirks:
                 continue  # nothing that it says proves anything
             proved = evse.enforcer.proved_ma(world.now)
@@ -174,6 +176,9 @@ class Invariants:
     def excepted(self, line: Line, effect: ocpp.Excepted) -> None:
         """A frame of the closed list: kept ones are owed no longer, ours were owed to nobody."""
         if effect.direction is not ocpp.Direction.LOCAL:
+            return
+        if effect.reason is ocpp.Reason.TAKEN_OVER:
+            line.due_north.insert(0, effect.raw)  # it went to a CSMS that was lost: it is owed again
             return
         due = line.due_north if effect.raw in line.due_north else line.due_south
         self._take(line, due, effect.raw, f"was kept ({effect.reason.value})", in_order=False)

@@ -41,6 +41,7 @@ from dgm.ems.setpoints import SetpointSubscriber
 from dgm.machine import Now, Tick
 from dgm.ocpp.events import DerSeen, Outcome, Sampled
 from dgm.ocpp.messages import der_message, outcome_message, sample_message
+from dgm.ocpp.outage_rules import BILLING
 from dgm.sim.plant import Plant
 from dgm.sim.stamps import format_time
 from dgm.site.refusal import Refusal
@@ -187,9 +188,12 @@ class UtilityNode:
 
 
 class Csms:
-    """A central system of one station: answers at once, now and then commands."""
+    """A central system of one station: answers at once, now and then commands; books each message id once."""
 
     def __init__(self) -> None:
+        self.booked: list[tuple[str, dict[str, object]]] = []
+        self.given: set[object] = set()
+        self._answers: dict[str, dict[str, object]] = {}
         self._calls = 0
         self._transactions = 0
 
@@ -206,14 +210,24 @@ class Csms:
                 payload = {"currentTime": _iso(now)}
             case "Authorize":
                 payload = {"idTagInfo": {"status": "Accepted"}}
-            case "StartTransaction":
-                self._transactions += 1
-                payload = {"transactionId": self._transactions, "idTagInfo": {"status": "Accepted"}}
+            case action if action in BILLING:
+                payload = self._book(frame[1], action, frame[3])
             case "DataTransfer":
                 payload = {"status": "Accepted"}
             case _:
                 pass
         return json.dumps([3, frame[1], payload]).encode()
+
+    def _book(self, message_id: str, action: str, payload: dict[str, object]) -> dict[str, object]:
+        if message_id not in self._answers:
+            self.booked.append((action, payload))
+            self._answers[message_id] = {}
+            if action == "StartTransaction":
+                self._transactions += 1
+                info = {"status": "Accepted"}
+                self.given.add(self._transactions)
+                self._answers[message_id] = {"transactionId": self._transactions, "idTagInfo": info}
+        return self._answers[message_id]
 
     def command(self, action: str, payload: dict[str, object]) -> bytes:
         """A CALL of the CPO's own."""

@@ -1,8 +1,8 @@
 """The virtual world of `dgm sim`: the real cores, a simulated site, faults, and invariants, from one seed.
 
     every 100 ms: plant ──image──> EmsNode (Cycle + Arbiter) ──setpoints──> Session ──frames──> Station ──amps──> plant
-    at random:    links delay and are cut, the ems role dies and comes back, the meter falls silent, CPOs command,
-                  the utility issues overlapping events
+    at random:    links delay and are cut, CSMSs go away, the ems role dies and comes back, the meter falls silent,
+                  CPOs command, the utility issues overlapping events
     every second: Invariants.check; the trace hash takes what was decided and what was sent
 
 Nothing here reads a clock or a generator of its own: the same seed gives the same hash. After the last fault the world
@@ -30,6 +30,7 @@ from dgm.sim.car import CarSpec
 from dgm.sim.draw import Draw
 from dgm.sim.invariants import Invariants
 from dgm.sim.nodes import Csms, EmsNode, Link, Outbox, UtilityNode, apply_grants, image_of
+from dgm.sim.outages import Bills, CsmsOutages
 from dgm.sim.plant import EvLoad, Plant
 from dgm.sim.quirks import Quirk
 from dgm.sim.station import Connected, Disconnected, Hangup, Plug, Received, Send, Station, Unplug
@@ -49,7 +50,10 @@ QUEUE_MAX = 200_000
 
 @dataclass(slots=True)
 class Line:
-    """One station with both its links and its CSMS. `due_north` are its frames the relay has not dealt with yet."""
+    """One station with both its links and its CSMS. `due_north` are its frames the relay has not dealt with yet.
+
+    epoch, north_epoch: of the station's connection, of the one to the CSMS. disk_ms: when its last write is done.
+    """
 
     index: int
     plan: EvsePlan
@@ -64,6 +68,10 @@ class Line:
     epoch: int = 0
     due_north: list[bytes] = field(default_factory=list)
     due_south: list[bytes] = field(default_factory=list)
+    is_csms_there: bool = True
+    north_epoch: int = 0
+    disk_ms: int = 0
+    bills: Bills = field(default_factory=Bills)
 
 
 @dataclass(order=True, slots=True)
@@ -87,7 +95,7 @@ class World:
         self.counts: dict[str, int] = {}
         self.meter_good = True
         self.recent: list[str] = []
-        self._draw = draw
+        self.draw = draw
         self._end_ms = self.now.mono_ms + length_ms
         self._journal: dict[str, bytes] = {}
         self._epoch = 0
@@ -100,6 +108,7 @@ class World:
         self._assets = [asset.id for asset in config.assets] + [
             evse.id for station in config.stations for evse in station.evses
         ]
+        self.outages = CsmsOutages(self)
         self.lines = [self._line(index, plan) for index, plan in enumerate(timeline.evses)]
         self._by_asset = {line.plan.id: line for line in self.lines}
         self.invariants = Invariants(self)
@@ -136,7 +145,8 @@ class World:
 
     # Time
 
-    def _after(self, delay_ms: float, action: Callable[[], None]) -> None:
+    def after(self, delay_ms: float, action: Callable[[], None]) -> None:
+        """Later."""
         self._at(self.now.mono_ms + max(0, round(delay_ms)), action)
 
     def _at(self, at_ms: int, action: Callable[[], None]) -> None:
@@ -147,20 +157,20 @@ class World:
     def _every(self, interval_ms: int, action: Callable[[], None], *, first_ms: int = 0) -> None:
         def again() -> None:
             action()
-            self._after(interval_ms, again)
+            self.after(interval_ms, again)
 
-        self._after(first_ms, again)
+        self.after(first_ms, again)
 
-    def _at_random(self, mean_ms: float, action: Callable[[], None]) -> None:
+    def at_random(self, mean_ms: float, action: Callable[[], None]) -> None:
         """Again and again, uniformly within twice the mean, until the world heals."""
 
         def again() -> None:
             if self.is_healing:
                 return
             action()
-            self._after(self._draw.uniform(0.1, 1.9) * mean_ms, again)
+            self.after(self.draw.uniform(0.1, 1.9) * mean_ms, again)
 
-        self._after(self._draw.uniform(0.1, 1.9) * mean_ms, again)
+        self.after(self.draw.uniform(0.1, 1.9) * mean_ms, again)
 
     def _plan_everything(self) -> None:
         self._every(TICK_MS, self._field_tick)
@@ -168,13 +178,14 @@ class World:
         self._every(SECOND_MS, self._second, first_ms=50)
         for line in self.lines:
             self._every(STATION_STEP_MS, self._stepper(line), first_ms=line.index * 7 % STATION_STEP_MS)
-            self._after(self._draw.uniform(100, 4000), self._connector(line))
-            self._at_random(400_000, self._cars(line))
-            self._at_random(900_000, self._cutter(line))
-            self._at_random(600_000, self._commander(line))
-        self._at_random(700_000, self._kill_ems)
-        self._at_random(600_000, self._silence_meter)
-        self._at_random(300_000, self._issue_event)
+            self.after(self.draw.uniform(100, 4000), self._connector(line))
+            self.at_random(400_000, self._cars(line))
+            self.at_random(900_000, self._cutter(line))
+            self.at_random(600_000, self._commander(line))
+        self.outages.plan()
+        self.at_random(700_000, self._kill_ems)
+        self.at_random(600_000, self._silence_meter)
+        self.at_random(300_000, self._issue_event)
 
     # The ems role
 
@@ -194,7 +205,7 @@ class World:
         self.ems = None
         self.count("ems deaths")
         self.note("ems role dies")
-        self._after(self._draw.uniform(2_000, 20_000), self._start_ems)
+        self.after(self.draw.uniform(2_000, 20_000), self._start_ems)
 
     def _field_tick(self) -> None:
         self.plant.step(TICK_MS / 1000, self._ev_load())
@@ -222,7 +233,7 @@ class World:
                 ttl_ms=setpoint.ttl_ms,
                 safety=setpoint.safety,
             )
-            self._session(line, event)
+            self.tell(line, event)
 
     def _second(self) -> None:
         if self.ems is not None:
@@ -240,18 +251,18 @@ class World:
             return str(UUID(int=self._ids + (1 << 100), version=4))
 
         def link() -> Link:
-            return Link(delay_ms=round(self._draw.uniform(1, 40)))
+            return Link(delay_ms=round(self.draw.uniform(1, 40)))
 
         quirks = self._quirks()
         vendor = FORGETFUL if Quirk.FORGETS in quirks else plan.station.vendor
-        station = Station(replace(plan.station, quirks=quirks, vendor=vendor), self._draw)
-        session = Session(settings, fresh_id, models=MODELS)
+        station = Station(replace(plan.station, quirks=quirks, vendor=vendor), self.draw)
+        session = Session(settings, fresh_id, models=MODELS, outage=self.outages.stand_in(fresh_id))
         return Line(index, plan, station, session, Csms(), link(), link(), link(), link())
 
     def _quirks(self) -> tuple[str, ...]:
         """Every third station is different in one way."""
         kinds = list(Quirk)
-        return (kinds[self._draw.randrange(len(kinds))],) if self._draw.randrange(3) == 0 else ()
+        return (kinds[self.draw.randrange(len(kinds))],) if self.draw.randrange(3) == 0 else ()
 
     def _ev_load(self) -> EvLoad:
         phases = [0.0, 0.0, 0.0]
@@ -273,7 +284,7 @@ class World:
             self._station(line, Tick())
             wake_ms = line.session.wake_time()
             if wake_ms is not None and wake_ms <= self.now.mono_ms:
-                self._session(line, Tick())
+                self.tell(line, Tick())
 
         return step
 
@@ -287,8 +298,9 @@ class World:
             line.due_south.clear()
             for link in (line.south_up, line.south_down, line.north_up, line.north_down):
                 link.ready_ms = self.now.mono_ms
-            self._session(line, ocpp.LegUp(leg=ocpp.Leg.NORTH))
-            self._session(line, ocpp.LegUp(leg=ocpp.Leg.SOUTH, subprotocol="ocpp1.6"))
+            if line.is_csms_there:
+                self.tell(line, ocpp.LegUp(leg=ocpp.Leg.NORTH))
+            self.tell(line, ocpp.LegUp(leg=ocpp.Leg.SOUTH, subprotocol="ocpp1.6"))
             self._station(line, Connected())
 
         return connect
@@ -298,27 +310,30 @@ class World:
             return
         line.is_up = False
         line.epoch += 1
+        self.outages.cut_north(line)
         self._station(line, Disconnected())
-        self._session(line, ocpp.LegDown(leg=ocpp.Leg.SOUTH))
-        self._session(line, ocpp.LegDown(leg=ocpp.Leg.NORTH))
-        self._after(wait_ms, self._connector(line))
+        self.tell(line, ocpp.LegDown(leg=ocpp.Leg.SOUTH))
+        self.tell(line, ocpp.LegDown(leg=ocpp.Leg.NORTH))
+        self.after(wait_ms, self._connector(line))
 
     def _station(self, line: Line, event: object) -> None:
         for effect in line.station.handle(event, self.now):  # type: ignore[arg-type]
             if isinstance(effect, Send):
                 raw = effect.text.encode()
                 line.due_north.append(raw)
+                line.bills.station_sent(raw)
                 self._send(line, line.south_up, ocpp.FrameIn(leg=ocpp.Leg.SOUTH, raw=raw))
             elif isinstance(effect, Hangup):
-                self._after(0, partial(self._hang_up, line, effect.wait_ms))
+                self.after(0, partial(self._hang_up, line, effect.wait_ms))
 
     def _send(self, line: Line, link: Link, event: ocpp.FrameIn) -> None:
         """To the session of the line, over one link."""
-        epoch = line.epoch
+        epoch, north_epoch = line.epoch, line.north_epoch
         at_ms = link.due(self.now, link.delay_ms)
 
         def arrive() -> None:
-            if line.epoch == epoch:
+            is_whole = event.leg is ocpp.Leg.SOUTH or line.north_epoch == north_epoch
+            if line.epoch == epoch and is_whole:
                 self._frame(line, event)
 
         self._at(at_ms, arrive)
@@ -327,29 +342,32 @@ class World:
         """A frame as the gateway's shell hands it over: by the short cut where the session lets it."""
         glance = line.session.pass_on(event.leg, event.raw)
         if glance is ocpp.Glance.HANDLE:
-            self._session(line, event)
+            self.tell(line, event)
             return
         to = ocpp.Leg.NORTH if event.leg is ocpp.Leg.SOUTH else ocpp.Leg.SOUTH
         self._sent(line, ocpp.Send(leg=to, raw=event.raw, relayed=True))
         if glance is ocpp.Glance.COPY:
-            self._session(line, ocpp.Copied(leg=event.leg, raw=event.raw))
+            self.tell(line, ocpp.Copied(leg=event.leg, raw=event.raw))
 
-    def _session(self, line: Line, event: ocpp.Event) -> None:
+    def tell(self, line: Line, event: ocpp.Event) -> None:
+        """To the session of a line, whose effects are carried out."""
         for effect in line.session.handle(event, self.now):
             match effect:
                 case ocpp.Send():
                     self._sent(line, effect)
                 case ocpp.Later(event=second):
-                    self._session(line, second)
+                    self.tell(line, second)
                 case ocpp.Sampled() | ocpp.Outcome() | ocpp.DerSeen():
                     self._outbox.put(effect)
                     if effect.urgent:
-                        self._after(0, self._report)
+                        self.after(0, self._report)
                 case ocpp.Close():
-                    self._after(0, lambda: self._hang_up(line, self._draw.uniform(*RECONNECT_MS)))
+                    self.after(0, lambda: self._hang_up(line, self.draw.uniform(*RECONNECT_MS)))
                 case ocpp.Excepted():
                     self.count(f"excepted {effect.reason.value}")
                     self.invariants.excepted(line, effect)
+                case ocpp.WriteBooks():
+                    self.outages.write(line, effect)
                 case ocpp.PasswordTaken():
                     self.count("password taken")
                 case ocpp.Counted():
@@ -358,7 +376,7 @@ class World:
     def _sent(self, line: Line, effect: ocpp.Send) -> None:
         self._hash.update(effect.raw)
         self.invariants.sent(line, effect)
-        epoch = line.epoch
+        epoch, north_epoch = line.epoch, line.north_epoch
         link = line.north_up if effect.leg is ocpp.Leg.NORTH else line.south_down
         self.count("frames north" if effect.leg is ocpp.Leg.NORTH else "frames south")
 
@@ -366,7 +384,10 @@ class World:
             if line.epoch != epoch:
                 return
             if effect.leg is ocpp.Leg.SOUTH:
+                line.bills.station_got(effect.raw)
                 self._station(line, Received(effect.raw.decode()))
+                return
+            if line.north_epoch != north_epoch:
                 return
             answer = line.csms.answer(effect.raw, self.now)
             if answer is not None:
@@ -389,12 +410,13 @@ class World:
                 return
             self.count("cars")
             car = CarSpec(
-                id_tag=f"TAG-{self.counts['cars']}",
-                phases=line.plan.phases if self._draw.uniform(0, 1) < 0.8 else 1,
-                current_max_ma=self._draw.randrange(3) * 8000 + 16_000,
-                need_wh=5_000 + self._draw.randrange(40_000),
-                delay_ms=500 + self._draw.randrange(4000),
-                ramp_ma_per_s=2000 + self._draw.randrange(10_000),
+                # Few drivers, so that a CSMS knows them when it goes away.
+                id_tag=f"TAG-{line.index}-{self.counts['cars'] % 2}",
+                phases=line.plan.phases if self.draw.uniform(0, 1) < 0.8 else 1,
+                current_max_ma=self.draw.randrange(3) * 8000 + 16_000,
+                need_wh=5_000 + self.draw.randrange(40_000),
+                delay_ms=500 + self.draw.randrange(4000),
+                ramp_ma_per_s=2000 + self.draw.randrange(10_000),
             )
             self._station(line, Plug(connector_id=connector_id, car=car))
 
@@ -404,7 +426,7 @@ class World:
         def cut() -> None:
             self.count("cuts")
             self.note(f"link of {line.plan.station.id} is cut")
-            self._hang_up(line, self._draw.uniform(1_000, 200_000))
+            self._hang_up(line, self.draw.uniform(1_000, 200_000))
 
         return cut
 
@@ -421,9 +443,9 @@ class World:
         ]
 
         def command() -> None:
-            if not line.is_up:
+            if not line.session.has_csms:
                 return
-            action, payload = commands[self._draw.randrange(len(commands))]
+            action, payload = commands[self.draw.randrange(len(commands))]
             self.count(f"csms {action}")
             self.note(f"CSMS sends {action} to {line.plan.station.id}")
             self._from_csms(line, line.csms.command(action, payload))
@@ -439,23 +461,23 @@ class World:
             self.meter_good = True
             self.note("the meter speaks again")
 
-        self._after(self._draw.uniform(1_000, 20_000), speak)
+        self.after(self.draw.uniform(1_000, 20_000), speak)
 
     def _issue_event(self) -> None:
         """A DERControl of one of two programs: overlapping, adjacent or nested with what is there."""
         number = len(self._controls)
         size = self.timeline.site
         low_w, high_w = size.import_w * 6 // 10, size.import_w
-        start_s = self.now.utc_ms // 1000 + self._draw.randrange(120)
+        start_s = self.now.utc_ms // 1000 + self.draw.randrange(120)
         control = DERControl(
             mrid=f"{number:032X}",
             response_required=3,
             reply_to="/r",
             creation_s=self.now.utc_ms // 1000,
             status=EventStatus(current=EventState.SCHEDULED, changed_s=self.now.utc_ms // 1000),
-            interval=Interval(start_s=start_s, duration_s=30 + self._draw.randrange(300)),
+            interval=Interval(start_s=start_s, duration_s=30 + self.draw.randrange(300)),
             base=ControlBase(
-                modes=(ControlMode(name="opModImpLimW", power_w=low_w + self._draw.randrange(high_w - low_w)),)
+                modes=(ControlMode(name="opModImpLimW", power_w=low_w + self.draw.randrange(high_w - low_w)),)
             ),
         )
         self._controls.append(control)

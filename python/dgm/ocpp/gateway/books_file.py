@@ -51,6 +51,7 @@ class BooksFile:
         self._thread: threading.Thread | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)  # it names drivers
             self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0, check_same_thread=False)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")

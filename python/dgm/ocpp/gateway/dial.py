@@ -26,6 +26,8 @@ from dgm.ocpp.store import StationSettings
 from dgm.ocpp.version import SUBPROTOCOLS
 
 REDIAL_MIN_S, REDIAL_MAX_S = 1.0, 60.0
+BUSY = (408, 425, 429)
+"""HTTP statuses below 500 that say "not now" and nothing about the station."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,9 @@ class Dialler:
             )
         except InvalidStatus as error:
             status = error.response.status_code
-            return Refused(status=401 if status == 401 else 502, why=f"HTTP {status}", is_outage=status >= 500)
+            return Refused(
+                status=401 if status == 401 else 502, why=f"HTTP {status}", is_outage=status >= 500 or status in BUSY
+            )
         except (OSError, InvalidHandshake, InvalidURI, ValueError) as error:
             # A timeout is an OSError, and a peer that ends the opening handshake an InvalidMessage.
             is_outage = isinstance(error, OSError | InvalidMessage)

@@ -317,9 +317,13 @@ class Gateway:
             await asyncio.sleep(redial_delay_s(failures))
             found = await self._dial(line, visit)
             self._count_away(line, link)
-            if isinstance(found, Refused):
+            if isinstance(found, Refused) and found.is_outage:
                 failures += 1
                 continue
+            if isinstance(found, Refused):
+                line.why_down = f"its CSMS is back and refuses it: {found.why}"
+                link.end()
+                return
             if line.link is not link or link.ended.done():
                 found.transport.abort()
                 return

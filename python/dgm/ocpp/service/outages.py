@@ -31,6 +31,7 @@ class Outages:
         self._log = logger("ocpp")
         self.file: BooksFile | None = None
         self._books: dict[str, Books] = {}
+        metrics.books_good.set(1)
         path = state_dir / FILE_NAME
         is_needed = any(policy_of(config, station) is not Policy.STRICT for station in config.stations)
         if is_needed or path.exists():
@@ -47,7 +48,6 @@ class Outages:
             self._log.error("no books: stations in policy store behave as in island", why=str(error))
             return
         self.file = file
-        self._metrics.books_good.set(1)
         if refused:
             self._log.warning("messages that a CSMS refused for good wait for somebody", count=refused, path=str(path))
 
