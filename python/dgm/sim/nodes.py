@@ -189,7 +189,8 @@ class UtilityNode:
 class Csms:
     """A central system of one station: answers at once, now and then commands."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str) -> None:
+        self._status = "idTokenInfo" if version.startswith("ocpp2") else "idTagInfo"
         self._calls = 0
         self._transactions = 0
 
@@ -205,7 +206,7 @@ class Csms:
             case "Heartbeat":
                 payload = {"currentTime": _iso(now)}
             case "Authorize":
-                payload = {"idTagInfo": {"status": "Accepted"}}
+                payload = {self._status: {"status": "Accepted"}}
             case "StartTransaction":
                 self._transactions += 1
                 payload = {"transactionId": self._transactions, "idTagInfo": {"status": "Accepted"}}
