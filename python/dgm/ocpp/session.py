@@ -91,7 +91,12 @@ DECODED_SOON = frozenset(
 )
 """CALLs of the station whose copies may wait a moment: many, and they only tell what is."""
 
-DECIDED_AT_ONCE = frozenset({b"BootNotification", b"StartTransaction", b"StatusNotification", b"StopTransaction"})
+DECIDED_AT_ONCE = frozenset(
+    {b"BootNotification", b"StartTransaction", b"StatusNotification", b"StopTransaction", b"SignCertificate"}
+)
+
+CERTIFICATE_CALLS = frozenset({"SignCertificate", "CertificateSigned", "InstallCertificate", "DeleteCertificate"})
+"""Passed on as they are, and counted: a renewal that does not come shows (1.6 security, 2.x A02)."""
 
 DESK_STEPS = (Step.CLEAN, Step.PROBE)
 
@@ -375,10 +380,13 @@ class Session:
         may_start = not self.desk.quirks.waits_for_boot and not self._is_started and not self._is_booting
         if event.action != "BootNotification" and may_start:
             self._start(now)
-        effects: list[Effect] = []
+        effects: list[Effect] = self._counted_certificate(event.action)
         for seen in self._observed(event.action, event.raw):
             effects += self._seen(seen, event.head.id, now, claimed=event.claimed)
         return effects
+
+    def _counted_certificate(self, action: str) -> list[Effect]:
+        return [Counted(name="certificate", detail=action)] if action in CERTIFICATE_CALLS else []
 
     def _observed(self, action: str, raw: bytes) -> Sequence[Observation]:
         """What a CALL of the station says; most say nothing that we use."""
@@ -469,7 +477,7 @@ class Session:
             self._new_password = (event.head.id, guarded.new_password(event.action, payload))
         if event.action in der_control.CALLS:
             self.der.asked(event.action, event.head.id, payload)
-        effects: list[Effect] = []
+        effects: list[Effect] = self._counted_certificate(event.action)
         for evse in self.evses:
             if event.action == "TriggerMessage":
                 evse.readings.csms_triggered(payload, now)
