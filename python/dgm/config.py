@@ -440,6 +440,8 @@ def _ocpp_tls(config: DgmConfig) -> Iterator[Finding]:
         for name in ("certificate", "private_key"):
             if not getattr(ocpp.tls, name):
                 yield f"ocpp.tls.{name}", "nothing", "a PEM file"
+        if ocpp.tls.client_crl and not ocpp.tls.client_ca:
+            yield "ocpp.tls.client_crl", repr(ocpp.tls.client_crl), "client_ca: who has signed the list"
     for index, station in enumerate(config.stations):
         path, profile = f"stations[{index}].security_profile", station.security_profile
         if not 0 <= profile <= 3:

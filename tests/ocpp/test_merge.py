@@ -530,3 +530,37 @@ def test_after_a_while_the_station_always_holds_the_smaller_of_both(steps: list[
     allowed = site_a * 1000 if ceiling is None else min(site_a * 1000, ceiling.current_ma)
     assert limit_ma(driver) == allowed
     assert driver.session.evses[0].enforcer.proved_ma(driver.now) == allowed
+
+
+def test_a_transaction_whose_limit_is_refused_gets_no_floor_that_would_overrule_the_default() -> None:
+    driver = merged()
+    driver.setpoint(0, 2, ttl_ms=LONG)
+    driver.advance(10_000)
+    assert limit_ma(driver) == 0
+    assert driver.station is not None
+    refusing = Refusing()
+    refusing.profiles = driver.station.profiles
+    driver.station = refusing
+    start(driver)
+    driver.advance(60_000)
+    assert refusing.refused > 0
+    assert limit_ma(driver) == 0, "6 A of floor would be more than anybody counts"
+    refusing.is_refusing = False
+    driver.advance(2_000_000)
+    assert limit_ma(driver) == 0
+    assert Purpose.TX in purposes(driver)
+
+
+class Refusing(ModelStation):
+    """Takes no TxProfile of the live limit's level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_refusing, self.refused = True, 0
+
+    def install(self, payload: dict[str, Any]) -> Any:
+        body = payload["csChargingProfiles"]
+        if self.is_refusing and (body["chargingProfilePurpose"], body["stackLevel"]) == ("TxProfile", 8):
+            self.refused += 1
+            return {"status": "Rejected"}
+        return super().install(payload)

@@ -6,6 +6,7 @@ import pytest
 
 from dgm.cli.sim import make_world
 from dgm.ocpp import events as ocpp
+from dgm.ocpp.manner import Mode
 from dgm.sim.world import World
 
 HOURS = 0.25
@@ -37,6 +38,13 @@ def test_every_invariant_holds_under_faults(seed: int) -> None:
     assert run.invariants.checked_seconds >= HOURS * 3600 - 1
     assert run.counts["cuts"] > 0
     assert run.counts["frames north"] > 100
+
+
+def test_stations_of_every_version_take_part_and_profiles_are_merged_in_2x_too() -> None:
+    lines = [line for seed in range(20, 26) for line in world(seed).lines]
+    assert {line.version for line in lines} == {"ocpp1.6", "ocpp2.0.1", "ocpp2.1"}
+    merged = {line.version for line in lines if line.session.desk.manner.mode is Mode.MERGE}
+    assert merged == {"ocpp2.0.1", "ocpp2.1"}
 
 
 def test_a_relay_that_changes_a_byte_is_caught_with_the_replay_line() -> None:

@@ -247,7 +247,8 @@ class Excepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """Something worth a counter. name: "bad_frame", "wrong_payload", "schema_breach", "old_reading", "pending_full".
+    """Something worth a counter. name: "bad_frame", "wrong_payload", "schema_breach", "old_reading", "pending_full",
+    "certificate" (a message about certificates was passed on).
 
     detail: why.
     """

@@ -61,7 +61,9 @@ DECODED_SOON = frozenset(
 )
 """CALLs of the station whose copies may wait a moment: many, and they only tell what is."""
 
-DECIDED_AT_ONCE = frozenset({b"BootNotification", b"StartTransaction", b"StatusNotification", b"StopTransaction"})
+DECIDED_AT_ONCE = frozenset(
+    {b"BootNotification", b"StartTransaction", b"StatusNotification", b"StopTransaction", b"SignCertificate"}
+)
 
 MAX_LOCAL_ANSWERS = 16
 """Answers of ours that a CALLRESULTERROR may still come for."""

@@ -49,6 +49,9 @@ READ_BY_US = (
 LOOKED_AT = frozenset({*observe_16.ACTIONS, *observe_2x.ACTIONS})
 ANSWER_READ = ("BootNotification", "StartTransaction")
 
+CERTIFICATE_CALLS = frozenset({"SignCertificate", "CertificateSigned", "InstallCertificate", "DeleteCertificate"})
+"""Passed on as they are, and counted: a renewal that does not come shows (1.6 security, 2.x A02)."""
+
 KEEP_DER = "der"
 """Name under which the picture of a station's DER control is kept."""
 
@@ -90,7 +93,7 @@ class Witness:
         """A CALL of the station."""
         if event.action != "BootNotification" and self._begin.needs_no_boot and not self._desk.quirks.waits_for_boot:
             self.start(now)
-        effects: list[Effect] = []
+        effects: list[Effect] = _counted(event.action)
         for seen in self.observed(event.action, event.raw):
             effects += self.seen(seen, event.head.id, now, claimed=event.claimed)
         return effects
@@ -206,7 +209,7 @@ class Witness:
             self._new_password = (event.head.id, guarded.new_password(event.action, payload))
         if event.action in der_control.CALLS:
             self._der.asked(event.action, event.head.id, payload)
-        effects: list[Effect] = []
+        effects: list[Effect] = _counted(event.action)
         for evse in self._evses:
             if event.action == "TriggerMessage":
                 evse.readings.csms_triggered(payload, now)
@@ -258,3 +261,7 @@ class Witness:
             evse = self._evses[0]
         if evse is not None:
             evse.memory.transaction_id = found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def _counted(action: str) -> list[Effect]:
+    return [Counted(name="certificate", detail=action)] if action in CERTIFICATE_CALLS else []

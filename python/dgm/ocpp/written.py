@@ -90,15 +90,22 @@ class Written:
 
     def is_live_first(self, wanted: Wanted) -> bool:
         """The live limit goes before the floor."""
-        # In a TX slot the floor alone would lead for a moment and pause the car: the limit goes first, without lease.
-        takes_over = self.slot.purpose is Purpose.TX and self.live is None and not self.is_repair
-        return takes_over or self.is_reduction(wanted)
+        return self._takes_over or self.is_reduction(wanted)
+
+    @property
+    def _takes_over(self) -> bool:
+        """In a TX slot beside a pair that holds: the limit goes first, without lease.
+
+        The floor alone would lead there: below the limit it pauses the car, above it lets it draw what nobody counts.
+        """
+        return self.slot.purpose is Purpose.TX and self.live is None and not self.is_repair
 
     # When.
 
     def floor_due(self) -> int | None:
-        """Mono ms at which the floor may be written; None: it stands, or there is none."""
-        return self.floor_backoff.at_ms if self.floor is None and self.slot.has_floor else None
+        """Mono ms at which the floor may be written; None: it stands, there is none, or it must not lead."""
+        is_due = self.floor is None and self.slot.has_floor and not self._takes_over
+        return self.floor_backoff.at_ms if is_due else None
 
     def live_due(self, wanted: Wanted) -> int | None:
         """Mono ms at which the live limit may be written; None: it is as wanted."""

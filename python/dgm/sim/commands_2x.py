@@ -121,7 +121,11 @@ class Commands:
 
     def answer(self, action: str, found: Payload, asked: Payload) -> Payload:
         """The machine's answer in words of 2.x."""
+        if action == "SetChargingProfile" and found.get("status") == "NotSupported":
+            return {"status": "Rejected", "statusInfo": {"reasonCode": "UnsupportedPurpose"}}
         if action == "GetCompositeSchedule" and found.get("status") == "Accepted":
+            if "chargingSchedule" not in found:
+                return {"status": "Accepted"}
             schedule = {**found["chargingSchedule"], "evseId": asked["connectorId"]}
             schedule["scheduleStart"] = found["scheduleStart"]
             return {"status": "Accepted", "schedule": schedule}

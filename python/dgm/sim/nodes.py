@@ -190,7 +190,8 @@ class UtilityNode:
 class Csms:
     """A central system of one station: answers at once, now and then commands; books each message id once."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str) -> None:
+        self._status = "idTokenInfo" if version.startswith("ocpp2") else "idTagInfo"
         self.booked: list[tuple[str, dict[str, object]]] = []
         self.given: set[object] = set()
         self._answers: dict[str, dict[str, object]] = {}
@@ -209,7 +210,7 @@ class Csms:
             case "Heartbeat":
                 payload = {"currentTime": _iso(now)}
             case "Authorize":
-                payload = {"idTagInfo": {"status": "Accepted"}}
+                payload = {self._status: {"status": "Accepted"}}
             case action if action in BILLING:
                 payload = self._book(frame[1], action, frame[3])
             case "DataTransfer":

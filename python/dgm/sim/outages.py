@@ -73,8 +73,8 @@ def is_asked_for(payload: dict[str, object]) -> bool:
 
 
 def content(action: str, payload: dict[str, object]) -> str:
-    """What a billing message says, whatever the transaction's id on this side."""
-    said = {name: value for name, value in payload.items() if name != "transactionId"}
+    """What a billing message says, whatever the transaction's id on this side, and whether it had to wait."""
+    said = {name: value for name, value in payload.items() if name not in ("transactionId", "offline")}
     return f"{action} {json.dumps(said, sort_keys=True)}"
 
 

@@ -140,8 +140,14 @@ def _assets(timeline: Timeline, endpoints: Endpoints) -> list[dict[str, Any]]:
     return [{"id": "meter", "type": "METER", "circuit": ROOT, "modbus": modbus("meter")}, *inverters, battery]
 
 
+MERGED = (2, 4)
+"""Of ten stations: one of 2.0.1 and one of 2.1 whose CPO's profiles the site merges with its own."""
+
+
 def _station(evse: EvsePlan, index: int) -> dict[str, Any]:
+    merged = {"enforcement": "merge"} if index % 10 in MERGED and evse.station.subprotocol != "ocpp1.6" else {}
     return {
+        **merged,
         "id": evse.station.id,
         "cpo": evse.cpo_id,
         "evses": [

@@ -15,6 +15,7 @@ from typing import Any
 
 from dgm.machine import Now, Tick
 from dgm.sim.commands_2x import Commands, Refused
+from dgm.sim.connector import Connector
 from dgm.sim.draw import Draw
 from dgm.sim.stamps import format_time, parse_time
 from dgm.sim.station import CALL, ERROR, RESULT, Connected, Effect, Event, Received, Send, Station, StationPlan
@@ -68,6 +69,10 @@ class Station2x:
     def profiles(self) -> Any:
         """Of the machine."""
         return self.inner.profiles
+
+    def limit_ma(self, connector: Connector, utc_ms: int) -> int:
+        """Of the machine."""
+        return self.inner.limit_ma(connector, utc_ms)
 
     @property
     def counters(self) -> Any:

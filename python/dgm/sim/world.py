@@ -16,6 +16,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import assert_never
 from uuid import UUID
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
@@ -27,6 +28,7 @@ from dgm.ocpp import events as ocpp
 from dgm.ocpp.session import Session
 from dgm.ocpp.store import settings_of
 from dgm.sim.car import CarSpec
+from dgm.sim.cpo_commands import commands
 from dgm.sim.draw import Draw
 from dgm.sim.invariants import Invariants
 from dgm.sim.nodes import Csms, EmsNode, Link, Outbox, UtilityNode, apply_grants, image_of
@@ -34,7 +36,10 @@ from dgm.sim.outages import Bills, CsmsOutages
 from dgm.sim.plant import EvLoad, Plant
 from dgm.sim.quirks import Quirk
 from dgm.sim.station import Connected, Disconnected, Hangup, Plug, Received, Send, Station, Unplug
+from dgm.sim.station_2x import OCPP_21, OCPP_201, Station2x
 from dgm.sim.timeline import EvsePlan, Timeline
+
+OCPP_16 = "ocpp1.6"
 
 TICK_MS = 100
 STATION_STEP_MS = 500
@@ -57,7 +62,7 @@ class Line:
 
     index: int
     plan: EvsePlan
-    station: Station
+    station: Station | Station2x
     session: Session
     csms: Csms
     south_up: Link
@@ -72,6 +77,19 @@ class Line:
     north_epoch: int = 0
     disk_ms: int = 0
     bills: Bills = field(default_factory=Bills)
+
+    @property
+    def version(self) -> str:
+        """The subprotocol that the station speaks."""
+        return self.station.plan.subprotocol
+
+    @property
+    def transaction(self) -> str | None:
+        """The running transaction of a 2.x station."""
+        if not isinstance(self.station, Station2x):
+            return None
+        running = self.station.transactions.get(self.plan.connector_id)
+        return None if running is None else running.id
 
 
 @dataclass(order=True, slots=True)
@@ -255,9 +273,18 @@ class World:
 
         quirks = self._quirks()
         vendor = FORGETFUL if Quirk.FORGETS in quirks else plan.station.vendor
-        station = Station(replace(plan.station, quirks=quirks, vendor=vendor), self.draw)
+        version = self._version()
+        is_merged = version != OCPP_16 and self.draw.randrange(3) == 0
+        settings = tuple(replace(one, enforcement="merge" if is_merged else "") for one in settings)
+        known = replace(plan.station, quirks=quirks, vendor=vendor, subprotocol=version)
+        station = Station(known, self.draw) if version == OCPP_16 else Station2x(known, self.draw, version)
         session = Session(settings, fresh_id, models=MODELS, outage=self.outages.stand_in(fresh_id))
-        return Line(index, plan, station, session, Csms(), link(), link(), link(), link())
+        return Line(index, plan, station, session, Csms(version), link(), link(), link(), link())
+
+    def _version(self) -> str:
+        """Half of the stations speak 1.6, a quarter each 2.0.1 and 2.1."""
+        versions = (OCPP_16, OCPP_16, OCPP_201, OCPP_21)
+        return versions[self.draw.randrange(len(versions))]
 
     def _quirks(self) -> tuple[str, ...]:
         """Every third station is different in one way."""
@@ -300,7 +327,7 @@ class World:
                 link.ready_ms = self.now.mono_ms
             if line.is_csms_there:
                 self.tell(line, ocpp.LegUp(leg=ocpp.Leg.NORTH))
-            self.tell(line, ocpp.LegUp(leg=ocpp.Leg.SOUTH, subprotocol="ocpp1.6"))
+            self.tell(line, ocpp.LegUp(leg=ocpp.Leg.SOUTH, subprotocol=line.version))
             self._station(line, Connected())
 
         return connect
@@ -372,6 +399,10 @@ class World:
                     self.count("password taken")
                 case ocpp.Counted():
                     self.count(f"counted {effect.name}")
+                case ocpp.Keep() | ocpp.CpoLimit():
+                    pass
+                case _:
+                    assert_never(effect)
 
     def _sent(self, line: Line, effect: ocpp.Send) -> None:
         self._hash.update(effect.raw)
@@ -431,21 +462,11 @@ class World:
         return cut
 
     def _commander(self, line: Line) -> Callable[[], None]:
-        commands: list[tuple[str, dict[str, object]]] = [
-            ("GetConfiguration", {}),
-            ("ClearChargingProfile", {}),
-            ("Reset", {"type": "Soft"}),
-            ("SetChargingProfile", _cpo_profile(line.plan.connector_id, "TxDefaultProfile", level=1, limit_a=14.0)),
-            ("SetChargingProfile", _cpo_profile(line.plan.connector_id, "TxProfile", level=2, limit_a=9.0)),
-            ("SetChargingProfile", _cpo_profile(0, "ChargePointMaxProfile", level=9, limit_a=20.0)),
-            ("TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": line.plan.connector_id}),
-            ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": line.plan.connector_id}),
-        ]
-
         def command() -> None:
             if not line.session.has_csms:
                 return
-            action, payload = commands[self.draw.randrange(len(commands))]
+            known = commands(line.version, line.plan.connector_id, line.transaction, self.now.utc_ms)
+            action, payload = known[self.draw.randrange(len(known))]
             self.count(f"csms {action}")
             self.note(f"CSMS sends {action} to {line.plan.station.id}")
             self._from_csms(line, line.csms.command(action, payload))
@@ -495,19 +516,6 @@ class World:
         for request in self.utility.programs(programs, self.now):
             if self.ems is not None:
                 self._deliver(self.ems.handle(request, self.now))
-
-
-def _cpo_profile(connector_id: int, purpose: str, *, level: int, limit_a: float) -> dict[str, object]:
-    """A CPO's SetChargingProfile; level 9 of the station's maximum is a place where ours may be."""
-    schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit_a}]}
-    profile = {
-        "chargingProfileId": 10 * level + connector_id,
-        "stackLevel": level,
-        "chargingProfilePurpose": purpose,
-        "chargingProfileKind": "Relative",
-        "chargingSchedule": schedule,
-    }
-    return {"connectorId": connector_id, "csChargingProfiles": profile}
 
 
 FORGETFUL = "Forgetful"

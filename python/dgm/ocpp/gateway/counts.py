@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from dgm import clock
 from dgm.ocpp.events import Reason
+from dgm.ocpp.gateway.certificates import WARN_BEFORE, StationCertificates
 
 FORWARD_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1)
 
@@ -50,6 +52,30 @@ class Passage(Collector):
         yield GaugeMetricFamily("dgm_ocpp_copies_waiting", text, value=self.copies_waiting)
 
 
+class Certificates(Collector):
+    """How long the certificates of stations with profile 3 last, and their revocation lists."""
+
+    def __init__(self, certificates: StationCertificates) -> None:
+        self._certificates = certificates
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of this moment."""
+        utc_ms = clock.now().utc_ms
+        left = self._certificates.days_left(utc_ms)
+        if left:
+            text = "Days that the station certificate which ends first still lasts"
+            yield GaugeMetricFamily("dgm_ocpp_station_certificate_days_min", text, value=min(left))
+            text = "Station certificates that end within 30 days"
+            soon = sum(1 for days in left if days < WARN_BEFORE.days)
+            yield GaugeMetricFamily("dgm_ocpp_station_certificates_ending", text, value=soon)
+        list_days = self._certificates.crl_days_left(utc_ms)
+        if list_days is not None:
+            text = "Days to nextUpdate of the revocation list that is due first; negative: late"
+            yield GaugeMetricFamily("dgm_ocpp_revocation_list_days", text, value=list_days)
+        text = "Changed revocation lists that could not be used"
+        yield CounterMetricFamily("dgm_ocpp_revocation_list_faults", text, value=self._certificates.crl_faults)
+
+
 class GatewayMetrics:
     """All series, created once on the role's registry."""
 
@@ -80,6 +106,9 @@ class GatewayMetrics:
         )
         self.old_readings = counter("dgm_ocpp_old_readings_total", "Readings of the past, not used")
         self.pending_full = counter("dgm_ocpp_pending_full_total", "CALLs forgotten before their answer")
+        self.certificate_messages = counter(
+            "dgm_ocpp_certificate_messages_total", "Messages about certificates that were passed on", "action"
+        )
         self.refused = counter("dgm_ocpp_refused_total", "Connections refused", "reason")
         self.slow_peers = counter("dgm_ocpp_slow_peers_total", "Legs closed because their peer did not read", "leg")
         self.faults = counter("dgm_ocpp_faults_total", "Errors of ours that ended one station's connection")

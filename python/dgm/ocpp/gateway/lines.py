@@ -309,6 +309,8 @@ class Lines:
                 self._metrics.wrong_payloads.labels(effect.detail).inc()
             case "schema_breach":
                 self._metrics.schema_breaches.labels(effect.detail).inc()
+            case "certificate":
+                self._metrics.certificate_messages.labels(effect.detail).inc()
             case "old_reading":
                 self._metrics.old_readings.inc()
             case _:

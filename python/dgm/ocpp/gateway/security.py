@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dgm.api.config.v1.config_pb2 import CpoConfig, DgmConfig, OwnIdentityConfig, StationConfig, StationTlsConfig
 from dgm.errors import Problem
+from dgm.ocpp.gateway.certificates import StationCertificates
 from dgm.ocpp.gateway.keys import Keys, basic_header, parse_passwords
 
 STATION = "{station}"
@@ -35,8 +35,15 @@ class Door:
 class Security:
     """Everything secret of the gateway; without a configuration profile 0 for all, and upstream the system's CAs."""
 
-    def __init__(self, *, keys: Keys | None = None, doors: Mapping[str, Door] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        keys: Keys | None = None,
+        doors: Mapping[str, Door] | None = None,
+        certificates: StationCertificates | None = None,
+    ) -> None:
         self.keys = keys
+        self.certificates = certificates or StationCertificates()
         self._doors = dict(doors or {})
         self._authorizations: dict[str, str] = {}
         self._contexts: dict[str, Callable[[], ssl.SSLContext]] = {}
@@ -48,7 +55,11 @@ class Security:
         passwords: dict[str, str] = {}
         if config.ocpp.passwords_file:
             passwords = _passwords(base_dir / config.ocpp.passwords_file)
-        found = cls(keys=Keys(state_dir, passwords), doors={one.id: _door(one) for one in config.stations})
+        found = cls(
+            keys=Keys(state_dir, passwords),
+            doors={one.id: _door(one) for one in config.stations},
+            certificates=_certificates(config.ocpp.tls, base_dir),
+        )
         cpos = {cpo.id: cpo for cpo in config.cpos}
         for station in config.stations:
             if station.csms_password_file:
@@ -63,16 +74,19 @@ class Security:
         return self._doors.get(station_id, Door())
 
     def refusal(
-        self, station_id: str, *, authorization: str | None, peer_certificate: Mapping[str, Any] | None, is_tls: bool
+        self, station_id: str, *, authorization: str | None, certificate: bytes | None, is_tls: bool, utc_ms: int
     ) -> tuple[int, str] | None:
-        """HTTP status and reason for people when the station may not come in; None: it may."""
+        """HTTP status and reason for people when the station may not come in; None: it may.
+
+        certificate: DER, as the handshake has verified it.
+        """
         door = self.door(station_id)
         if door.profile >= 2 and not is_tls:
             return 403, f"plain connection; expected TLS (security profile {door.profile})"
         if door.profile == 3:
-            names = common_names(peer_certificate)
-            wanted = door.certificate_name or station_id
-            return None if wanted in names else (401, f"no certificate with the common name {wanted!r}")
+            name = door.certificate_name or station_id
+            why = self.certificates.refusal(station_id, certificate, name=name, utc_ms=utc_ms)
+            return None if why is None else (401, why)
         if door.profile > 0 and authorization is None:
             return 401, f"no password; expected Basic authentication (security profile {door.profile})"
         if self.keys is not None and not self.keys.opens(station_id, authorization):
@@ -104,10 +118,9 @@ def station_tls(config: StationTlsConfig, base_dir: Path) -> ssl.SSLContext:
     return context
 
 
-def common_names(certificate: Mapping[str, Any] | None) -> list[str]:
-    """Common names of the subject, as `getpeercert` gives it; a certificate that was not verified gives none."""
-    subject = (certificate or {}).get("subject", ())
-    return [value for part in subject for name, value in part if name == "commonName"]
+def _certificates(config: StationTlsConfig, base_dir: Path) -> StationCertificates:
+    ca = base_dir / config.client_ca if config.client_ca else None
+    return StationCertificates(ca, base_dir / config.client_crl if config.client_crl else None)
 
 
 def _door(station: StationConfig) -> Door:
@@ -132,6 +145,9 @@ def security_problems(config: DgmConfig, base_dir: Path) -> Iterator[Problem]:
     ocpp = config.ocpp
     if ocpp.HasField("tls"):
         yield from _tried("ocpp.tls", _BELONG, partial(station_tls, ocpp.tls, base_dir))
+        if ocpp.tls.client_crl:
+            load_crl = partial(_certificates, ocpp.tls, base_dir)
+            yield from _tried("ocpp.tls.client_crl", "revocation lists in PEM, signed by a CA of client_ca", load_crl)
     if ocpp.passwords_file:
         load = partial(_passwords, base_dir / ocpp.passwords_file)
         yield from _tried("ocpp.passwords_file", "station-id:password lines", load)

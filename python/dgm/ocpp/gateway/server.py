@@ -23,6 +23,7 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from dgm import clock
 from dgm.errors import TransportError
 from dgm.log import logger
 from dgm.ocpp.events import CpoLimit, DerSeen, Keep, Leg, LegDown, LegUp, Outcome, Sampled, SetpointIn
@@ -207,11 +208,13 @@ class Gateway:
 
     def _refusal(self, south: StationLeg, identity: str, request: Request) -> Response | None:
         """For a station that does not show what it must."""
+        tls = south.transport.get_extra_info("ssl_object")
         found = self._security.refusal(
             identity,
             authorization=next(iter(request.headers.get_all("Authorization")), None),
-            peer_certificate=south.transport.get_extra_info("peercert"),
-            is_tls=south.transport.get_extra_info("ssl_object") is not None,
+            certificate=None if tls is None else tls.getpeercert(True),
+            is_tls=tls is not None,
+            utc_ms=clock.now().utc_ms,
         )
         if found is None:
             return None

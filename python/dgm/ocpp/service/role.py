@@ -28,6 +28,7 @@ from dgm.metrics import CountersCollector
 from dgm.ocpp.events import CpoLimit, DerSeen, Keep, Outcome, Sampled, SetpointIn
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.gateway import ADMISSION, AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
+from dgm.ocpp.gateway.counts import Certificates
 from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade, SiteNames
 from dgm.ocpp.service.outages import Outages
@@ -96,18 +97,20 @@ class OcppRole:
         self._reports = Reports(self._channel, source=self._subscriber, standing=self._standing)
         cpos = {evse.settings.asset_id: evse.settings.cpo_id for _, evse in self._evses()}
         self._cpo_limits = CpoLimits(self._channel, cpos)
+        security = Security.of(context.config, context.base_dir, context.state_dir)
         self.gateway = Gateway(
             self._sessions,
             metrics=metrics,
             audit=AuditFile(context.state_dir),
             report=self._report,
             keep=self._keep,
-            security=Security.of(context.config, context.base_dir, context.state_dir),
+            security=security,
             compression=self._config.compression,
             ping_interval_s=self._config.ping_interval_s,
             admitted={name: kept[ADMISSION] for name, kept in stored.items() if ADMISSION in kept},
             books=self._outages.file,
         )
+        context.registry.register(Certificates(security.certificates))
         self._own = OwnIdentities(context.config, context.base_dir, context.registry, self._sessions.values())
         self._base_dir = context.base_dir
         self._log = logger("ocpp")

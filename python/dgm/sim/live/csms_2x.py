@@ -69,7 +69,7 @@ class Central2x:
     def own_call(self, number: int) -> Any:
         """The CPO's own CALLs, in turn."""
         call = self.words.call
-        match number % 4:
+        match number % 5:
             case 0:
                 asked = {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "HeartbeatInterval"}}
                 return call.GetVariables(get_variable_data=[asked])
@@ -77,6 +77,8 @@ class Central2x:
                 return call.TriggerMessage(requested_message="StatusNotification", evse={"id": 1, "connector_id": 1})
             case 2:
                 return call.SetChargingProfile(evse_id=1, charging_profile=default_profile())
+            case 3:
+                return call.GetCompositeSchedule(evse_id=1, duration=600)
             case _:
                 return call.DataTransfer(vendor_id="org.example.cpo", message_id="Tariff", data="0,49 €/kWh")
 
