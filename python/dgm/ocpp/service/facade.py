@@ -33,8 +33,9 @@ from dgm.ocpp.session import Session
 from dgm.ocpp.written import Written
 
 PUBLISH_S = 0.2
-TURNS = 5
-"""An EVSE's registers are published every so many turns, and at once when it was written to: stations report seldom."""
+TURNS, STEP_EVSES = 5, 50
+"""EVSEs are published in turns of a second, and at most so many in one step: stations report seldom, and a site of
+1,000 must not spend a core on telling ages. What was written to is published at once."""
 
 TELL_MS = 10_000
 """Refused writes are logged at most so often: who writes too much must not fill the disk."""
@@ -72,7 +73,7 @@ class EvseFacade:
         self._site = SiteWatch(channel, root_id=names.root_id, meter_id=names.meter_id)
         self._charges = [Charge() for _ in evses]
         self._values: dict[int, dict[str, Value]] = {}
-        self._updates, self._turn = 0, 0
+        self._updates, self._next = 0, 0
         self._refused = dict.fromkeys(REFUSALS, 0)
         self._refused_told_ms: int | None = None
         self._touched: set[int] = set()
@@ -132,13 +133,18 @@ class EvseFacade:
 
     async def _keep_publishing(self) -> None:
         while True:
-            self._turn = (self._turn + 1) % TURNS
-            due = set(range(self._turn, len(self._evses), TURNS)) | self._touched
-            self._touched = set()
+            due, self._touched = self._turn() | self._touched, set()
             now = clock.now()
             self._publish(sorted(due), now)
             self._tell_refusals(now)
             await asyncio.sleep(PUBLISH_S)
+
+    def _turn(self) -> set[int]:
+        """The next EVSEs in turn."""
+        count = len(self._evses)
+        step = [(self._next + offset) % count for offset in range(min(STEP_EVSES, -(-count // TURNS)))] if count else []
+        self._next = (self._next + len(step)) % max(1, count)
+        return set(step)
 
     def _declare(self) -> None:
         self._declare_unit(registers.SITE_UNIT, "Site", self._names.site_id)

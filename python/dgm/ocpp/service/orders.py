@@ -78,6 +78,8 @@ class Orders:
         self._told_ms: dict[tuple[str, int | None], int] = {}
         self._untaken: set[str] = set()
         self._retry_ms = 0
+        self._life = 0
+        """Of the arbitrating role: what one took, the next may not know."""
 
     def take(self, orders: Iterable[Order], now: Now) -> set[int]:
         """Take orders to be carried out; the EVSEs whose registers changed by them."""
@@ -104,6 +106,7 @@ class Orders:
     def resync(self) -> None:
         """The arbitrating role has restarted: it kept the limits, not the targets, and may have missed something."""
         self._ids = None
+        self._life += 1
         self._pending = {**self._done, **self._pending}
 
     async def carry_out(self) -> set[int]:
@@ -151,7 +154,7 @@ class Orders:
 
     async def _carry_out(self, key: str, due: _Due, gate: asyncio.Semaphore) -> None:
         async with gate:
-            now = clock.now()
+            now, life = clock.now(), self._life
             if due.ends_ms is not None and due.ends_ms <= now.mono_ms:
                 self._forget(key, due)
                 return
@@ -161,7 +164,8 @@ class Orders:
                 self._not_taken(key, due, error, now)
                 return
         self._untaken.discard(key)
-        self._forget(key, due)
+        if life == self._life:
+            self._forget(key, due)
         if due.ends_ms is not None:
             self._done[key] = due
         self._show(key, due, taken=True)
@@ -231,7 +235,8 @@ class Orders:
         limit.id = f"{limit.source}:{key}"
         limit.ttl_ms = ttl_ms
         await self._ems.PutLimit(ems_pb2.PutLimitRequest(limit=limit), timeout=RPC_TIMEOUT_S)
-        self._known.setdefault(key, set()).add(limit.id)
+        if self._ids is not None:
+            self._ids.setdefault(key, set()).add(limit.id)
         await self._delete(key, keep=limit.id)
 
     async def _put_target(self, key: str, order: CapOrder, ttl_ms: int) -> None:
@@ -260,20 +265,15 @@ class Orders:
             request = ems_pb2.DeleteTargetRequest(id=held, source=_source_in(held, key))
             await self._ems.DeleteTarget(request, timeout=RPC_TIMEOUT_S)
 
-    @property
-    def _known(self) -> dict[str, set[str]]:
-        if self._ids is None:
-            self._ids = {}
-        return self._ids
-
     async def _delete(self, key: str, *, keep: str) -> None:
-        for limit_id in sorted(self._known.get(key, set()) - {keep}):
+        held = set() if self._ids is None else self._ids.get(key, set())
+        for limit_id in sorted(held - {keep}):
             request = ems_pb2.DeleteLimitRequest(id=limit_id, source=_source_in(limit_id, key))
             await self._ems.DeleteLimit(request, timeout=RPC_TIMEOUT_S)
-            self._known[key].discard(limit_id)
+            held.discard(limit_id)
 
     async def _release(self, order: Released) -> None:
-        for key in list(self._known):
+        for key in list(self._ids or ()):
             await self._delete(key, keep="")
         for key in list(self._targets):
             await self._delete_target(key)
