@@ -161,9 +161,9 @@ def evse_values(
 
 
 def phase_powers(sample: Sampled, settings: StationSettings) -> tuple[int | None, int | None, int | None]:
-    """Power per conductor: of an EVSE with one conductor all of it; of others it is not told."""
-    found: list[int | None] = [None, None, None]
-    if len(settings.phases) == 1:
+    """Power per conductor as the station tells it; all of it is on the one conductor of an EVSE with one."""
+    found = list(sample.phase_power_w)
+    if len(settings.phases) == 1 and found[settings.phases[0]] is None:
         found[settings.phases[0]] = sample.power_w
     return (found[0], found[1], found[2])
 

@@ -68,7 +68,7 @@ class EvseFacade:
         self._evses, self._names = evses, names
         self._log = logger("ocpp")
         settings = [evse.settings for _, evse in evses]
-        self.orders = Orders(channel, settings, root_id=names.root_id, log=self._log)
+        self.orders = Orders(channel, settings, root_id=names.root_id, voltage_mv=self._voltage_mv, log=self._log)
         self._written = Written(len(evses))
         self._site = SiteWatch(channel, root_id=names.root_id, meter_id=names.meter_id)
         self._charges = [Charge() for _ in evses]
@@ -145,6 +145,11 @@ class EvseFacade:
         step = [(self._next + offset) % count for offset in range(min(STEP_EVSES, -(-count // TURNS)))] if count else []
         self._next = (self._next + len(step)) % max(1, count)
         return set(step)
+
+    def _voltage_mv(self, index: int) -> int:
+        evse = self._evses[index][1]
+        seen = [value for value in evse.memory.reading.voltage_mv if value is not None]
+        return max(evse.settings.nominal_voltage_mv, *seen, 0)
 
     def _declare(self) -> None:
         self._declare_unit(registers.SITE_UNIT, "Site", self._names.site_id)

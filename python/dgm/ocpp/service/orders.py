@@ -10,7 +10,7 @@ fallback, the total in the sum of them, the heartbeat takes every EVSE to its ow
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -52,7 +52,10 @@ class _Due:
 
 
 class Orders:
-    """See the module. evses: settings of every EVSE in the order of the map. root_id: the connection point."""
+    """See the module. evses: settings of every EVSE in the order of the map. root_id: the connection point.
+
+    voltage_mv: of EVSE n, nominal or the highest that it measures if that is more: a cap in W is turned into A by it.
+    """
 
     def __init__(
         self,
@@ -60,12 +63,14 @@ class Orders:
         evses: Sequence[StationSettings],
         *,
         root_id: str,
+        voltage_mv: Callable[[int], int],
         log: FilteringBoundLogger,
     ) -> None:
         self._ems = ems_pb2_grpc.EmsServiceStub(channel)
         self._evses = evses
         self._indices = {settings.asset_id: index for index, settings in enumerate(evses)}
         self._root_id = root_id
+        self._voltage_mv = voltage_mv
         self._log = log
         self.caps = [WrittenCap() for _ in evses]
         self.site = WrittenSite()
@@ -212,7 +217,7 @@ class Orders:
         return ems_pb2.Limit(
             asset_id=settings.asset_id,
             quantity=ems_pb2.QUANTITY_CURRENT,
-            current_ma=cap_ma(order, settings),
+            current_ma=cap_ma(order, settings, self._voltage_mv(order.index)),
             failsafe_current_ma=settings.fallback_ma,
             reason="cap written to the EVSE facade",
         )
@@ -337,13 +342,13 @@ class Orders:
         return self._evses[index].asset_id
 
 
-def cap_ma(order: CapOrder, settings: StationSettings) -> int:
-    """The tighter of the caps in A and W, rounded down; W at nominal voltage. Without any: the EVSE's maximum."""
+def cap_ma(order: CapOrder, settings: StationSettings, voltage_mv: int) -> int:
+    """The tighter of the caps in A and W, rounded down; W at this voltage. Without any: the EVSE's maximum."""
     caps = [settings.current_max_ma]
     if order.cap_ma is not None:
         caps.append(order.cap_ma)
     if order.cap_w is not None:
-        caps.append(order.cap_w * 1_000_000 // (settings.nominal_voltage_mv * len(settings.phases)))
+        caps.append(order.cap_w * 1_000_000 // (voltage_mv * len(settings.phases)))
     return min(caps)
 
 
