@@ -50,6 +50,7 @@ class Ems(ems_pb2_grpc.EmsServiceServicer):
         self.limits: dict[str, ems_pb2.Limit] = {}
         self.targets: dict[str, ems_pb2.Target] = {}
         self.most_at_once = 0
+        self.puts = 0
         self.is_away = False
         self.refused = 0
 
@@ -65,6 +66,7 @@ class Ems(ems_pb2_grpc.EmsServiceServicer):
 
     async def PutLimit(self, request: Any, context: Any) -> Any:
         await self._come(context)
+        self.puts += 1
         self.limits[request.limit.id] = request.limit
         self.most_at_once = max(self.most_at_once, len(self.limits))
         return ems_pb2.PutLimitResponse(limit=request.limit)
@@ -366,6 +368,22 @@ async def test_a_limit_of_another_client_or_an_earlier_life_goes_only_after_the_
     assert await site.cap(1) == 0
     await until(lambda: set(site.ems.limits) == {"demo-1", f"{OWN}:evse-1"})
     assert site.ems.most_at_once == 3
+
+
+async def test_a_renewal_that_changes_nothing_is_echoed_at_once_and_put_when_half_the_lease_is_over(site: Site) -> None:
+    async def echoed(sequence: int) -> bool:
+        return (await site.evse(1))["in_force"] == sequence
+
+    assert await site.cap(1, sequence=1, cap_valid_s=4) == 0
+    await until(lambda: echoed(1))
+    for sequence in range(2, 6):
+        assert await site.cap(1, sequence=sequence, cap_valid_s=4) == 0
+    await until(lambda: echoed(5))
+    assert site.ems.puts == 1
+    await until(lambda: site.ems.puts == 2)
+    assert site.ems.limits[f"{OWN}:evse-1"].ttl_ms < 3_000, "what is left of the newest write"
+    assert await site.cap(1, sequence=6, cap_ma=12_000) == 0
+    await until(lambda: site.ems.limits[f"{OWN}:evse-1"].current_ma == 12_000)
 
 
 async def test_targets_are_put_again_when_the_arbitrating_role_has_restarted(site: Site) -> None:

@@ -57,8 +57,8 @@ class Reading:
     """One instant: W, mA, mV, Wh, permille; None where it says nothing.
 
     power_w: import minus export; phase_power_w: the same by phase, as far as the station tells it so. current_ma:
-    magnitude; without any phase given it stands in `current_any_ma` and holds for each wired phase. offered_ma: what the
-    station says that it offers the car, per phase.
+    magnitude; without any phase given it stands in `current_any_ma` and holds for each wired phase. offered_ma: what
+    the station says that it offers the car, per phase.
     """
 
     power_w: int | None = None

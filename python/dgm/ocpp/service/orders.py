@@ -81,6 +81,7 @@ class Orders:
         self._ids: dict[str, set[str]] | None = None
         self._targets: dict[str, str] = {}
         self._told_ms: dict[tuple[str, int | None], int] = {}
+        self._echoed: dict[str, _Due] = {}
         self._untaken: set[str] = set()
         self._retry_ms = 0
         self._life = 0
@@ -113,6 +114,7 @@ class Orders:
         self._ids = None
         self._life += 1
         self._pending = {**self._done, **self._pending}
+        self._done = {}
 
     async def carry_out(self) -> set[int]:
         """Put in force what waits; what is not taken waits on. The EVSEs whose registers changed by it."""
@@ -125,11 +127,32 @@ class Orders:
             return set(range(len(self._evses)))
         # A release ends what came before it, not what comes after: it goes alone.
         chosen = [RELEASE] if RELEASE in self._pending else list(self._pending)
-        due, gate = [(key, self._pending[key]) for key in chosen], asyncio.Semaphore(CALLS_AT_ONCE)
+        waiting = {key for key in chosen if self._may_wait(key, self._pending[key], now)}
+        touched = self._echo(waiting)
+        due = [(key, self._pending[key]) for key in chosen if key not in waiting]
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
         await asyncio.gather(*(self._carry_out(key, item, gate) for key, item in due))
         released = any(isinstance(item.order, Released) for _, item in due)
-        touched = {item.order.index for _, item in due if isinstance(item.order, CapOrder)}
+        touched |= {item.order.index for _, item in due if isinstance(item.order, CapOrder)}
         return set(range(len(self._evses))) if released else touched
+
+    def _echo(self, waiting: set[str]) -> set[int]:
+        """Show renewals that wait as in force, which they are; the EVSEs that are new among them."""
+        fresh = {key: self._pending[key] for key in waiting if self._echoed.get(key) is not self._pending[key]}
+        for key, due in fresh.items():
+            self._echoed[key] = due
+            self._show(key, due, taken=True)
+        return {due.order.index for due in fresh.values() if isinstance(due.order, CapOrder)}
+
+    def _may_wait(self, key: str, due: _Due, now: Now) -> bool:
+        """A renewal that changes nothing waits until half of the lease that holds is over.
+
+        Each one is durable before it is answered, and an EMS may write every EVSE every second.
+        """
+        held = self._done.get(key)
+        if held is None or held.ends_ms is None or due.ends_ms is None or _content(held.order) != _content(due.order):
+            return False
+        return 2 * (held.ends_ms - now.mono_ms) >= _ttl_ms(held.order) and due.ends_ms >= held.ends_ms
 
     async def _learn(self, now: Now) -> bool:
         """Which limits of this facade are held there, of an earlier life too."""
@@ -350,6 +373,25 @@ def cap_ma(order: CapOrder, settings: StationSettings, voltage_mv: int) -> int:
     if order.cap_w is not None:
         caps.append(order.cap_w * 1_000_000 // (voltage_mv * len(settings.phases)))
     return min(caps)
+
+
+def _content(order: CapOrder | TotalOrder | Alive | Released) -> object:
+    """What an order asks for, whenever and however often it does."""
+    match order:
+        case CapOrder():
+            return replace(order, sequence=0, ttl_ms=0)
+        case TotalOrder():
+            return replace(order, sequence=0, ttl_ms=0)
+        case Alive():
+            return replace(order, ttl_ms=0)
+        case Released():
+            return order
+        case _:
+            assert_never(order)
+
+
+def _ttl_ms(order: CapOrder | TotalOrder | Alive | Released) -> int:
+    return 0 if isinstance(order, Released) else order.ttl_ms
 
 
 def _key_of(limit: ems_pb2.Limit) -> str:
