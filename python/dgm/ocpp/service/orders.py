@@ -40,7 +40,8 @@ TOLD_AGAIN_MS = 60_000
 RETRY_MS = 1_000
 """After something was not taken nothing is tried for so long."""
 
-TOTAL, HEARTBEAT, RELEASE = "total", "heartbeat", "release"
+TOTAL, HEARTBEAT, RELEASE = "site/total", "site/heartbeat", "site/release"
+"""Beside the ids of EVSEs, which know no '/'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,19 +167,19 @@ class Orders:
         for status in own:
             self._ids.setdefault(_key_of(status.limit), set()).add(status.limit.id)
             self._show_held(status, now)
-        if HEARTBEAT in self._ids and self.site.heartbeat_ends_ms is None:
-            self.site = replace(self.site, is_lost=True)
         return True
 
     def _show_held(self, status: ems_pb2.LimitStatus, now: Now) -> None:
-        """A cap of an earlier life of this role; its sequence is forgotten."""
-        index = self._indices.get(status.limit.asset_id)
+        """What was written in an earlier life of this role; its sequences are forgotten."""
+        ends_ms = now.mono_ms + status.remaining_ms if status.remaining_ms >= 0 else None
+        held = WrittenCap(state=CAP_EXPIRED if ends_ms is None else CAP_IN_FORCE, ends_ms=ends_ms)
+        key, index = _key_of(status.limit), self._indices.get(status.limit.asset_id)
         if index is not None and self.caps[index].state == CAP_NONE:
-            ends_ms = now.mono_ms + status.remaining_ms
-            is_lost = status.remaining_ms < 0
-            self.caps[index] = (
-                WrittenCap(state=CAP_EXPIRED) if is_lost else WrittenCap(state=CAP_IN_FORCE, ends_ms=ends_ms)
-            )
+            self.caps[index] = held
+        elif key == TOTAL and self.site.total.state == CAP_NONE:
+            self.site = replace(self.site, total=held)
+        elif key == HEARTBEAT and self.site.heartbeat_ends_ms is None:
+            self.site = replace(self.site, heartbeat_ends_ms=ends_ms, is_lost=ends_ms is None)
 
     async def _carry_out(self, key: str, due: _Due, gate: asyncio.Semaphore) -> None:
         async with gate:
@@ -343,9 +344,10 @@ class Orders:
             self._done.pop(self._asset(order.index), None)
             self.caps[order.index] = WrittenCap(state=CAP_EXPIRED)
             return {order.index}
-        self._pending.pop(order.group, None)
-        self._done.pop(order.group, None)
-        if order.group == HEARTBEAT:
+        key = HEARTBEAT if order.group == "heartbeat" else TOTAL
+        self._pending.pop(key, None)
+        self._done.pop(key, None)
+        if key == HEARTBEAT:
             self.site = replace(self.site, heartbeat_ends_ms=None, is_lost=True)
             self._log.warning("heartbeat of the EMS lost: every EVSE goes to its fallback")
         else:
