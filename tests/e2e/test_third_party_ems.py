@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import grpc
 import pytest
 import yaml
 from e2e_client import SiteClient
@@ -184,6 +185,42 @@ def test_the_cpos_saw_nothing_of_it(third: Live) -> None:
     assert failed == []
     stations = third.client.stations()
     assert all(stations[name].north == stations[name].south == LINK_STATE_UP for name in third.world.station_ids)
+
+
+def test_a_killed_gateway_holds_what_was_written_and_the_script_goes_on(third: Live) -> None:
+    ems = Ems(port_of(third), third.world.directory / "script.log")
+    facade = Facade(port_of(third))
+    try:
+        eventually("the cars draw no more than the total", lambda: is_within(facade, TOTAL_W))
+        facade.close()
+        third.product.kill("ocpp")
+        third.product.restart("ocpp")
+        held = eventually("it tells its limits", lambda: limits_of(third))
+        assert any(name.startswith("ems-facade:127.0.0.1:") for name in held)
+        facade = eventually("the facade answers", lambda: opened(port_of(third)))
+        eventually("the EMS is in control", lambda: is_within(facade, TOTAL_W) and facade.site["connected"] == 6)
+    finally:
+        ems.end(signal.SIGINT)
+        facade.close()
+
+
+def is_within(facade: Facade, total_w: int) -> bool:
+    found = facade.site
+    return found["control"] == CONTROL_EMS and drawn_w(facade) <= total_w
+
+
+def limits_of(live: Live) -> dict[str, ems_pb2.LimitStatus] | None:
+    try:
+        return live.client.limits()
+    except grpc.RpcError:
+        return None
+
+
+def opened(port: int) -> Facade | None:
+    try:
+        return Facade(port)
+    except AssertionError:
+        return None
 
 
 def told_lost(facade: Facade) -> dict[str, Value] | None:

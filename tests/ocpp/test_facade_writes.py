@@ -124,16 +124,17 @@ def test_a_point_that_another_had_before_its_lease_ended_is_nobodys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cap", "cap_w", "expected"),
+    ("cap", "cap_w", "voltage_mv", "expected"),
     [
-        (16_000, None, 16_000),
-        (None, 11_040, 16_000),
-        (None, 11_039, 15_998),
-        (10_000, 11_040, 10_000),
-        (None, None, 32_000),
+        (16_000, None, 230_000, 16_000),
+        (None, 11_040, 230_000, 16_000),
+        (None, 11_039, 230_000, 15_998),
+        (None, 11_040, 240_000, 15_333),
+        (10_000, 11_040, 230_000, 10_000),
+        (None, None, 230_000, 32_000),
     ],
 )
 def test_the_tighter_of_the_caps_in_a_and_w_holds_rounded_down(
-    cap: int | None, cap_w: int | None, expected: int
+    cap: int | None, cap_w: int | None, voltage_mv: int, expected: int
 ) -> None:
-    assert cap_ma(cap_order(cap_ma=cap, cap_w=cap_w), settings()) == expected
+    assert cap_ma(cap_order(cap_ma=cap, cap_w=cap_w), settings(), voltage_mv) == expected

@@ -44,8 +44,18 @@ POWER, CURRENT, ENERGY = "Power.Active.Import", "Current.Import", "Energy.Active
         ([value("11000", POWER, unit="W")], Reading(power_w=11_000)),
         ([value("7.36", POWER, unit="kW")], Reading(power_w=7_360)),
         ([value(7.3601, POWER, unit="kW")], Reading(power_w=7_361)),
-        ([value("100", POWER, phase="L1"), value("200", POWER, phase="L2")], Reading(power_w=300)),
-        ([value("100", POWER, phase="L1"), value("250", POWER)], Reading(power_w=250)),
+        (
+            [value("100", POWER, phase="L1"), value("200", POWER, phase="L2")],
+            Reading(power_w=300, phase_power_w=(100, 200, None)),
+        ),
+        (
+            [value("100", POWER, phase="L1"), value("250", POWER)],
+            Reading(power_w=250, phase_power_w=(100, None, None)),
+        ),
+        (
+            [value("100.2", POWER, phase="L3-N"), value("300", "Power.Active.Export", phase="L3")],
+            Reading(power_w=-199, phase_power_w=(None, None, -199)),
+        ),
         ([value("16.04", CURRENT, phase="L1", unit="A")], Reading(current_ma=(16_040, None, None))),
         ([value("-6.0001", CURRENT, phase="L2-N")], Reading(current_ma=(None, 6_001, None))),
         ([value("16", CURRENT)], Reading(current_any_ma=16_000)),

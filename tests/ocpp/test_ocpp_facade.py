@@ -19,11 +19,14 @@ from pymodbus.client import AsyncModbusTcpClient
 from dgm import rpc
 from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
+from dgm.api.site.v1.site_pb2 import CircuitState, Grant, Sample, WatchSiteResponse
 from dgm.errors import TransportError
+from dgm.machine import Now
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
-from dgm.ocpp.register_values import CAP_EXPIRED, CAP_IN_FORCE, CAP_NONE, CAP_REFUSED
+from dgm.ocpp.register_values import CAP_EXPIRED, CAP_IN_FORCE, CAP_NONE, CAP_REFUSED, Overview
 from dgm.ocpp.registers import MODEL_AT, Model, Value, decode
 from dgm.ocpp.service.facade import EvseFacade, SiteNames
+from dgm.ocpp.service.overview import SiteWatch
 
 NAMES = SiteNames(site_id="site-1", root_id="grid", meter_id="meter")
 MAP = Path(__file__).resolve().parents[2] / "deploy" / "map"
@@ -49,7 +52,9 @@ class Ems(ems_pb2_grpc.EmsServiceServicer):
     def __init__(self) -> None:
         self.limits: dict[str, ems_pb2.Limit] = {}
         self.targets: dict[str, ems_pb2.Target] = {}
+        self.earlier: list[ems_pb2.LimitStatus] = []
         self.most_at_once = 0
+        self.puts = 0
         self.is_away = False
         self.refused = 0
 
@@ -61,10 +66,11 @@ class Ems(ems_pb2_grpc.EmsServiceServicer):
     async def ListLimits(self, request: Any, context: Any) -> Any:
         await self._come(context)
         statuses = [ems_pb2.LimitStatus(limit=limit) for limit in self.limits.values()]
-        return ems_pb2.ListLimitsResponse(limits=statuses)
+        return ems_pb2.ListLimitsResponse(limits=[*self.earlier, *statuses])
 
     async def PutLimit(self, request: Any, context: Any) -> Any:
         await self._come(context)
+        self.puts += 1
         self.limits[request.limit.id] = request.limit
         self.most_at_once = max(self.most_at_once, len(self.limits))
         return ems_pb2.PutLimitResponse(limit=request.limit)
@@ -322,7 +328,7 @@ async def test_heartbeat_and_total_bound_the_site_and_a_release_ends_both(site: 
         return found["control"] == 1 and found["total_in_force"] == 1
 
     await until(in_control)
-    heartbeat, total = site.ems.limits[f"{OWN}:heartbeat"], site.ems.limits[f"{OWN}:total"]
+    heartbeat, total = site.ems.limits[f"{OWN}:site/heartbeat"], site.ems.limits[f"{OWN}:site/total"]
     assert (heartbeat.circuit_id, heartbeat.each_evse, heartbeat.failsafe_current_ma) == ("grid", True, 32_000)
     assert (total.quantity, total.power_w) == (ems_pb2.QUANTITY_GROSS_LOAD, 20_000)
     assert total.failsafe_power_w == 2 * 4_140 * 11 // 10
@@ -368,6 +374,46 @@ async def test_a_limit_of_another_client_or_an_earlier_life_goes_only_after_the_
     assert site.ems.most_at_once == 3
 
 
+async def test_a_renewal_that_changes_nothing_is_echoed_at_once_and_put_when_half_the_lease_is_over(site: Site) -> None:
+    async def echoed(sequence: int) -> bool:
+        return (await site.evse(1))["in_force"] == sequence
+
+    assert await site.cap(1, sequence=1, cap_valid_s=4) == 0
+    await until(lambda: echoed(1))
+    for sequence in range(2, 6):
+        assert await site.cap(1, sequence=sequence, cap_valid_s=4) == 0
+    await until(lambda: echoed(5))
+    assert site.ems.puts == 1
+    await until(lambda: site.ems.puts == 2)
+    assert site.ems.limits[f"{OWN}:evse-1"].ttl_ms < 3_000, "what is left of the newest write"
+    assert await site.cap(1, sequence=6, cap_ma=12_000) == 0
+    await until(lambda: site.ems.limits[f"{OWN}:evse-1"].current_ma == 12_000)
+
+
+async def test_what_was_written_before_a_restart_of_the_gateway_is_shown_as_it_stands(site: Site) -> None:
+    def held(key: str, remaining_ms: int, **fields: Any) -> ems_pb2.LimitStatus:
+        limit = ems_pb2.Limit(id=f"{OWN}:{key}", source=OWN, **fields)
+        return ems_pb2.LimitStatus(limit=limit, remaining_ms=remaining_ms)
+
+    site.ems.earlier = [
+        held("evse-1", 20_000, asset_id="evse-1"),
+        held("evse-2", -1, asset_id="evse-2"),
+        held("site/total", -1, circuit_id="grid"),
+        held("site/heartbeat", -1, circuit_id="grid", each_evse=True),
+    ]
+    site.facade.resync()
+
+    async def states() -> list[Value]:
+        whole = await site.site()
+        evses = [(await site.evse(number))["cap_state"] for number in (1, 2)]
+        return [*evses, whole["total_state"], whole["control"]]
+
+    async def are_told() -> bool:
+        return await states() == [CAP_IN_FORCE, CAP_EXPIRED, CAP_EXPIRED, 2]
+
+    await until(are_told)
+
+
 async def test_targets_are_put_again_when_the_arbitrating_role_has_restarted(site: Site) -> None:
     assert await site.cap(1, priority=20) == 0
     await until(lambda: site.ems.targets)
@@ -381,3 +427,20 @@ async def test_targets_are_put_again_when_the_arbitrating_role_has_restarted(sit
 async def test_an_address_in_use_says_so(site: Site) -> None:
     with pytest.raises(TransportError, match="free address"):
         EvseFacade(FacadeConfig(host="127.0.0.1", port=site.facade.port), [], rpc.channel("unix:/nowhere"), NAMES)
+
+
+async def test_the_site_is_told_as_newest_heard_and_not_at_all_after_silence() -> None:
+    watch = SiteWatch(rpc.channel("unix:/nowhere"), root_id="grid", meter_id="meter")
+    assert watch.overview(Now(mono_ms=0, utc_ms=0)) == Overview()
+    circuits = [CircuitState(circuit_id=name, import_limit_w=limit_w) for name, limit_w in (("grid", 9), ("garage", 7))]
+    samples = [Sample(asset_id="meter", power_w=5), Sample(asset_id="pv", power_w=-1)]
+    grants = [Grant(asset_id="evse-1", binding_limit_id="site:grid"), Grant(asset_id="evse-2")]
+    watch.take(WatchSiteResponse(circuits=circuits, samples=samples, grants=grants), Now(mono_ms=100, utc_ms=0))
+    newer = WatchSiteResponse(samples=[Sample(asset_id="meter", power_w=6)], grants=[Grant(asset_id="evse-1")])
+    watch.take(newer, Now(mono_ms=600, utc_ms=0))
+    found = watch.overview(Now(mono_ms=5_600, utc_ms=0))
+    assert found.circuit is not None
+    assert found.meter is not None
+    assert (found.circuit.import_limit_w, found.meter.power_w, found.told_ms) == (9, 6, 600)
+    assert watch.limit_ids == {"evse-1": "", "evse-2": ""}
+    assert watch.overview(Now(mono_ms=5_601, utc_ms=0)) == Overview()

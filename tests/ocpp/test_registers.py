@@ -45,6 +45,7 @@ from dgm.ocpp.registers import (
     evse_place,
     units_for,
 )
+from dgm.ocpp.sampled import Reading
 
 MAP = Path(__file__).resolve().parents[2] / "deploy" / "map"
 MODELS = (SITE_MODEL, EVSE_MODEL)
@@ -189,6 +190,19 @@ def test_a_session_fills_every_register_that_it_knows() -> None:
     assert (found["proved_by"], found["obedience"], found["fallback_ma"]) == (2, register_values.OBEYS, 6_000)
     assert (found["cap_state"], found["cap_left_ms"], found["in_force"]) == (CAP_IN_FORCE, 9_000, 7)
     assert (found["power_w"], found["power_l1_w"], found["session_wh"]) == (None, None, None)
+
+
+def test_power_by_phase_stands_on_the_sites_conductors() -> None:
+    rotated = Driver(station=ModelStation(), phases=(1, 2, 0)).connect()
+    rotated.session.evses[0].memory.reading = Reading(power_w=300, phase_power_w=(100, 200, None))
+    rotated.session.evses[0].memory.reading_at_ms = rotated.mono_ms
+    found = values_of(rotated)
+    assert [found[f"power_l{phase}_w"] for phase in (1, 2, 3)] == [None, 100, 200]
+    single = Driver(station=ModelStation(), phases=(2,)).connect()
+    single.session.evses[0].memory.reading = Reading(power_w=300)
+    single.session.evses[0].memory.reading_at_ms = single.mono_ms
+    found = values_of(single)
+    assert [found[f"power_l{phase}_w"] for phase in (1, 2, 3)] == [None, None, 300]
 
 
 def test_an_evse_without_connection_or_setpoint_says_so() -> None:

@@ -212,6 +212,7 @@ class Sampled:
     plug_state: PlugState
     at_mono_ms: int | None = None
     power_w: int | None = None
+    phase_power_w: PhaseTriple = (None, None, None)
     current_ma: PhaseTriple = (None, None, None)
     voltage_mv: PhaseTriple = (None, None, None)
     energy_wh: int | None = None

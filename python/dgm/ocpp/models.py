@@ -284,7 +284,7 @@ EVSE_MODEL = _with_length(
                 label="WCap",
                 kind=U32,
                 units="W",
-                text="cap in W; not known: none in W. With one in A too the tighter one holds",
+                text="cap in W, turned into A as it is written; not known: none in W. Of the two the tighter one holds",
                 write=Range(low=0, high=None, absent=True),
             ),
             Point(

@@ -22,9 +22,6 @@ from dgm.ocpp.store import StationSettings
 DRAW_SLACK_MA = 1_000
 """A car draws a little more than its limit while its station settles; more than this is more than it may."""
 
-SETTLE_MS = 5_000
-"""So long after a lower limit was proved a reading may still show the draw from before it."""
-
 CAP_NONE, CAP_IN_FORCE, CAP_EXPIRED, CAP_REFUSED = range(4)
 CONTROL_DGM, CONTROL_EMS, CONTROL_LOST = range(3)
 SOURCE_NONE, SOURCE_SITE, SOURCE_UTILITY, SOURCE_CPO, SOURCE_EMS_FACADE, SOURCE_OTHER, SOURCE_FALLBACK = range(7)
@@ -129,7 +126,7 @@ def evse_values(
     memory, enforcer, settings = evse.memory, evse.enforcer, evse.settings
     is_up = station.south == LinkState.LINK_STATE_UP
     sample = memory.view(settings, now, offline=not is_up)
-    held_ma = enforcer.limit_ma
+    held_ma, proved_ma = enforcer.limit_ma, enforcer.proved_ma(now)
     cap_state, cap_left_ms, in_force = cap.values(now)
     values: dict[str, Value] = {
         "number": index + 1,
@@ -145,9 +142,9 @@ def evse_values(
         "limit_w": power_w(enforcer.wanted_ma, settings),
         "limit_source": SOURCE_FALLBACK if held_ma is None else limit_source(limit_id),
         "limit_id": None if held_ma is None else limit_id,
-        "proved_ma": enforcer.proved_ma(now),
+        "proved_ma": proved_ma,
         "proved_by": _PROVED_BY.get(enforcer.proof_state, 0),
-        "obedience": obedience(evse, sample, now),
+        "obedience": obedience(enforcer.wanted_ma, proved_ma, sample),
         "fallback_ma": settings.fallback_ma,
         "reading_age_ms": None if sample.at_mono_ms is None else now.mono_ms - sample.at_mono_ms,
         "plug_age_ms": None if memory.plug_at_ms is None else now.mono_ms - memory.plug_at_ms,
@@ -164,9 +161,9 @@ def evse_values(
 
 
 def phase_powers(sample: Sampled, settings: StationSettings) -> tuple[int | None, int | None, int | None]:
-    """Power per conductor: of an EVSE with one conductor all of it; of others it is not told."""
-    found: list[int | None] = [None, None, None]
-    if len(settings.phases) == 1:
+    """Power per conductor as the station tells it; all of it is on the one conductor of an EVSE with one."""
+    found = list(sample.phase_power_w)
+    if len(settings.phases) == 1 and found[settings.phases[0]] is None:
         found[settings.phases[0]] = sample.power_w
     return (found[0], found[1], found[2])
 
@@ -176,9 +173,8 @@ def _links(station: Station, *, is_floor_proved: bool) -> int:
     return south | north << 1 | is_floor_proved << 2
 
 
-def obedience(evse: Evse, sample: Sampled, now: Now) -> int | None:
+def obedience(allowed_ma: int, proved_ma: int | None, sample: Sampled) -> int | None:
     """Whether it keeps its limit, as far as it is seen; None: nothing was installed and nothing is measured."""
-    allowed_ma, proved_ma = evse.enforcer.wanted_ma, evse.enforcer.proved_ma(now)
     currents = [value for value in sample.current_ma if value is not None]
     if proved_ma is not None and proved_ma > allowed_ma:
         return PENDING

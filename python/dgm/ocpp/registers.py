@@ -16,7 +16,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache, cached_property
+from functools import cached_property
 
 from dgm.api.core.v1 import registers_pb2
 from dgm.api.core.v1.registers_pb2 import HOLDING, RegisterMap
@@ -148,6 +148,11 @@ class Model:
             ">" + "".join(f"{2 * p.size}s" if p.kind is Kind.TEXT else codes.get(p.kind, "H") for p in self.read)
         )
 
+    @cached_property
+    def forms(self) -> tuple[tuple[str, int | None, tuple[int, int, int]], ...]:
+        """Name, fixed value and bounds of each of `read`: reckoned once, for they are asked at every publication."""
+        return tuple((point.name, point.fixed, _form(point)) for point in self.read)
+
     def point(self, name: str) -> Point:
         """The point of that name."""
         return next(point for point in self.points if point.name == name)
@@ -184,21 +189,25 @@ def units_for(evses: int) -> int:
 
 def encode(model: Model, values: Mapping[str, Value]) -> bytes:
     """Words of everything that DGM publishes of a model; what is None or not given is "not known"."""
-    return model.form.pack(*[_raw(point, values.get(point.name, point.fixed)) for point in model.read])
+    get = values.get
+    return model.form.pack(*[_raw(get(name, fixed), form) for name, fixed, form in model.forms])
 
 
-def _raw(point: Point, value: Value) -> int | bytes:
-    if point.kind is Kind.TEXT:
-        return str(value or "").encode()[: 2 * point.size]  # the struct pads with zeros
+_Form = tuple[int, int, int]
+"""Least and greatest value of a point, and its sentinel; of a text 0, 0 and its bytes."""
+
+
+def _form(point: Point) -> _Form:
+    return (0, 0, 2 * point.size) if point.kind is Kind.TEXT else (*point.kind.bounds, point.kind.absent)
+
+
+def _raw(value: Value, form: _Form) -> int | bytes:
+    low, high, absent = form
+    if isinstance(value, str) or high == 0:
+        return str(value or "").encode()[:absent]  # the struct pads with zeros
     if value is None:
-        return point.kind.absent & 0xFFFF_FFFF if not point.kind.value[2] else point.kind.absent
-    low, high = _bounds(point.kind)
-    return max(low, min(high, int(value)))
-
-
-@cache
-def _bounds(kind: Kind) -> tuple[int, int]:
-    return kind.bounds
+        return absent
+    return low if value < low else high if value > high else value
 
 
 def decode(model: Model, words: bytes) -> dict[str, Value]:

@@ -56,11 +56,13 @@ _GRID_SIDE = (None, "Outlet", "Inlet")
 class Reading:
     """One instant: W, mA, mV, Wh, permille; None where it says nothing.
 
-    power_w: import minus export. current_ma: magnitude; without any phase given it stands in `current_any_ma` and holds
-    for each wired phase. offered_ma: what the station says that it offers the car, per phase.
+    power_w: import minus export; phase_power_w: the same by phase, as far as the station tells it so. current_ma:
+    magnitude; without any phase given it stands in `current_any_ma` and holds for each wired phase. offered_ma: what
+    the station says that it offers the car, per phase.
     """
 
     power_w: int | None = None
+    phase_power_w: PhaseTriple = NONE
     current_ma: PhaseTriple = NONE
     current_any_ma: int | None = None
     voltage_mv: PhaseTriple = NONE
@@ -116,6 +118,7 @@ def reading_of(values: list[SampledValue]) -> Reading:
     energy, soc, offered = _total(row, _ENERGY), row[_SOC + 3], row[_OFFERED + 3]
     return Reading(
         power_w=None if power is None else ceil(power - _TINY),
+        phase_power_w=_phase_powers(row),
         current_ma=currents,
         current_any_ma=_up(any_phase),
         voltage_mv=(_up(row[_VOLTAGE]), _up(row[_VOLTAGE + 1]), _up(row[_VOLTAGE + 2])),
@@ -174,6 +177,18 @@ def _total(row: list[float | None], base: int) -> float | None:
         return total
     phases = [number for number in row[base : base + 3] if number is not None]
     return sum(phases) if phases else None
+
+
+def _phase_powers(row: list[float | None]) -> PhaseTriple:
+    one, two, three = (_net(row[_POWER + at], row[_POWER_OUT + at]) for at in range(3))
+    return (one, two, three)
+
+
+def _net(taken: float | None, given: float | None) -> int | None:
+    """Import minus export, rounded up."""
+    if taken is None and given is None:
+        return None
+    return ceil((taken or 0.0) - (given or 0.0) - _TINY)
 
 
 def _currents(row: list[float | None]) -> PhaseTriple:

@@ -225,6 +225,7 @@ class EvseMemory:
             plug_state=PlugState.PLUG_STATE_OFFLINE if offline else self.plug_state,
             at_mono_ms=self.reading_at_ms if fresh else None,
             power_w=reading.power_w,
+            phase_power_w=to_site(reading.phase_power_w, None, settings.phases),
             current_ma=to_site(reading.current_ma, reading.current_any_ma, settings.phases),
             voltage_mv=to_site(reading.voltage_mv, None, settings.phases),
             energy_wh=reading.energy_wh,
@@ -246,6 +247,7 @@ def _merged(old: Reading, new: Reading) -> Reading:
     has_current = new.current_ma != NONE or new.current_any_ma is not None
     return Reading(
         power_w=new.power_w if new.power_w is not None else old.power_w,
+        phase_power_w=new.phase_power_w if new.phase_power_w != NONE else old.phase_power_w,
         current_ma=new.current_ma if has_current else old.current_ma,
         current_any_ma=new.current_any_ma if has_current else old.current_any_ma,
         voltage_mv=new.voltage_mv if new.voltage_mv != NONE else old.voltage_mv,

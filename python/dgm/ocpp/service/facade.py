@@ -33,8 +33,9 @@ from dgm.ocpp.service.overview import SiteWatch
 from dgm.ocpp.session import Session
 
 PUBLISH_S = 0.2
-TURNS = 5
-"""An EVSE's registers are published every so many turns, and at once when it was written to: stations report seldom."""
+TURNS, STEP_EVSES = 5, 50
+"""EVSEs are published in turns of a second, and at most so many in one step: stations report seldom, and a site of
+1,000 must not spend a core on telling ages. What was written to is published at once."""
 
 TELL_MS = 10_000
 """Refused writes are logged at most so often: who writes too much must not fill the disk."""
@@ -67,12 +68,12 @@ class EvseFacade:
         self._evses, self._names = evses, names
         self._log = logger("ocpp")
         settings = [evse.settings for _, evse in evses]
-        self.orders = Orders(channel, settings, root_id=names.root_id, log=self._log)
+        self.orders = Orders(channel, settings, root_id=names.root_id, voltage_mv=self._voltage_mv, log=self._log)
         self._written = Written(len(evses))
         self._site = SiteWatch(channel, root_id=names.root_id, meter_id=names.meter_id)
         self._charges = [Charge() for _ in evses]
         self._values: dict[int, dict[str, Value]] = {}
-        self._updates, self._turn = 0, 0
+        self._updates, self._next = 0, 0
         self._refused = dict.fromkeys(REFUSALS, 0)
         self._refused_told_ms: int | None = None
         self._touched: set[int] = set()
@@ -132,13 +133,23 @@ class EvseFacade:
 
     async def _keep_publishing(self) -> None:
         while True:
-            self._turn = (self._turn + 1) % TURNS
-            due = set(range(self._turn, len(self._evses), TURNS)) | self._touched
-            self._touched = set()
+            due, self._touched = self._turn() | self._touched, set()
             now = clock.now()
             self._publish(sorted(due), now)
             self._tell_refusals(now)
             await asyncio.sleep(PUBLISH_S)
+
+    def _turn(self) -> set[int]:
+        """The next EVSEs in turn."""
+        count = len(self._evses)
+        step = [(self._next + offset) % count for offset in range(min(STEP_EVSES, -(-count // TURNS)))] if count else []
+        self._next = (self._next + len(step)) % max(1, count)
+        return set(step)
+
+    def _voltage_mv(self, index: int) -> int:
+        evse = self._evses[index][1]
+        seen = [value for value in evse.memory.reading.voltage_mv if value is not None]
+        return max(evse.settings.nominal_voltage_mv, *seen, 0)
 
     def _declare(self) -> None:
         self._declare_unit(registers.SITE_UNIT, "Site", self._names.site_id)

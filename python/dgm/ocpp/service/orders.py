@@ -10,7 +10,7 @@ fallback, the total in the sum of them, the heartbeat takes every EVSE to its ow
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -40,7 +40,8 @@ TOLD_AGAIN_MS = 60_000
 RETRY_MS = 1_000
 """After something was not taken nothing is tried for so long."""
 
-TOTAL, HEARTBEAT, RELEASE = "total", "heartbeat", "release"
+TOTAL, HEARTBEAT, RELEASE = "site/total", "site/heartbeat", "site/release"
+"""Beside the ids of EVSEs, which know no '/'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,10 @@ class _Due:
 
 
 class Orders:
-    """See the module. evses: settings of every EVSE in the order of the map. root_id: the connection point."""
+    """See the module. evses: settings of every EVSE in the order of the map. root_id: the connection point.
+
+    voltage_mv: of EVSE n, nominal or the highest that it measures if that is more: a cap in W is turned into A by it.
+    """
 
     def __init__(
         self,
@@ -60,12 +64,14 @@ class Orders:
         evses: Sequence[StationSettings],
         *,
         root_id: str,
+        voltage_mv: Callable[[int], int],
         log: FilteringBoundLogger,
     ) -> None:
         self._ems = ems_pb2_grpc.EmsServiceStub(channel)
         self._evses = evses
         self._indices = {settings.asset_id: index for index, settings in enumerate(evses)}
         self._root_id = root_id
+        self._voltage_mv = voltage_mv
         self._log = log
         self.caps = [WrittenCap() for _ in evses]
         self.site = WrittenSite()
@@ -76,8 +82,11 @@ class Orders:
         self._ids: dict[str, set[str]] | None = None
         self._targets: dict[str, str] = {}
         self._told_ms: dict[tuple[str, int | None], int] = {}
+        self._echoed: dict[str, _Due] = {}
         self._untaken: set[str] = set()
         self._retry_ms = 0
+        self._life = 0
+        """Of the arbitrating role: what one took, the next may not know."""
 
     def take(self, orders: Iterable[Order], now: Now) -> set[int]:
         """Take orders to be carried out; the EVSEs whose registers changed by them."""
@@ -104,7 +113,9 @@ class Orders:
     def resync(self) -> None:
         """The arbitrating role has restarted: it kept the limits, not the targets, and may have missed something."""
         self._ids = None
+        self._life += 1
         self._pending = {**self._done, **self._pending}
+        self._done = {}
 
     async def carry_out(self) -> set[int]:
         """Put in force what waits; what is not taken waits on. The EVSEs whose registers changed by it."""
@@ -117,11 +128,32 @@ class Orders:
             return set(range(len(self._evses)))
         # A release ends what came before it, not what comes after: it goes alone.
         chosen = [RELEASE] if RELEASE in self._pending else list(self._pending)
-        due, gate = [(key, self._pending[key]) for key in chosen], asyncio.Semaphore(CALLS_AT_ONCE)
+        waiting = {key for key in chosen if self._may_wait(key, self._pending[key], now)}
+        touched = self._echo(waiting)
+        due = [(key, self._pending[key]) for key in chosen if key not in waiting]
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
         await asyncio.gather(*(self._carry_out(key, item, gate) for key, item in due))
         released = any(isinstance(item.order, Released) for _, item in due)
-        touched = {item.order.index for _, item in due if isinstance(item.order, CapOrder)}
+        touched |= {item.order.index for _, item in due if isinstance(item.order, CapOrder)}
         return set(range(len(self._evses))) if released else touched
+
+    def _echo(self, waiting: set[str]) -> set[int]:
+        """Show renewals that wait as in force, which they are; the EVSEs that are new among them."""
+        fresh = {key: self._pending[key] for key in waiting if self._echoed.get(key) is not self._pending[key]}
+        for key, due in fresh.items():
+            self._echoed[key] = due
+            self._show(key, due, taken=True)
+        return {due.order.index for due in fresh.values() if isinstance(due.order, CapOrder)}
+
+    def _may_wait(self, key: str, due: _Due, now: Now) -> bool:
+        """A renewal that changes nothing waits until half of the lease that holds is over.
+
+        Each one is durable before it is answered, and an EMS may write every EVSE every second.
+        """
+        held = self._done.get(key)
+        if held is None or held.ends_ms is None or due.ends_ms is None or _content(held.order) != _content(due.order):
+            return False
+        return 2 * (held.ends_ms - now.mono_ms) >= _ttl_ms(held.order) and due.ends_ms >= held.ends_ms
 
     async def _learn(self, now: Now) -> bool:
         """Which limits of this facade are held there, of an earlier life too."""
@@ -135,23 +167,23 @@ class Orders:
         for status in own:
             self._ids.setdefault(_key_of(status.limit), set()).add(status.limit.id)
             self._show_held(status, now)
-        if HEARTBEAT in self._ids and self.site.heartbeat_ends_ms is None:
-            self.site = replace(self.site, is_lost=True)
         return True
 
     def _show_held(self, status: ems_pb2.LimitStatus, now: Now) -> None:
-        """A cap of an earlier life of this role; its sequence is forgotten."""
-        index = self._indices.get(status.limit.asset_id)
+        """What was written in an earlier life of this role; its sequences are forgotten."""
+        ends_ms = now.mono_ms + status.remaining_ms if status.remaining_ms >= 0 else None
+        held = WrittenCap(state=CAP_EXPIRED if ends_ms is None else CAP_IN_FORCE, ends_ms=ends_ms)
+        key, index = _key_of(status.limit), self._indices.get(status.limit.asset_id)
         if index is not None and self.caps[index].state == CAP_NONE:
-            ends_ms = now.mono_ms + status.remaining_ms
-            is_lost = status.remaining_ms < 0
-            self.caps[index] = (
-                WrittenCap(state=CAP_EXPIRED) if is_lost else WrittenCap(state=CAP_IN_FORCE, ends_ms=ends_ms)
-            )
+            self.caps[index] = held
+        elif key == TOTAL and self.site.total.state == CAP_NONE:
+            self.site = replace(self.site, total=held)
+        elif key == HEARTBEAT and self.site.heartbeat_ends_ms is None:
+            self.site = replace(self.site, heartbeat_ends_ms=ends_ms, is_lost=ends_ms is None)
 
     async def _carry_out(self, key: str, due: _Due, gate: asyncio.Semaphore) -> None:
         async with gate:
-            now = clock.now()
+            now, life = clock.now(), self._life
             if due.ends_ms is not None and due.ends_ms <= now.mono_ms:
                 self._forget(key, due)
                 return
@@ -161,7 +193,8 @@ class Orders:
                 self._not_taken(key, due, error, now)
                 return
         self._untaken.discard(key)
-        self._forget(key, due)
+        if life == self._life:
+            self._forget(key, due)
         if due.ends_ms is not None:
             self._done[key] = due
         self._show(key, due, taken=True)
@@ -208,7 +241,7 @@ class Orders:
         return ems_pb2.Limit(
             asset_id=settings.asset_id,
             quantity=ems_pb2.QUANTITY_CURRENT,
-            current_ma=cap_ma(order, settings),
+            current_ma=cap_ma(order, settings, self._voltage_mv(order.index)),
             failsafe_current_ma=settings.fallback_ma,
             reason="cap written to the EVSE facade",
         )
@@ -231,7 +264,8 @@ class Orders:
         limit.id = f"{limit.source}:{key}"
         limit.ttl_ms = ttl_ms
         await self._ems.PutLimit(ems_pb2.PutLimitRequest(limit=limit), timeout=RPC_TIMEOUT_S)
-        self._known.setdefault(key, set()).add(limit.id)
+        if self._ids is not None:
+            self._ids.setdefault(key, set()).add(limit.id)
         await self._delete(key, keep=limit.id)
 
     async def _put_target(self, key: str, order: CapOrder, ttl_ms: int) -> None:
@@ -260,20 +294,15 @@ class Orders:
             request = ems_pb2.DeleteTargetRequest(id=held, source=_source_in(held, key))
             await self._ems.DeleteTarget(request, timeout=RPC_TIMEOUT_S)
 
-    @property
-    def _known(self) -> dict[str, set[str]]:
-        if self._ids is None:
-            self._ids = {}
-        return self._ids
-
     async def _delete(self, key: str, *, keep: str) -> None:
-        for limit_id in sorted(self._known.get(key, set()) - {keep}):
+        held = set() if self._ids is None else self._ids.get(key, set())
+        for limit_id in sorted(held - {keep}):
             request = ems_pb2.DeleteLimitRequest(id=limit_id, source=_source_in(limit_id, key))
             await self._ems.DeleteLimit(request, timeout=RPC_TIMEOUT_S)
-            self._known[key].discard(limit_id)
+            held.discard(limit_id)
 
     async def _release(self, order: Released) -> None:
-        for key in list(self._known):
+        for key in list(self._ids or ()):
             await self._delete(key, keep="")
         for key in list(self._targets):
             await self._delete_target(key)
@@ -315,9 +344,10 @@ class Orders:
             self._done.pop(self._asset(order.index), None)
             self.caps[order.index] = WrittenCap(state=CAP_EXPIRED)
             return {order.index}
-        self._pending.pop(order.group, None)
-        self._done.pop(order.group, None)
-        if order.group == HEARTBEAT:
+        key = HEARTBEAT if order.group == "heartbeat" else TOTAL
+        self._pending.pop(key, None)
+        self._done.pop(key, None)
+        if key == HEARTBEAT:
             self.site = replace(self.site, heartbeat_ends_ms=None, is_lost=True)
             self._log.warning("heartbeat of the EMS lost: every EVSE goes to its fallback")
         else:
@@ -337,14 +367,33 @@ class Orders:
         return self._evses[index].asset_id
 
 
-def cap_ma(order: CapOrder, settings: StationSettings) -> int:
-    """The tighter of the caps in A and W, rounded down; W at nominal voltage. Without any: the EVSE's maximum."""
+def cap_ma(order: CapOrder, settings: StationSettings, voltage_mv: int) -> int:
+    """The tighter of the caps in A and W, rounded down; W at this voltage. Without any: the EVSE's maximum."""
     caps = [settings.current_max_ma]
     if order.cap_ma is not None:
         caps.append(order.cap_ma)
     if order.cap_w is not None:
-        caps.append(order.cap_w * 1_000_000 // (settings.nominal_voltage_mv * len(settings.phases)))
+        caps.append(order.cap_w * 1_000_000 // (voltage_mv * len(settings.phases)))
     return min(caps)
+
+
+def _content(order: CapOrder | TotalOrder | Alive | Released) -> object:
+    """What an order asks for, whenever and however often it does."""
+    match order:
+        case CapOrder():
+            return replace(order, sequence=0, ttl_ms=0)
+        case TotalOrder():
+            return replace(order, sequence=0, ttl_ms=0)
+        case Alive():
+            return replace(order, ttl_ms=0)
+        case Released():
+            return order
+        case _:
+            assert_never(order)
+
+
+def _ttl_ms(order: CapOrder | TotalOrder | Alive | Released) -> int:
+    return 0 if isinstance(order, Released) else order.ttl_ms
 
 
 def _key_of(limit: ems_pb2.Limit) -> str:
