@@ -149,10 +149,11 @@ def test_what_does_not_fit_is_refused_by_name_and_taken_up_when_there_is_room(mo
     monkeypatch.setattr(engine, "LIVE_BYTES_MAX", 3 * (engine.EVENT_BYTES + engine.VALUE_BYTES) + 100)
     driver = Driver()
     listing = program(*(control(name, start, 10) for name, start in (("D", 40), ("A", 10), ("B", 20), ("C", 30))))
-    driver.give(0, listing)
+    others = program(*(control(f"X{index}", 10, 20, device_category=1) for index in range(9)), mrid="D1", primacy=0)
+    driver.give(0, listing, others)
     assert driver.scheduler.refused == ("D",)
     assert {event.mrid for event in driver.scheduler.events()} == {"A", "B", "C"}
-    driver.give(31, listing)
+    driver.give(31, listing, others)
     assert driver.scheduler.refused == ()
     driver.run(100)
     assert [code for mrid, code, _ in driver.sent if mrid == "D"] == [1, 2, 3]

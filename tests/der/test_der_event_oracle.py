@@ -1,5 +1,6 @@
 """The engine against a brute-force model: every second, every mode and every response, on generated cases.
 
+Cases have cancellations of every kind, opt-outs, randomisation, clocks of FSAs and restarts; some resume.
 The model knows no heap, no contest and no projection: each second it looks at all events and applies the rules anew.
 DGM_CASES sets how many cases are tried (`make soak` tries 10,000).
 """
@@ -16,15 +17,16 @@ from typing import Any
 import pytest
 from der_events import T0_S, at, control, default, program
 
-from dgm.api.der.v1.profile_pb2 import UtilityProfile
+from dgm.api.der.v1.profile_pb2 import OptOutRule, UtilityProfile
 from dgm.der import resource as r
 from dgm.der.profile import STANDARD
-from dgm.der.scheduler import ProgramsKnown, Respond, Scheduler
+from dgm.der.scheduler import OptIn, OptOut, ProgramsKnown, Respond, Scheduler
 from dgm.machine import Tick
 
 CASES = int(os.environ.get("DGM_CASES", "2000"))
 BATCHES = 8
 SECONDS = 64
+LAST_ACTION_S = 42
 MODE_NAMES = """
 opModConnect opModEnergize opModFixedPFAbsorbW opModFixedPFInjectW opModFixedVar opModFixedW opModFreqDroop
 opModFreqWatt opModHFRTMayTrip opModHFRTMustTrip opModHVRTMayTrip opModHVRTMomentaryCessation opModHVRTMustTrip
@@ -53,11 +55,17 @@ class Modelled:
     modes: frozenset[str]
     nominal: tuple[int, int] = (0, 0)
     lost: set[str] = field(default_factory=set)
+    out: frozenset[str] = frozenset()
+    was_out: bool = False
     began: int | None = None
     ran: bool = False
     cut: int | None = None
     over: int | None = None
     how: str = ""
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return self.modes - self.lost - self.out
 
     @property
     def rank(self) -> tuple[int, int, str]:
@@ -91,27 +99,31 @@ class Model:
         for event in self.living():
             if self.end(event) <= now:
                 self.finish(event, now, "cancelled" if event.cut is not None else "completed")
-        before = {id(event): set(event.lost) for event in self.events}
+        before = {id(event): (event.lost >= event.modes, bool(event.wanted)) for event in self.events}
         holders = {}
         for event in self.living():
             if event.began is None and self.start(event) <= now:
                 event.began = self.start(event)
         for mode in {mode for event in self.living() for mode in event.modes}:
-            able = [e for e in self.living() if e.began is not None and mode in e.modes]
+            able = [e for e in self.living() if e.began is not None and mode in e.modes - e.out]
             able = able if self.resumes else [e for e in able if mode not in e.lost]
             if able:
                 best = holders[mode] = min(able, key=lambda e: e.rank)
                 best.lost.discard(mode)
                 for other in self.living():
-                    if mode in other.modes and other.rank > best.rank and self.start(other) < self.end(best):
+                    if (
+                        mode in other.modes - other.out
+                        and other.rank > best.rank
+                        and self.start(other) < self.end(best)
+                    ):
                         other.lost.add(mode)
         for event in self.living():
-            was_all, is_all = before[id(event)] >= event.modes, event.lost >= event.modes
-            if is_all and not was_all:
+            was_all, had = before[id(event)]
+            if event.lost >= event.modes and not was_all:
                 self.tell(event, 7, now)
                 if not self.resumes:
                     event.over, event.how = now, "superseded"
-            elif event.began is not None and not is_all and (was_all or not event.ran):
+            elif event.began is not None and event.wanted and not (had and event.ran):
                 self.tell(event, 15 if event.ran else 2, now)
                 event.ran = True
         return holders
@@ -121,8 +133,12 @@ class Model:
 
     def finish(self, event: Modelled, now: int, how: str) -> None:
         event.over, event.how = now, how
-        if how == "cancelled" or not event.lost >= event.modes:
-            self.tell(event, 6 if how == "cancelled" else 3, now)
+        if how == "cancelled":
+            self.tell(event, 6, now)
+        elif event.began is None and not event.lost >= event.modes:
+            self.tell(event, 254, now)  # what it followed was called off when its own time had passed
+        elif not event.lost >= event.modes:
+            self.tell(event, 3 if not event.was_out else 10 if not event.ran else 8 if event.out else 9, now)
 
     def tell(self, event: Modelled, code: int, now: int) -> None:
         self.told.add((event.control.mrid, code, now + event.offset))
@@ -138,11 +154,22 @@ class Model:
         else:
             self.finish(event, now, "cancelled")
 
+    def opt(self, event: Modelled, now: int, out: frozenset[str]) -> None:
+        """Out of some modes (of all that are in `out`), or in again when it is empty."""
+        if event.over is not None or out == event.out:
+            return
+        if out and out >= event.modes:
+            self.tell(event, 4, now)
+        if not out and event.out >= event.modes:
+            self.tell(event, 5, now)
+        event.ran = event.ran or (not out and event.began is not None)
+        event.out, event.was_out = out, True
+
     def bridged(self, mode: str, now: int) -> Modelled | None:
         """The event whose value is held over a gap of seconds."""
-        left = [e for e in self.events if e.over is not None and e.ran and mode in e.modes - e.lost]
+        left = [e for e in self.events if e.over is not None and e.ran and mode in e.wanted]
         last = max(left, key=lambda e: (e.over, e.began), default=None)
-        coming = [e for e in self.living() if mode in e.modes and (self.resumes or mode not in e.lost)]
+        coming = [e for e in self.living() if mode in (e.modes - e.out if self.resumes else e.wanted)]
         starts = min((self.start(e) for e in coming), default=None)
         if last is None or last.how != "completed" or starts is None:
             return None
@@ -161,6 +188,7 @@ class Case:
     events: list[Modelled]
     defaults: dict[str, dict[str, int]]
     cancels: dict[int, list[tuple[str, str]]]
+    opts: dict[int, tuple[str, frozenset[str]]]
     restarts: set[int]
     ticks: set[int]
     resumes: bool
@@ -185,6 +213,7 @@ def make_case(dice: random.Random) -> Case:
             creation_s=T0_S - dice.randint(1, 3),
             randomize_start_s=dice.choice((None, None, 0, 1, 3, 6, -2)),
             randomize_duration_s=dice.choice((None, None, None, 2, -4)),
+            response_required=7,
         )
         events.append(Modelled(item, primacy, offset, carried, nominal=(start, start + length)))
     cancels: dict[int, list[tuple[str, str]]] = {}
@@ -192,11 +221,18 @@ def make_case(dice: random.Random) -> Case:
         if dice.random() < 0.3:
             kind = dice.choice(("at once", "randomised", "vanished"))
             cancels.setdefault(dice.randint(1, 25), []).append((event.control.mrid, kind))
+    opts: dict[int, tuple[str, frozenset[str]]] = {}
+    for _ in range(dice.choice((0, 0, 1, 2))):
+        event = dice.choice(events)
+        out = frozenset(dice.sample(sorted(event.modes), dice.randint(1, len(event.modes))))
+        second = dice.randint(1, 30)
+        opts[second] = (event.control.mrid, out)
+        opts[second + dice.randint(1, 12)] = (event.control.mrid, frozenset())
     step = dice.choice((1, 1, 2, 3))
     stated = {name: {mode: 900 for mode in pool if dice.random() < 0.3} for name in ("D1", "D3")}
     restarts = {dice.randint(1, 40) for _ in range(dice.choice((0, 0, 1, 3)))}
-    ticks = {*range(0, SECONDS, step), *cancels, *restarts, SECONDS - 1}
-    return Case(events, stated, cancels, restarts, ticks, dice.random() < 0.5)
+    ticks = {*range(0, SECONDS, step), *cancels, *opts, *restarts, SECONDS - 1}
+    return Case(events, stated, cancels, opts, restarts, ticks, dice.random() < 0.5)
 
 
 def listing(case: Case, gone: dict[str, str]) -> ProgramsKnown:
@@ -229,6 +265,7 @@ def profile_of(case: Case) -> UtilityProfile:
     profile = UtilityProfile()
     profile.CopyFrom(STANDARD)
     profile.resumes = case.resumes
+    profile.opt_out = OptOutRule.OPT_OUT_RULE_ANY
     profile.response_codes.append(15)
     return profile
 
@@ -247,29 +284,39 @@ def check(case: Case, seed: int) -> None:
     known = listing(case, gone)
     for second in range(SECONDS):
         holders = model.settle(second)
-        for mrid, kind in case.cancels.get(second, ()):
-            gone[mrid] = kind
-            for event in case.events:
-                if event.control.mrid == mrid:
-                    model.cancel(event, second, kind, count[0])
-            holders = model.settle(second)
-        if second not in case.ticks:
-            continue
         if second in case.restarts:
             sent += stamped(scheduler.handle(Tick(), at(second)))
             stored = scheduler.dump()
             scheduler = Scheduler(draw, profile=profile, acts_on=MODES)
             assert scheduler.restore(stored) == ()
             count[0] += 1
+        for mrid, kind in case.cancels.get(second, ()):
+            gone[mrid] = kind
+            for event in case.events:
+                if event.control.mrid == mrid:
+                    model.cancel(event, second, kind, count[0])
+        holders = model.settle(second)
+        if second not in case.ticks:
+            continue
         if second in case.cancels or second == 0:
             known = listing(case, gone)
-        sent += stamped(scheduler.handle(known, at(second)))
-        if not case.cancels and not any(event.offset for event in case.events):
+        is_news = second in case.cancels or second % 4 == 0
+        sent += stamped(scheduler.handle(known if is_news else Tick(), at(second)))
+        if second in case.opts:
+            mrid, out = case.opts[second]
+            event = next(event for event in case.events if event.control.mrid == mrid)
+            model.opt(event, second, event.out | out if out else out)
+            holders = model.settle(second)
+            order = OptOut(mrid=mrid, lanes=out) if out else OptIn(mrid=mrid)
+            sent += stamped(scheduler.handle(order, at(second)))
+        if not (case.cancels or case.opts) and not any(event.offset for event in case.events):
             assert sent_order_is_legal(sent)
         rules = {name: (row.mrid, row.is_default) for name, row in scheduler.ruling().items()}
         assert rules == expected(model, case, holders, second), f"seed {seed}, second {second}"
+        if not model.living() and second > LAST_ACTION_S:
+            break
         for name, (mrid, _) in rules.items():
-            first = scheduler.timeline(name)[0]
+            first = scheduler.timeline(name, most=1)[0]
             assert (first.mrid, first.start_ms) == (mrid, at(second).utc_ms), "what rules is where its timeline begins"
     assert sorted(item for item in sent if item[1] != 1) == sorted(model.told), f"seed {seed}"
 

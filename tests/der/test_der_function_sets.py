@@ -146,6 +146,16 @@ def test_an_override_taken_back_early_leaves_the_rest_for_later() -> None:
     assert site.engine.override_left_ms("A") == 25_000
 
 
+def test_an_opt_out_during_an_override_is_an_opt_out() -> None:
+    site = load_control()
+    site.give(0, load("A", 10, 100, override_s=30))
+    site.do(20, Override(mrid="A", duration_ms=30_000))
+    site.do(25, OptOut(mrid="A"))
+    assert site.values(60) == {}
+    site.values(200)
+    assert [code for _, code, _ in site.sent] == [1, 2, 4, 8]
+
+
 def test_a_mandatory_event_is_not_opted_out_of() -> None:
     site = load_control()
     site.give(0, load("A", 10, 100, is_mandatory=True))

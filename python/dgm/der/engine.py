@@ -32,8 +32,7 @@ from dgm.der.orders import (
     Source,
 )
 from dgm.der.resource import EventState
-from dgm.der.rules import Code, EventRules
-from dgm.der.rules import OptOut as OptOutRule
+from dgm.der.rules import Code, EventRules, OptOuts
 from dgm.der.schedule import Contest, Event, Foresight, Notice, Passed, Phase, Reign, place
 from dgm.machine import Now, Tick
 
@@ -136,7 +135,9 @@ class EventEngine(Generic[R, V]):
 
     def holders(self) -> dict[str, Event[V]]:
         """The event that holds each lane at the last handled `now`."""
-        return {} if self._contest is None else dict(self._contest.holders)
+        if self._contest is None:
+            return {}
+        return {lane: self._ledger.events[event.mrid] for lane, event in self._contest.holders.items()}
 
     def reigns(self, lane: str, *, most: int | None = None) -> Sequence[Reign[V]]:
         """Who holds a lane from the last `now` on, as far as is known, in order of time: the first so many, or all."""
@@ -155,9 +156,9 @@ class EventEngine(Generic[R, V]):
             return f"event {event.mrid}: the utility has made it mandatory"
         wanted = event.lanes or known.lanes
         protected = sorted(wanted & self.rules.protected)
-        if self.rules.opt_out is OptOutRule.NEVER:
+        if self.rules.opt_out is OptOuts.NEVER:
             return f"event {event.mrid}: the utility profile permits no opt-out"
-        if self.rules.opt_out is OptOutRule.UNPROTECTED and protected:
+        if self.rules.opt_out is OptOuts.UNPROTECTED and protected:
             return f"event {event.mrid}: {', '.join(protected)} cannot be opted out of under this utility profile"
         return None
 
@@ -207,18 +208,22 @@ class EventEngine(Generic[R, V]):
         room = LIVE_BYTES_MAX - sum(_bytes(event.notice) for event in self._ledger.events.values() if event.is_live)
         refused = []
         for source, notice, item in new:
-            room -= _bytes(notice)
-            if room < 0:
+            if not self._is_for_us(notice):
+                continue
+            if _bytes(notice) > room:
                 refused.append(notice.mrid)
             elif self._admit(source, notice, at_ms):
+                room -= _bytes(notice)
                 self._seen[notice.mrid] = (item, source.mrid, source.primacy, source.clock_offset_ms)
         self.refused = tuple(refused)
 
-    def _admit(self, source: Source[R], notice: Notice[V], at_ms: int) -> bool:
+    def _is_for_us(self, notice: Notice[V]) -> bool:
         if notice.device_category is not None and not notice.device_category & self._device.categories:
             return False
-        if notice.status in (EventState.CANCELLED, EventState.CANCELLED_RANDOMISED):
-            return False  # cancelled before we ever answered it: there is nothing to take back
+        # Cancelled before we ever answered it: there is nothing to take back.
+        return notice.status not in (EventState.CANCELLED, EventState.CANCELLED_RANDOMISED)
+
+    def _admit(self, source: Source[R], notice: Notice[V], at_ms: int) -> bool:
         event = _at_own_time(
             Event(
                 notice=notice,
@@ -300,9 +305,10 @@ class EventEngine(Generic[R, V]):
                 self._cancel(event, at_ms)
 
     def _place(self) -> None:
-        waiting = [event.nominal_ms[0] for event in self._ledger.events.values() if event.phase is Phase.SCHEDULED]
-        since_ms = min(waiting, default=0)
-        near = [event for event in self._ledger.events.values() if event.is_live or event.nominal_ms[1] >= since_ms]
+        events = self._ledger.events.values()
+        waiting = [event.nominal_ms[0] for event in events if event.phase is Phase.SCHEDULED]
+        since_ms = min(waiting) if waiting else 2**63
+        near = [event for event in events if event.is_live or event.nominal_ms[1] >= since_ms]
         for event in place(near):
             self._store(event)
 
@@ -319,6 +325,7 @@ class EventEngine(Generic[R, V]):
         known = self._ledger.events.get(event.mrid)
         if known is None or self.opt_out_refusal(event) is not None:
             return
+        known = _overridden_no_more(known, at_ms)
         lanes = (event.lanes or known.lanes) & known.lanes - known.opted_out
         if not lanes:
             return
@@ -347,14 +354,11 @@ class EventEngine(Generic[R, V]):
         known = self._ledger.events.get(mrid)
         if known is None or not known.is_live or not known.opted_out:
             return
-        used_ms = 0 if known.overridden_since_ms is None else at_ms - known.overridden_since_ms
         back = replace(
-            known,
+            _overridden_no_more(known, at_ms),
             opted_out=frozenset(),
             opt_in_ms=None,
             has_run=known.has_run or known.phase is Phase.ACTIVE,
-            overridden_since_ms=None,
-            override_used_ms=known.override_used_ms + used_ms,
         )
         self._store(back)
         if known.overridden_since_ms is not None:
@@ -476,6 +480,13 @@ class EventEngine(Generic[R, V]):
 def _at_own_time(event: Event[V]) -> Event[V]:
     start_ms = event.own_start_ms
     return replace(event, start_ms=start_ms, end_ms=start_ms + event.length_ms)
+
+
+def _overridden_no_more(event: Event[V], at_ms: int) -> Event[V]:
+    if event.overridden_since_ms is None:
+        return event
+    used_ms = event.override_used_ms + at_ms - event.overridden_since_ms
+    return replace(event, opted_out=frozenset(), overridden_since_ms=None, override_used_ms=used_ms)
 
 
 def _completion(event: Event[Any]) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from dgm.api.der.v1.profile_pb2 import OptOutRule, UtilityProfile
 from dgm.der.resource import LIMIT_MODES
-from dgm.der.rules import EVENT_CODES, Code, EventRules, OptOut
+from dgm.der.rules import EVENT_CODES, Code, EventRules, OptOuts
 
 STANDARD = UtilityProfile(
     name="2018",
@@ -30,9 +30,9 @@ PROTECTED_FAMILY = "opModMaxLim"
 """opModMaxLimW of 2018 and every cap of 2023."""
 
 _OPT_OUTS = {
-    OptOutRule.OPT_OUT_RULE_NEVER: OptOut.NEVER,
-    OptOutRule.OPT_OUT_RULE_UNPROTECTED: OptOut.UNPROTECTED,
-    OptOutRule.OPT_OUT_RULE_ANY: OptOut.ANY,
+    OptOutRule.OPT_OUT_RULE_NEVER: OptOuts.NEVER,
+    OptOutRule.OPT_OUT_RULE_UNPROTECTED: OptOuts.UNPROTECTED,
+    OptOutRule.OPT_OUT_RULE_ANY: OptOuts.ANY,
 }
 
 
@@ -48,30 +48,30 @@ def der_rules(profile: UtilityProfile, modes: Iterable[str]) -> EventRules:
 
 def load_control_rules(profile: UtilityProfile) -> EventRules:
     """EndDeviceControls: what is not mandatory may be overridden, where the utility takes the responses at all."""
-    may = OptOut.NEVER if profile.opt_out == OptOutRule.OPT_OUT_RULE_NEVER else OptOut.ANY
+    may = OptOuts.NEVER if profile.opt_out == OptOutRule.OPT_OUT_RULE_NEVER else OptOuts.ANY
     return _rules(profile, "load_control", EVENT_CODES, may)
 
 
 def pricing_rules(profile: UtilityProfile) -> EventRules:
     """TimeTariffIntervals."""
-    return _rules(profile, "pricing", EVENT_CODES, OptOut.NEVER)
+    return _rules(profile, "pricing", EVENT_CODES, OptOuts.NEVER)
 
 
 def messaging_rules(profile: UtilityProfile) -> EventRules:
     """TextMessages."""
-    return _rules(profile, "messaging", frozenset(Code), OptOut.NEVER)
+    return _rules(profile, "messaging", frozenset(Code), OptOuts.NEVER)
 
 
 def reservation_rules(profile: UtilityProfile) -> EventRules:
     """FlowReservationResponses: the standard has no response to them."""
-    return _rules(profile, "reservation", frozenset(), OptOut.NEVER)
+    return _rules(profile, "reservation", frozenset(), OptOuts.NEVER)
 
 
 def _rules(
     profile: UtilityProfile,
     name: str,
     codes: frozenset[Code],
-    opt_out: OptOut,
+    opt_out: OptOuts,
     protected_lanes: frozenset[str] = frozenset(),
 ) -> EventRules:
     return EventRules(

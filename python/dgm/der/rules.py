@@ -55,7 +55,7 @@ MESSAGE_ONLY = frozenset({Code.ACKNOWLEDGED, Code.CANNOT_DISPLAY})
 EVENT_CODES = frozenset(Code) - MESSAGE_ONLY
 
 
-class OptOut(Enum):
+class OptOuts(Enum):
     """What somebody on site may opt out of."""
 
     NEVER = "never"
@@ -82,7 +82,7 @@ class EventRules:
     name: of the function set, and of its part of the journal. codes: those that may be sent; empty: it has no
     responses. resumes: what was superseded comes back when the winner ends. lists_modes: a response names its lanes
     and 7 is told lane by lane (S23). not_applicable: code for an event that carries nothing this device acts on.
-    protected: lanes that nobody opts out of under OptOut.UNPROTECTED.
+    protected: lanes that nobody opts out of under OptOuts.UNPROTECTED.
     """
 
     name: str
@@ -90,5 +90,5 @@ class EventRules:
     resumes: bool
     lists_modes: bool
     not_applicable: int
-    opt_out: OptOut
+    opt_out: OptOuts
     protected: frozenset[str] = frozenset()
