@@ -22,7 +22,7 @@ from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import registers
-from dgm.der.client import UtilityClient, device_certificate, device_lfdi, tls_context
+from dgm.der.client import UtilityClient, certificate_ends, device_lfdi, tls_context
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, Link, Request
 from dgm.der.plant import root_circuit
@@ -56,8 +56,7 @@ class DerRole:
         self._log = logger("der")
         self._lfdi = device_lfdi(config, base_dir)
         self._tls = tls_context(config, base_dir)
-        expiry = device_certificate(config, base_dir).not_valid_after_utc.timestamp()
-        self._metrics = DerMetrics(context.registry, certificate_expiry_s=expiry)
+        self._metrics = DerMetrics(context.registry, certificate_ends_s=certificate_ends(config, base_dir))
         draws = random.SystemRandom()
         self.core = DerCore(context.config, self._lfdi, lambda most: draws.randint(0, most))
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
