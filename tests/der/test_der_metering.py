@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from dgm.api.site.v1.site_pb2 import CircuitState, Quality, Sample, WatchSiteResponse
 from dgm.der import plant
 from dgm.der import resource as r
-from dgm.der.metering import HOLD_MS_MAX, Metered, Metering, Quantity, mirrors, mrid_of, reading_of
+from dgm.der.identity import mrid_of
+from dgm.der.metering import HOLD_MS_MAX, Metered, Metering, Quantity, mirrors, reading_of
 from dgm.machine import Now
 
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"

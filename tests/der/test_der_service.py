@@ -15,15 +15,19 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from der_examples import EmsServer, Watch, context, site, utility_config
+from prometheus_client import CollectorRegistry
 from pymodbus.client import AsyncModbusTcpClient
 
 from dgm.api.der.v1.der_pb2 import ConnectionState, ControlState
 from dgm.der import registers
-from dgm.der.client import check_files
+from dgm.der.client import certificate_ends, certificate_warnings, check_files
+from dgm.der.core import DerCore
 from dgm.der.discovery import Link
 from dgm.der.service import DerRole
+from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import controls_of
 from dgm.journal import Journal
+from dgm.machine import Now
 from dgm.sim.live import pki as test_pki
 from dgm.sim.live.pki import TestPki
 from dgm.sim.live.utility import Utility, UtilityServer
@@ -264,6 +268,35 @@ async def failures(role: DerRole, count: int) -> None:
 
 def test_files_that_fit_have_no_problems(pki: TestPki, tmp_path: Path) -> None:
     assert check_files(site(pki=pki.root_certificate.parent), tmp_path) == []
+
+
+def test_certificates_that_work_today_are_warned_about_before_they_do_not(pki: TestPki, tmp_path: Path) -> None:
+    good = site(pki=pki.root_certificate.parent)
+    assert certificate_warnings(good, tmp_path) == []
+    files = tmp_path / "files"
+    files.mkdir()
+    root = test_pki.make_root("soon")
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=30, hours=1)
+    device, key = test_pki.make_device(root, serial="soon", not_after=soon)
+    (files / "device.pem").write_bytes(device.public_bytes(Encoding.PEM))
+    (files / "root.pem").write_bytes(pki.root_certificate.read_bytes())
+    test_pki.write_key(files / "device.key", key).chmod(0o640)
+    warned = certificate_warnings(site(pki=files), tmp_path)
+    assert [line.split(",")[0] for line in warned[:2]] == [
+        "der.certificate: failure: never-expires",
+        "der.certificate: warning: expiry",
+    ]
+    assert "(30 days left)" in warned[1]
+    assert warned[2].startswith("der.private_key: others can read")
+    assert certificate_ends(site(pki=files).der, tmp_path)["2030.5 device"] == pytest.approx(soon.timestamp(), abs=1)
+
+
+def test_the_days_left_are_a_metric(pki: TestPki) -> None:
+    registry = CollectorRegistry()
+    metrics = DerMetrics(registry, certificate_ends_s={"2030.5 device": 10 * 86_400.0})
+    core = DerCore(site(), pki.device_lfdi, lambda most: most)
+    metrics.show(core, {}, Now(mono_ms=0, utc_ms=3 * 86_400_000))
+    assert registry.get_sample_value("dgm_cert_days_left", {"use": "2030.5 device"}) == 7
 
 
 def test_every_problem_of_the_files_is_listed_at_once(pki: TestPki, tmp_path: Path) -> None:

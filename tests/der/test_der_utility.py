@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from der_documents import faults
 from der_examples import site, utility_config
 
 from dgm.der import resource as r
 from dgm.der.client import UtilityClient, tls_context
+from dgm.der.codec import Dialect
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.sim.live import pki as test_pki
 from dgm.sim.live.pki import TestPki
+from dgm.sim.live.utility import _DOCUMENTS, Utility, _page
 from dgm.sim.live.utility_xml import check
 
 MRID = "0600ABCD000000000000000100037244"
@@ -121,6 +124,30 @@ async def test_other_ciphers_no_certificate_and_garbage_are_refused_and_disturb_
     process.terminate()
     async with asyncio.timeout(20):
         assert await process.wait() == 0
+
+
+def test_every_document_that_the_utility_serves_is_valid(pki: TestPki) -> None:
+    modes = {
+        "opModConnect": True,
+        "opModImpLimW": 100_000,
+        "opModExpLimW": 0,
+        "opModGenLimW": 1,
+        "opModLoadLimW": 32_768,
+    }
+    event = {
+        "mrid": MRID,
+        "start_offset_s": 60,
+        "duration_s": 5,
+        "randomize_start_s": -5,
+        "ramp_tms": 100,
+        "modes": modes,
+    }
+    utility = Utility(utility_config(pki, controls=[event], default_grad=27))
+    served = {name: build for name, build in _DOCUMENTS.items() if build is not None}
+    for name, build in served.items():
+        made = build(utility, pki.device_lfdi)
+        body = made if isinstance(made, bytes) else _page(made, {"l": "9"})
+        assert faults(body, Dialect()) == [], name
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ L3 = (
     "ems.field",
     "der.service",
     "der.client",
+    "der.tls",
+    "der.certificates",
     "ocpp.service",
     "ocpp.gateway",
     "runner",

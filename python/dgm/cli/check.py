@@ -9,6 +9,7 @@ import typer
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.app import examine
+from dgm.der.client import certificate_warnings
 from dgm.errors import ConfigError, Problem
 from dgm.log import logger
 from dgm.site.lines import LineProof, line_proofs
@@ -23,11 +24,13 @@ def run_check(site: Path, *, json_out: bool) -> int:
     rows: list[RowProof] = []
     lines: list[LineProof] = []
     unverified: list[str] = []
+    certificates: list[str] = []
     problems: tuple[Problem, ...] = ()
     try:
         examined = examine(site)
         problems = examined.problems
         unverified = unverified_devices(examined.config)
+        certificates = certificate_warnings(examined.config, site.resolve().parent)
         if not examined.in_file:
             rows = fallback_proof(examined.config)
             lines = line_proofs(shared(examined.config))
@@ -35,8 +38,11 @@ def run_check(site: Path, *, json_out: bool) -> int:
         problems = error.problems
     passed = not problems and all(row.holds for row in rows) and all(line.holds for line in lines)
     if json_out:
-        typer.echo(json.dumps(_as_json(problems, rows, lines, unverified, passed=passed), indent=2))
+        document = _as_json(problems, rows, lines, unverified, passed=passed)
+        typer.echo(json.dumps({**document, "certificate_warnings": certificates}, indent=2))
     else:
+        for warning in certificates:
+            typer.echo(f"certificate: {warning}")
         _print(site, problems, rows, lines, unverified)
     return 0 if passed else BAD_INPUT
 

@@ -12,7 +12,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import client, field
+from dgm.cli import cert, client, field
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -20,6 +20,7 @@ CANNOT_TELL = 3
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(client.limits, name="limit")
+app.add_typer(cert.certificates, name="cert")
 app.command("stations")(client.stations)
 app.command("watch")(client.watch)
 app.command("explain")(client.explain)

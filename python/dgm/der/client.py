@@ -12,45 +12,47 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import aiohttp
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from yarl import URL
 
 from dgm.api.config.v1.config_pb2 import DerConfig, DgmConfig
+from dgm.der.certificates.files import is_private, read_chain, read_key
+from dgm.der.certificates.lint import EXPIRY_WARNING_DAYS, Kind, days_left, lint
 from dgm.der.codec import DEFAULT, Dialect, decode, encode
 from dgm.der.discovery import Answer, NoAnswer, Request
-from dgm.der.identity import is_valid_pin, lfdi_of
+from dgm.der.identity import PEN_DIGITS, is_valid_pin, lfdi_of
+from dgm.der.tls import client_context
 from dgm.der.xml import MAX_BODY_BYTES
 from dgm.errors import PeerError, Problem
 
 MEDIA_TYPE = "application/sep+xml"
-CIPHERS = "ECDHE-ECDSA-AES128-CCM8:@SECLEVEL=0"
-"""The one suite every 2030.5 device must have. Newer OpenSSL files it under a low security level for its short tag."""
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 KEEPALIVE_S = 600
 HEADER_BYTES_MAX = 8190
 
 
-def tls_context(config: DerConfig, base_dir: Path) -> ssl.SSLContext:
-    """The TLS of this one client; nothing else in the process uses these ciphers or this level."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.load_verify_locations(cafile=base_dir / config.ca)
-    context.load_cert_chain(base_dir / config.certificate, base_dir / config.private_key)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.check_hostname = True
-    return context
+def tls_context(config: DerConfig, base_dir: Path, further: Sequence[str] = ()) -> ssl.SSLContext:
+    """The TLS of this one client; nothing else in the process uses these ciphers or this level.
+
+    `further`: suites that the utility's profile adds to the mandatory one.
+    """
+    return client_context(
+        ca=base_dir / config.ca,
+        certificate=base_dir / config.certificate,
+        private_key=base_dir / config.private_key,
+        further=further,
+    )
 
 
 def device_certificate(config: DerConfig, base_dir: Path) -> x509.Certificate:
     """The device's own certificate: the first of the chain file. ValueError, OSError when it cannot be read."""
-    return x509.load_pem_x509_certificates((base_dir / config.certificate).read_bytes())[0]
+    return read_chain(base_dir / config.certificate)[0]
 
 
 def device_lfdi(config: DerConfig, base_dir: Path) -> str:
@@ -131,9 +133,50 @@ def check_files(config: DgmConfig, base_dir: Path) -> list[Problem]:
     return list(_problems(config.der, base_dir))
 
 
+def certificate_warnings(config: DgmConfig, base_dir: Path) -> list[str]:
+    """What an operator should know of certificates and key that work today; empty when there is nothing."""
+    if not config.HasField("der"):
+        return []
+    der, now = config.der, datetime.datetime.now(datetime.UTC)
+    warnings = []
+    try:
+        findings = lint(read_chain(base_dir / der.certificate), Kind.DEVICE, now)
+        warnings += [f"der.certificate: {finding}" for finding in findings if finding.rule != "valid-now"]
+        warnings += [f"der.ca: {finding}" for finding in _root_findings(der, base_dir, now)]
+        if not is_private(base_dir / der.private_key):
+            warnings.append(f"der.private_key: others can read {der.private_key}; chmod 600 it")
+    except (OSError, ValueError, IndexError):
+        return warnings  # told by check_files
+    return warnings
+
+
+def _root_findings(der: DerConfig, base_dir: Path, now: datetime.datetime) -> Iterator[str]:
+    for place, root in enumerate(read_chain(base_dir / der.ca), 1):
+        left = days_left(root, now)
+        if left is not None and left < EXPIRY_WARNING_DAYS:
+            yield f"root {place} ends in {left} days; ask the utility for the next one"
+
+
+def certificate_ends(der: DerConfig, base_dir: Path) -> dict[str, float]:
+    """When each certificate in use ends, UTC seconds: the device's, the soonest of its issuers', the soonest root."""
+    own, *issuers = read_chain(base_dir / der.certificate)
+    ends = {
+        "2030.5 device": [own],
+        "2030.5 device issuers": issuers,
+        "2030.5 utility roots": read_chain(base_dir / der.ca),
+    }
+    return {
+        use: min(certificate.not_valid_after_utc.timestamp() for certificate in found)
+        for use, found in ends.items()
+        if found
+    }
+
+
 def _problems(der: DerConfig, base_dir: Path) -> Iterator[Problem]:
     if der.pin and not is_valid_pin(der.pin):
         yield Problem(path="der.pin", found=repr(der.pin), expected="6 digits whose sum is a multiple of 10")
+    if not 0 <= der.pen < 10**PEN_DIGITS:
+        yield Problem(path="der.pen", found=str(der.pen), expected=f"a number of at most {PEN_DIGITS} digits")
     yield from _ca_problems(der, base_dir)
     try:
         certificate = device_certificate(der, base_dir)
@@ -142,7 +185,7 @@ def _problems(der: DerConfig, base_dir: Path) -> Iterator[Problem]:
         return
     yield from _certificate_problems(certificate)
     try:
-        key = load_pem_private_key((base_dir / der.private_key).read_bytes(), password=None)
+        key = read_key(base_dir / der.private_key)
     except (OSError, ValueError, TypeError) as error:
         yield _unreadable("der.private_key", base_dir / der.private_key, error, "an unencrypted PEM private key")
         return
@@ -157,7 +200,7 @@ def _problems(der: DerConfig, base_dir: Path) -> Iterator[Problem]:
 
 def _ca_problems(der: DerConfig, base_dir: Path) -> Iterator[Problem]:
     try:
-        found = x509.load_pem_x509_certificates((base_dir / der.ca).read_bytes())
+        found = read_chain(base_dir / der.ca)
     except (OSError, ValueError) as error:
         yield _unreadable("der.ca", base_dir / der.ca, error, "PEM certificates of the utility's roots")
         return

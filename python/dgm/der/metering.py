@@ -8,12 +8,12 @@ CSIP-AUS wants it. An interval that was not observed for at least half of its ti
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from dgm.der import resource as r
+from dgm.der.identity import mrid_of
 from dgm.machine import Now
 
 ROLE_SITE, ROLE_DER = 0x0003, 0x0049
@@ -36,12 +36,6 @@ class Quantity(Enum):
 
 
 _UOM = {"W": UOM_WATT, "var": UOM_VAR, "V": UOM_VOLT}
-
-
-def mrid_of(lfdi: str, name: str, pen: int) -> str:
-    """A static mRID: 96 bits from who and what, then the PEN as eight decimal digits (TS 5573 4.2)."""
-    digest = hashlib.sha256(f"{lfdi}:{name}".encode()).hexdigest()[:24].upper()
-    return f"{digest}{pen % 10**8:08d}"
 
 
 def mirrors(lfdi: str, pen: int) -> dict[Quantity, r.MirrorUsagePoint]:

@@ -2,7 +2,7 @@
 
     XML ──codec──> these ──> discovery, scheduler, metering ──> these ──codec──> XML
 
-Controls and their programs stand here, the other function sets in `function_set`; all have their names here. Only what
+Controls and their programs stand here, the other function sets in `resources`; all have their names here. Only what
 the gateway reads or sends: the codec ignores everything else. Seconds are UTC of the server's clock. Powers are W,
 positive into the thing named; a limit is a magnitude. Absence is None. Links are hrefs, as served.
 """
@@ -11,208 +11,208 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgm.der.function_set.demand import (
+from dgm.der.resources.demand import (
     DemandResponseProgram as DemandResponseProgram,
 )
-from dgm.der.function_set.demand import (
+from dgm.der.resources.demand import (
     DemandResponseProgramList as DemandResponseProgramList,
 )
-from dgm.der.function_set.demand import (
+from dgm.der.resources.demand import (
     EndDeviceControl as EndDeviceControl,
 )
-from dgm.der.function_set.demand import (
+from dgm.der.resources.demand import (
     EndDeviceControlList as EndDeviceControlList,
 )
-from dgm.der.function_set.demand import (
+from dgm.der.resources.demand import (
     Offset as Offset,
 )
-from dgm.der.function_set.demand import (
+from dgm.der.resources.demand import (
     SetPoint as SetPoint,
 )
-from dgm.der.function_set.demand import (
+from dgm.der.resources.demand import (
     TargetReduction as TargetReduction,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     ConnectionPoint as ConnectionPoint,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     DeviceCapability as DeviceCapability,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     EndDevice as EndDevice,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     EndDeviceList as EndDeviceList,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     Error as Error,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     FunctionSetAssignments as FunctionSetAssignments,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     FunctionSetAssignmentsList as FunctionSetAssignmentsList,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     Registration as Registration,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     SelfDevice as SelfDevice,
 )
-from dgm.der.function_set.device import (
+from dgm.der.resources.device import (
     Time as Time,
 )
-from dgm.der.function_set.event import (
+from dgm.der.resources.event import (
     EventState as EventState,
 )
-from dgm.der.function_set.event import (
+from dgm.der.resources.event import (
     EventStatus as EventStatus,
 )
-from dgm.der.function_set.event import (
+from dgm.der.resources.event import (
     Interval as Interval,
 )
-from dgm.der.function_set.event import (
+from dgm.der.resources.event import (
     StampedText as StampedText,
 )
-from dgm.der.function_set.event import (
+from dgm.der.resources.event import (
     StampedValue as StampedValue,
 )
-from dgm.der.function_set.flow import (
+from dgm.der.resources.flow import (
     FlowReservationRequest as FlowReservationRequest,
 )
-from dgm.der.function_set.flow import (
+from dgm.der.resources.flow import (
     FlowReservationRequestList as FlowReservationRequestList,
 )
-from dgm.der.function_set.flow import (
+from dgm.der.resources.flow import (
     FlowReservationResponse as FlowReservationResponse,
 )
-from dgm.der.function_set.flow import (
+from dgm.der.resources.flow import (
     FlowReservationResponseList as FlowReservationResponseList,
 )
-from dgm.der.function_set.flow import (
+from dgm.der.resources.flow import (
     RequestState as RequestState,
 )
-from dgm.der.function_set.flow import (
+from dgm.der.resources.flow import (
     RequestStatus as RequestStatus,
 )
-from dgm.der.function_set.log import (
+from dgm.der.resources.log import (
     LogEvent as LogEvent,
 )
-from dgm.der.function_set.log import (
+from dgm.der.resources.log import (
     LogEventList as LogEventList,
 )
-from dgm.der.function_set.messaging import (
+from dgm.der.resources.messaging import (
     MessagingProgram as MessagingProgram,
 )
-from dgm.der.function_set.messaging import (
+from dgm.der.resources.messaging import (
     MessagingProgramList as MessagingProgramList,
 )
-from dgm.der.function_set.messaging import (
+from dgm.der.resources.messaging import (
     TextMessage as TextMessage,
 )
-from dgm.der.function_set.messaging import (
+from dgm.der.resources.messaging import (
     TextMessageList as TextMessageList,
 )
-from dgm.der.function_set.metering import (
+from dgm.der.resources.metering import (
     MirrorMeterReading as MirrorMeterReading,
 )
-from dgm.der.function_set.metering import (
+from dgm.der.resources.metering import (
     MirrorMeterReadingList as MirrorMeterReadingList,
 )
-from dgm.der.function_set.metering import (
+from dgm.der.resources.metering import (
     MirrorReadingSet as MirrorReadingSet,
 )
-from dgm.der.function_set.metering import (
+from dgm.der.resources.metering import (
     MirrorUsagePoint as MirrorUsagePoint,
 )
-from dgm.der.function_set.metering import (
+from dgm.der.resources.metering import (
     MirrorUsagePointList as MirrorUsagePointList,
 )
-from dgm.der.function_set.metering import (
+from dgm.der.resources.metering import (
     Reading as Reading,
 )
-from dgm.der.function_set.metering import (
+from dgm.der.resources.metering import (
     ReadingType as ReadingType,
 )
-from dgm.der.function_set.plant import (
+from dgm.der.resources.plant import (
     DER as DER,
 )
-from dgm.der.function_set.plant import (
+from dgm.der.resources.plant import (
     DERAvailability as DERAvailability,
 )
-from dgm.der.function_set.plant import (
+from dgm.der.resources.plant import (
     DERCapability as DERCapability,
 )
-from dgm.der.function_set.plant import (
+from dgm.der.resources.plant import (
     DERList as DERList,
 )
-from dgm.der.function_set.plant import (
+from dgm.der.resources.plant import (
     DERSettings as DERSettings,
 )
-from dgm.der.function_set.plant import (
+from dgm.der.resources.plant import (
     DERStatus as DERStatus,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     ConsumptionTariffInterval as ConsumptionTariffInterval,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     ConsumptionTariffIntervalList as ConsumptionTariffIntervalList,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     EnvironmentalCost as EnvironmentalCost,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     RateComponent as RateComponent,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     RateComponentList as RateComponentList,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     TariffProfile as TariffProfile,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     TariffProfileList as TariffProfileList,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     TimeTariffInterval as TimeTariffInterval,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     TimeTariffIntervalList as TimeTariffIntervalList,
 )
-from dgm.der.function_set.pricing import (
+from dgm.der.resources.pricing import (
     UnitValue as UnitValue,
 )
-from dgm.der.function_set.response import (
+from dgm.der.resources.response import (
     DERControlResponse as DERControlResponse,
 )
-from dgm.der.function_set.response import (
+from dgm.der.resources.response import (
     DrResponse as DrResponse,
 )
-from dgm.der.function_set.response import (
+from dgm.der.resources.response import (
     FlowReservationResponseResponse as FlowReservationResponseResponse,
 )
-from dgm.der.function_set.response import (
+from dgm.der.resources.response import (
     PriceResponse as PriceResponse,
 )
-from dgm.der.function_set.response import (
+from dgm.der.resources.response import (
     Response as Response,
 )
-from dgm.der.function_set.response import (
+from dgm.der.resources.response import (
     TextResponse as TextResponse,
 )
-from dgm.der.function_set.subscription import (
+from dgm.der.resources.subscription import (
     Condition as Condition,
 )
-from dgm.der.function_set.subscription import (
+from dgm.der.resources.subscription import (
     Notification as Notification,
 )
-from dgm.der.function_set.subscription import (
+from dgm.der.resources.subscription import (
     NotificationState as NotificationState,
 )
-from dgm.der.function_set.subscription import (
+from dgm.der.resources.subscription import (
     Subscription as Subscription,
 )
-from dgm.der.function_set.subscription import (
+from dgm.der.resources.subscription import (
     SubscriptionList as SubscriptionList,
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dgm.der.core import DerCore
@@ -11,11 +13,13 @@ from dgm.der.resource import LIMIT_MODES
 from dgm.der.schedule import Phase
 from dgm.machine import Now
 
+DAY_S = 86_400
+
 
 class DerMetrics:
     """Created once per process on the role's registry."""
 
-    def __init__(self, registry: CollectorRegistry, *, certificate_expiry_s: float) -> None:
+    def __init__(self, registry: CollectorRegistry, *, certificate_ends_s: Mapping[str, float]) -> None:
         self.requests = Counter(
             "dgm_2030_5_requests",
             "Requests to the utility server by HTTP status code; 'none': no answer.",
@@ -45,11 +49,18 @@ class DerMetrics:
         expiry = Gauge(
             "dgm_cert_expiry_timestamp_seconds", "When the certificate ends (UTC).", ["use"], registry=registry
         )
-        expiry.labels(use="2030.5 device").set(certificate_expiry_s)
+        self._days_left = Gauge(
+            "dgm_cert_days_left", "Days until the certificate ends; negative once it has.", ["use"], registry=registry
+        )
+        self._ends_s = dict(certificate_ends_s)
+        for use, end_s in self._ends_s.items():
+            expiry.labels(use=use).set(end_s)
         self._poll_age.set(float("nan"))
 
     def show(self, core: DerCore, bounds: dict[str, Bound], now: Now) -> None:
         """Take over the state as of now."""
+        for use, end_s in self._ends_s.items():
+            self._days_left.labels(use=use).set((end_s - now.utc_ms / 1000) // DAY_S)
         last_ms = core.discovery.last_success_ms
         self._poll_age.set(float("nan") if last_ms is None else (now.mono_ms - last_ms) / 1000)
         self._link.set(LINK_NUMBERS[core.discovery.link])

@@ -22,7 +22,7 @@ from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import registers
-from dgm.der.client import UtilityClient, device_certificate, device_lfdi, tls_context
+from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, device_lfdi, tls_context
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, Link, Request
 from dgm.der.engine import LIVE_BYTES_MAX
@@ -58,8 +58,7 @@ class DerRole:
         self._log = logger("der")
         self._lfdi = device_lfdi(config, base_dir)
         self._tls = tls_context(config, base_dir)
-        expiry = device_certificate(config, base_dir).not_valid_after_utc.timestamp()
-        self._metrics = DerMetrics(context.registry, certificate_expiry_s=expiry)
+        self._metrics = DerMetrics(context.registry, certificate_ends_s=certificate_ends(config, base_dir))
         draws = random.SystemRandom()
         self.core = DerCore(
             context.config, self._lfdi, lambda most: draws.randint(0, most), profile=load_profile(config.profile)
@@ -107,6 +106,8 @@ class DerRole:
         if self._facade is not None:
             self._show()
             self._facade.start()
+        for warning in certificate_warnings(self._context.config, self._context.base_dir):
+            self._log.warning("certificate", finding=warning)
         self._log.info("started", lfdi=self._lfdi, events=len(self.core.scheduler.events()), server=self._url)
         try:
             async with asyncio.TaskGroup() as tasks:

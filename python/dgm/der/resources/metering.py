@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgm.der.function_set.event import Interval
+from dgm.der.resources.event import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

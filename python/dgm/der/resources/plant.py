@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgm.der.function_set.event import StampedText, StampedValue
+from dgm.der.resources.event import StampedText, StampedValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

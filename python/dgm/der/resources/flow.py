@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from dgm.der.function_set.event import EventStatus, Interval
+from dgm.der.resources.event import EventStatus, Interval
 
 
 class RequestState(IntEnum):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgm.der.function_set.demand import Offset, SetPoint, TargetReduction
+from dgm.der.resources.demand import Offset, SetPoint, TargetReduction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgm.der.function_set.event import EventStatus, Interval
+from dgm.der.resources.event import EventStatus, Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
