@@ -6,7 +6,8 @@ One id per mode, replaced in place at every change: there is no moment with neit
 an event rules, its lease runs to its effective end. When a default is known the lease carries it as failsafe and lasts
 GRACE_MS longer: the live gateway replaces the limit at the end itself; if it is dead the EMS goes to the default.
 Without a default the limit ends by rule exactly at the end (or GRACE_MS later where another event follows at once).
-A default alone is a heartbeat that is renewed; unheard, it stays as its own failsafe. Nothing here sends.
+A default alone is a heartbeat that is renewed; unheard, it stays as its own failsafe. The seconds that the schedule
+bridges between two events are a bound like another. Modes beyond the four limits: `Scheduler.ruling()`. Nothing sends.
 """
 
 from __future__ import annotations
