@@ -55,6 +55,7 @@ sim: build
 
 soak: build
 	for seed in 1 2 3 4 5 6; do $(BIN)/dgm sim --seed $$seed --hours 6 --evse 40 || exit 1; done
+	$(BIN)/python -m pytest tests -m soak
 	cd dgm_core && $(STORM) --frames 1000000000 --cases 10000000
 	$(BIN)/python bench/modbus_differential.py && $(BIN)/python bench/modbus_soak.py && $(BIN)/python bench/modbus.py --only memory --soak
 
