@@ -68,6 +68,10 @@ impl Gain {
     /// The value in a unit `digits` decimal digits finer than the point's.
     pub fn apply(self, raw: Raw, scale: Scale, digits: i32, rounding: Rounding) -> Option<i64> {
         let (mantissa, twos) = parts(raw);
+        if self == Self::ONE && scale.exponent() + digits == 0 && twos == 0 {
+            // Most values are whole numbers of their unit, and dividing 128 bits takes longer than all the rest.
+            return i64::try_from(mantissa).ok();
+        }
         let mut fraction = Fraction { top: mantissa, bottom: 1 };
         fraction.times(i128::from(self.multiplier))?;
         fraction.over(i128::from(self.divisor))?;
