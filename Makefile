@@ -52,6 +52,7 @@ sim: build
 
 soak: build
 	for seed in 1 2 3 4 5 6; do $(BIN)/dgm sim --seed $$seed --hours 6 --evse 40 || exit 1; done
+	$(BIN)/python -m pytest tests -m soak
 
 wheel: $(VENV)/.deps
 	$(BIN)/maturin build --release --locked --out wheels

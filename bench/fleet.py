@@ -31,9 +31,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fleet_stations import CURRENT_MAX_MA, Load, closed_loop, connected, paced, settled
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from fleet_stations import CURRENT_MAX_MA, Load, closed_loop, connected, paced, settled, storm
 
 ROUNDS = 3
+BACKLOG = 20
+"""Readings that a station of the boot storm has stored."""
+
+COUNTS_PATH = "/counts"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 START_S = 20.0
@@ -216,10 +223,42 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         ]
         for way in ways:
             way.idle_mib = way.peak_mib = way.rss_mib()
+        if arguments.storm:
+            return {"stations": arguments.evse} | {
+                way.name: await one_storm(way, ids, ways[0].url, arguments) for way in (ways[0], ways[1], ways[3])
+            }
         for number in range(ROUNDS):
             for way in ways[number:] + ways[:number]:
                 await one_round(way, ids, arguments)
     return figures(ways, arguments)
+
+
+async def one_storm(way: Way, ids: Sequence[str], csms_url: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """All stations come back within the time given, each with its backlog; what the CSMS then has, by its own count."""
+    await counts(csms_url)
+    before_s = way.cpu_s()
+    found = await storm(way.url, ids, seconds=arguments.seconds, backlog=BACKLOG)
+    seen = await counts(csms_url)
+    return {
+        "sent": found.sent,
+        "answered": found.answered,
+        "refused": found.refused,
+        "at_csms": seen["calls"],
+        "twice_at_csms": seen["repeated"],
+        "connect_p50_ms": found.connecting.quantile(0.5),
+        "connect_p99_ms": found.connecting.quantile(0.99),
+        "answer_p50_ms": found.answers.quantile(0.5),
+        "answer_p99_ms": found.answers.quantile(0.99),
+        "cpu_percent": 100 * (way.cpu_s() - before_s) / arguments.seconds,
+        "mib": way.rss_mib(),
+    }
+
+
+async def counts(csms_url: str) -> dict[str, int]:
+    """What the CSMS has counted since the last time it was asked."""
+    async with connect(csms_url + COUNTS_PATH, subprotocols=[Subprotocol("ocpp1.6")], compression=None) as socket:
+        found: dict[str, int] = json.loads(await socket.recv())
+    return found
 
 
 async def one_round(way: Way, ids: Sequence[str], arguments: argparse.Namespace) -> None:
@@ -270,6 +309,7 @@ def main() -> None:
     parser.add_argument("--evse", type=int, default=100, help="stations, 1..1000 (default 100)")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of one paced phase (default 6)")
     parser.add_argument("--rate", type=float, default=1.0, help="frames per second and station (default 1)")
+    parser.add_argument("--storm", action="store_true", help=f"all come back in --seconds, {BACKLOG} readings stored")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     if not (1 <= arguments.evse <= 1000 and 1 <= arguments.seconds <= 120 and 0.1 <= arguments.rate <= 10):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections import Counter, defaultdict
 from functools import partial
 from typing import Any, cast
 
@@ -29,13 +30,32 @@ PROTOCOLS = [Subprotocol("ocpp1.6")]
 BOOT_ANSWER = {"status": "Accepted", "currentTime": "2026-11-01T00:00:00Z", "interval": 300}
 
 
+COUNTS_PATH = "/counts"
+calls_seen: dict[str, Counter[str]] = defaultdict(Counter)
+"""CALLs by path and message id since the last time somebody asked at COUNTS_PATH."""
+
+
 async def answer_all(socket: ServerConnection) -> None:
     """Answer every CALL with an empty result, a boot with Accepted."""
+    assert socket.request is not None
+    path = socket.request.path
+    if path == COUNTS_PATH:
+        await tell_counts(socket)
+        return
     async for text in socket:
         frame = json.loads(text)
         if frame[0] == 2:
+            calls_seen[path][frame[1]] += 1
             payload: dict[str, Any] = BOOT_ANSWER if frame[2] == "BootNotification" else {}
             await socket.send(json.dumps([3, frame[1], payload]))
+
+
+async def tell_counts(socket: ServerConnection) -> None:
+    """How many CALLs came in, and how many of them more than once; then forget."""
+    total = sum(ids.total() for ids in calls_seen.values())
+    repeated = total - sum(len(ids) for ids in calls_seen.values())
+    calls_seen.clear()
+    await socket.send(json.dumps({"calls": total, "repeated": repeated}))
 
 
 async def copy(origin: Connection, to: Connection) -> None:

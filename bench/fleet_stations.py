@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake
 from websockets.typing import Subprotocol
 
 from dgm.sim.profiles import ProfileStore, parse_profile
@@ -150,6 +151,46 @@ async def connected(url: str, ids: Sequence[str]) -> list[Station]:
     found: list[Station] = []
     for start in range(0, len(ids), CONNECT_AT_ONCE):
         found += await asyncio.gather(*(one(name) for name in ids[start : start + CONNECT_AT_ONCE]))
+    return found
+
+
+@dataclass
+class Storm:
+    """A power cut's end: `sent` CALLs of stations that came back, `answered` of them; connecting and answers in ms."""
+
+    sent: int = 0
+    answered: int = 0
+    refused: int = 0
+    connecting: Load = field(default_factory=Load)
+    answers: Load = field(default_factory=Load)
+
+
+async def storm(url: str, ids: Sequence[str], *, seconds: float, backlog: int) -> Storm:
+    """Every station comes back at its own moment within `seconds`, boots, and sends what it has stored."""
+    found = Storm()
+
+    async def one(name: str, offset_s: float) -> None:
+        await asyncio.sleep(offset_s)
+        started_s = time.perf_counter()
+        try:
+            socket = await connect(
+                f"{url}/{name}", subprotocols=[Subprotocol("ocpp1.6")], compression=None, open_timeout=30
+            )
+        except (OSError, InvalidHandshake, TimeoutError):
+            found.refused += 1
+            return
+        found.connecting.latencies_ms.append((time.perf_counter() - started_s) * 1000)
+        station = Station(socket)
+        found.sent += 3 + backlog
+        await station.boot()
+        for _ in range(backlog):
+            await station.read(found.answers)
+        found.answered += 3 + backlog
+        await asyncio.sleep(max(0.0, seconds - offset_s))
+        await station.close()
+
+    await asyncio.gather(*(one(name, i * seconds / len(ids)) for i, name in enumerate(ids)))
+    found.answers.seconds = seconds
     return found
 
 
