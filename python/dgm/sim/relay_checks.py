@@ -63,6 +63,7 @@ WHERE = {
     "profile_call": (Stream.CSMS_SENT,),
     "profile_answer": (Stream.CSMS_GOT,),
     "profile_report": (Stream.CSMS_GOT,),
+    "profile_pull": (Stream.CSMS_GOT,),
     "start_profile": (Stream.CSMS_SENT,),
     "start_rewritten": (Stream.FLEET_GOT,),
     "stood_in": (Stream.FLEET_SENT,),
@@ -214,7 +215,9 @@ def _fault_of(entry: ExceptionRow, found: FrameRow | None, ids: Mapping[str, set
     match entry.kind:
         case "own_call" if found.action not in OWN_ACTIONS:
             return f"the gateway has no business with {found.action}"
-        case "own_answer" if not any(key in ids.get(kind, ()) for kind in ("own_call", "profile_report")):
+        case "own_answer" if not any(
+            key in ids.get(kind, ()) for kind in ("own_call", "profile_report", "profile_pull")
+        ):
             return "answers no CALL of the gateway"
         case "triggered_reading" if (entry.station, found.cause or "") not in ids.get("own_call", ()):
             return "no TriggerMessage of the gateway asked for it"
