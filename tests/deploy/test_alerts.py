@@ -41,7 +41,7 @@ def served() -> set[str]:
     field = _core.Field(SITE.SerializeToString(), 1)
     ems, der, ocpp = (new_registry(role) for role in ("ems", "der", "ocpp"))
     EmsMetrics(ems, field.counters)
-    DerMetrics(der, certificate_expiry_s=0.0)
+    DerMetrics(der, certificate_ends_s={"2030.5 device": 0.0})
     GatewayMetrics(ocpp)
     return series_of(ems) | series_of(der) | series_of(ocpp)
 

@@ -292,7 +292,8 @@ def test_a_refusal_says_where_what_was_found_and_what_was_expected(name: str) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "sent"), [("é" * 40, "é" * 16), ("a\x00b\ud800<&>", "a\ufffdb\ufffd<&>"), ("€" * 11, "€" * 10)]
+    ("text", "sent"),
+    [("é" * 40, "é" * 16), ("a\x00b\ud800<&>", "a\ufffdb\ufffd<&>"), ("€" * 11, "€" * 10), ("a" * 31 + " b", "a" * 31)],
 )
 def test_text_for_people_is_cut_by_octets_and_never_breaks_the_document(text: str, sent: str) -> None:
     found = decode(encode(replace(ASSIGNMENTS, description=text)))

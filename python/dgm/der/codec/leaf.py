@@ -137,7 +137,7 @@ def text(octets_max: int) -> Leaf:
         stripped = value.strip()
         if not octets_max or len(stripped) * 4 <= octets_max:
             return stripped
-        return stripped.encode("utf-8", "replace")[:octets_max].decode("utf-8", "ignore")
+        return stripped.encode("utf-8", "replace")[:octets_max].decode("utf-8", "ignore").strip()
 
     def write(value: str) -> str:
         clean = escaped(value)
