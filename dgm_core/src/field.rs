@@ -268,6 +268,8 @@ fn on_site_phases(reading: Reading, phases: &PhaseMap) -> Reading {
 
 #[path = "field_audit.rs"]
 mod audit;
+#[path = "field_learnt.rs"]
+mod learnt;
 #[path = "field_survey.rs"]
 mod survey;
 

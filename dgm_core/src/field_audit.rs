@@ -9,7 +9,7 @@ impl Field {
         let lines = &mut self.lines;
         self.commanded.iter().filter_map(|(asset, served)| {
             let (_, line) = lines.get_mut(served.line)?;
-            let news = line.take(|devices| devices.audit_mut(served.device).and_then(|audit| audit.take_news()))?;
+            let news = line.take(|devices| devices.device_mut(served.device)?.audit_mut()?.take_news())?;
             Some((*asset, news))
         })
     }

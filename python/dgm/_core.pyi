@@ -156,11 +156,19 @@ class Field:
     def take_audit(self) -> bytes:
         """core.v1.AuditBatch: what became of the setpoints of PV and batteries since the last call; empty: nothing new.
         Bounded for a caller that does not come; what it cost is counted in `lost`."""
+    def know(self, asset_index: int, learnt: bytes) -> None:
+        """Before start(): core.v1.LearntDevice of an asset's device from an earlier start. The device is asked whether
+        it is still the same, and walked through only if not. CoreError: not what a walk could have found."""
+    def take_learnt(self) -> bytes:
+        """core.v1.LearntBatch: what was found out of SunSpec devices since the last call; empty: nothing new."""
     def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int:
         """Ask for a SunSpec model of an asset's device (0: only the chain of models); the ticket. It is read when
         nothing else of its line is due. CoreError: no such device, or too many questions wait."""
     def take_models(self) -> bytes:
         """core.v1.ModelBatch: questions that have ended since the last call, each once; empty: none."""
+    def take_troubles(self) -> list[tuple[str, str | None]]:
+        """Lines that could not be connected, with the reason, or are connected again (None), since the last call; told
+        when it changes, not at every attempt."""
     def counters(self) -> dict[str, int]:
         """Monotonic counters and gauges by name (ticks_total, tick_overruns_total, modbus_requests_total,
         modbus_timeouts_total, modbus_bad_frames_total, writes_total, readbacks_total, readback_mismatch_total, ...).

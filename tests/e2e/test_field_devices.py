@@ -232,9 +232,16 @@ def test_the_facade_takes_caps_from_its_role_only(site: FieldSite) -> None:
 def test_a_killed_ems_comes_back_and_commands_the_devices_again(site: FieldSite) -> None:
     before = site.audit("battery").entries[-1].epoch
     site.product.kill("ems")
+    unit = site.world.inverters[1]
+    seen = len(unit.reads)
     site.product.restart("ems")
     eventually("the ems is ready", lambda: site.client.is_serving("ems"))
     eventually("all devices are controlled", lambda: are_controlled(site))
+    started = [line for line in site.product.events() if line.get("part") == "ems" and line["event"] == "started"]
+    assert str(started[-1]["devices_known"]) == "3", "the battery of the device table has nothing to be learnt"
+    assert unit.reads[seen : seen + 3] == [(40_000, 68), (40_277, 2), (40_344, 1)], (
+        "asked who it is, not walked through"
+    )
     assert {entry.epoch for entry in site.audit("pv-1").entries} == {before + 1}
     assert site.client.limits()["e2e-generation"].limit.power_w == CAP_W
     eventually("the cap stands", lambda: site.control("pv-1").value <= CAP_W * 1000 // PLANT.pv_rated_w)

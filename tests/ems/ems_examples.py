@@ -163,6 +163,15 @@ class WrittenField:
             os.eventfd_write(self._fd, 1)
         return ticket
 
+    def know(self, asset_index: int, learnt: bytes) -> None:
+        self.told.append(("know", (asset_index, learnt)))
+
+    def take_learnt(self) -> bytes:
+        return b""
+
+    def take_troubles(self) -> list[tuple[str, str | None]]:
+        return []
+
     def take_models(self) -> bytes:
         taken, self.models = self.models, b""
         return taken

@@ -13,7 +13,8 @@ use super::actuator::{Fallback, Kind};
 use super::audit::Audit;
 use super::channels::{self, Sources};
 use super::control::{Control, Memory, Outcome, Setpoint};
-use super::pdu::{Exception, ReplyView, Request, Table};
+use super::learnt::{Learnt, Recall, Recalled};
+use super::pdu::{Exception, RegisterBytes, ReplyView, Request, Table};
 use super::plan::{Class, Offer, Slots};
 use super::point::Block;
 use super::session::{Completion, Failure};
@@ -82,6 +83,8 @@ pub enum Event {
 #[derive(Debug)]
 enum Search {
     SunSpec(Scan),
+    /// It was found before: by what is known of it.
+    Recall(Recall),
     /// By the answer to the first read of its table, which is planned anew where the device refuses it.
     Table(Box<Sources>),
 }
@@ -107,6 +110,9 @@ pub struct Device {
     was_silent: bool,
     /// What was known of the control over it when it was lost.
     memory: Option<Box<Memory>>,
+    /// Its SunSpec map, and whether that has not been told yet.
+    learnt: Option<Box<Learnt>>,
+    is_learnt_new: bool,
     /// Slots in which it was not read.
     pub polls_missed: u64,
 }
@@ -124,6 +130,8 @@ impl Device {
             unusable: false,
             was_silent: false,
             memory: None,
+            learnt: None,
+            is_learnt_new: false,
             polls_missed: 0,
         }
     }
@@ -155,6 +163,25 @@ impl Device {
             Stage::Searching { .. } => Standing::Silent,
             Stage::Serving { control, .. } => control.as_ref().map_or(Standing::Unproved, |control| control.standing()),
         }
+    }
+
+    /// What was found out of it before; it is asked whether it is still the same.
+    pub fn know(&mut self, learnt: Learnt, now: Micros) {
+        self.learnt = Some(Box::new(learnt));
+        if !self.is_serving() {
+            self.lose(now);
+        }
+    }
+
+    /// What was found out since the last call; `Some(None)`: it is another device than before, of which nothing is known.
+    pub fn take_learnt(&mut self) -> Option<Option<Learnt>> {
+        std::mem::take(&mut self.is_learnt_new).then(|| self.learnt.as_deref().cloned())
+    }
+
+    fn learn(&mut self, learnt: Option<Learnt>) {
+        let learnt = learnt.map(Box::new);
+        self.is_learnt_new |= self.learnt != learnt;
+        self.learnt = learnt;
     }
 
     /// The newest commands and what came of them; `None` where it is not commanded now.
@@ -194,11 +221,15 @@ impl Device {
         if let Some(control) = self.control() {
             self.memory = Some(Box::new(control.memory()));
         }
-        let search = first_search(&self.config, self.was_silent);
+        let known = self.learnt.as_deref().filter(|_| self.config.table.is_none() && !self.was_silent);
+        let search = match known {
+            Some(learnt) => Search::Recall(Recall::new(learnt)),
+            None => first_search(&self.config, self.was_silent),
+        };
         let stage = std::mem::replace(&mut self.stage, Stage::Searching { search, from });
         let learnt = match stage {
             Stage::Serving { sources, .. } | Stage::Searching { search: Search::Table(sources), .. } => Some(sources),
-            Stage::Searching { search: Search::SunSpec(_), .. } => None,
+            Stage::Searching { search: Search::SunSpec(_) | Search::Recall(_), .. } => None,
         };
         // What it has refused to be read is not asked again.
         if let (Stage::Searching { search: Search::Table(sources), .. }, Some(learnt)) = (&mut self.stage, learnt) {
@@ -243,6 +274,9 @@ impl Device {
             (Stage::Serving { control, .. }, Class::Control) => return control.as_mut()?.take(now),
             (Stage::Searching { .. }, Class::Control) => return None,
             (Stage::Searching { search: Search::SunSpec(scan), .. }, Class::Poll) => (Table::Holding, scan.next_span()),
+            (Stage::Searching { search: Search::Recall(recall), .. }, Class::Poll) => {
+                (Table::Holding, recall.next_span())
+            }
             (Stage::Searching { search: Search::Table(sources), .. }, Class::Poll) => {
                 sources.reads().first().copied()?
             }
@@ -295,26 +329,40 @@ impl Device {
                     return Event::Nothing;
                 }
             },
-            Search::SunSpec(scan) => {
-                let answer = match completion.result {
-                    Ok(ReplyView::Registers(words)) => Ok(words),
-                    Ok(_) => Err(Failure::Malformed),
-                    Err(failure) => Err(failure),
-                };
-                match scan.advance(answer) {
-                    Progress::More => {
-                        *from = now;
-                        return Event::Nothing;
-                    }
-                    Progress::Lost => {
-                        self.was_silent = completion.result == Err(Failure::TimedOut) && !self.was_silent;
-                        self.lose(now + SEARCH_AGAIN);
-                        return Event::Nothing;
-                    }
-                    Progress::NoMap => None,
-                    Progress::Found(map) => self.serve(&map, now),
+            Search::Recall(recall) => match recall.advance(words_of(completion)) {
+                Recalled::More => {
+                    *from = now;
+                    return Event::Nothing;
                 }
-            }
+                Recalled::Same(map) => self.serve(&map, now),
+                Recalled::Other => {
+                    (*search, *from) = (Search::SunSpec(Scan::default()), now);
+                    self.learn(None);
+                    return Event::Nothing;
+                }
+                Recalled::Lost => {
+                    self.was_silent = completion.result == Err(Failure::TimedOut) && !self.was_silent;
+                    self.lose(now + SEARCH_AGAIN);
+                    return Event::Nothing;
+                }
+            },
+            Search::SunSpec(scan) => match scan.advance(words_of(completion)) {
+                Progress::More => {
+                    *from = now;
+                    return Event::Nothing;
+                }
+                Progress::Lost => {
+                    self.was_silent = completion.result == Err(Failure::TimedOut) && !self.was_silent;
+                    self.lose(now + SEARCH_AGAIN);
+                    return Event::Nothing;
+                }
+                Progress::NoMap => None,
+                Progress::Found(map) => {
+                    let learnt = scan.learnt(&map);
+                    self.learn(learnt);
+                    self.serve(&map, now)
+                }
+            },
         };
         match found {
             Some(stage) => {
@@ -392,6 +440,14 @@ impl Device {
             control.measured(power, now);
         }
         Event::Reading(reading)
+    }
+}
+
+fn words_of<'a>(completion: &Completion<'a>) -> Result<RegisterBytes<'a>, Failure> {
+    match completion.result {
+        Ok(ReplyView::Registers(words)) => Ok(words),
+        Ok(_) => Err(Failure::Malformed),
+        Err(failure) => Err(failure),
     }
 }
 

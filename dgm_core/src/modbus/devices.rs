@@ -5,7 +5,6 @@
 //! ```
 //!
 //! One transaction at a time, whatever the line could carry: a device's next one depends on what the last one brought.
-use super::audit::Audit;
 use super::control::{Outcome, Setpoint};
 use super::device::{Device, DeviceConfig, Event};
 use super::line::{Ask, Line, LineCounters, Roster};
@@ -58,9 +57,9 @@ impl Devices {
         &mut self.surveys
     }
 
-    /// The commands of a device, to take from them.
-    pub fn audit_mut(&mut self, device: usize) -> Option<&mut Audit> {
-        self.devices.get_mut(device)?.audit_mut()
+    /// A device, to tell it what is known of it and to take what it has found out.
+    pub fn device_mut(&mut self, device: usize) -> Option<&mut Device> {
+        self.devices.get_mut(device)
     }
 
     fn deliver(&mut self, in_flight: &InFlight, completion: &Completion<'_>, now: Micros) {

@@ -25,6 +25,7 @@ pub(crate) mod fake_slave;
 pub mod frame;
 pub mod image;
 pub mod layout;
+pub mod learnt;
 pub mod life;
 pub mod line;
 pub mod map;

@@ -9,6 +9,7 @@
 //! from there on. At base 40000 that is at most one read per model and one more (two more where the first long read is
 //! refused). A model's announced length is believed for finding the next one; every walk is bounded. It does not know
 //! what the models mean: `models` does.
+use super::learnt::{Learnt, IDENTITY, SHORT};
 use super::pdu::{RegisterBytes, Span, READ_MAX};
 use super::session::Failure;
 use super::tables::HEADER;
@@ -18,9 +19,11 @@ pub const BASES: [u16; 3] = [40_000, 0, 50_000];
 /// Most models of one device.
 pub const MODELS_MAX: usize = 64;
 
-const MARKER: [u16; 2] = [0x5375, 0x6e53];
+/// "SunS".
+pub const MARKER: [u16; 2] = [0x5375, 0x6e53];
 const MARKER_SIZE: u16 = 2;
-const END: u16 = 0xffff;
+/// Number of a model behind which there is none.
+pub const END: u16 = 0xffff;
 /// Marker, model 1 (66 registers behind its header) and the header behind it: every device has them.
 const FIRST_LONG: u16 = MARKER_SIZE + HEADER + 66 + HEADER;
 const FIRST_SHORT: u16 = MARKER_SIZE + HEADER;
@@ -57,6 +60,11 @@ impl Model {
 pub struct ModelMap(Vec<Model>);
 
 impl ModelMap {
+    /// Models in the device's order.
+    pub fn of(models: Vec<Model>) -> Self {
+        Self(models)
+    }
+
     /// The first model with one of the numbers.
     pub fn find(&self, ids: impl Fn(u16) -> bool) -> Option<Model> {
         self.0.iter().copied().find(|model| ids(model.id))
@@ -88,17 +96,30 @@ pub struct Scan {
     /// Long reads are not refused yet.
     is_long: bool,
     map: ModelMap,
+    /// Where the map begins, what its common model says of the device as far as it is read, and where the end marker is.
+    base: u16,
+    identity: Vec<u16>,
+    end: Option<u16>,
+    /// The identity came with the first long read.
+    was_long: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    Probe { base: usize },
-    Header { address: u16 },
+    Probe {
+        base: usize,
+    },
+    Header {
+        address: u16,
+    },
+    /// The chain is known; which device it is, the short reads have not shown.
+    Identity,
 }
 
 impl Default for Scan {
     fn default() -> Self {
-        Self { step: Step::Probe { base: 0 }, is_long: true, map: ModelMap::default() }
+        let (map, identity) = (ModelMap::default(), Vec::new());
+        Self { step: Step::Probe { base: 0 }, is_long: true, map, base: 0, identity, end: None, was_long: false }
     }
 }
 
@@ -108,11 +129,19 @@ impl Scan {
         Self { is_long: false, ..Self::default() }
     }
 
+    /// What is known of the device after a walk that found `map`; `None`: nothing says which one it is.
+    pub fn learnt(&self, map: &ModelMap) -> Option<Learnt> {
+        let (base, end, is_long) = (self.base, self.end, self.was_long);
+        let learnt = Learnt { base, identity: self.identity.clone(), models: map.0.clone(), end, is_long };
+        learnt.check().is_ok().then_some(learnt)
+    }
+
     /// What to read next.
     pub fn next_span(&self) -> Span {
         let (start, long, short) = match self.step {
             Step::Probe { base } => (BASES.get(base).copied().unwrap_or_default(), FIRST_LONG, FIRST_SHORT),
             Step::Header { address } => (address, READ_MAX, HEADER),
+            Step::Identity => (self.identity_at(), SHORT, SHORT),
         };
         // A long read ends with the address space; the last register may be the end marker alone.
         let room = u16::MAX - start;
@@ -125,10 +154,14 @@ impl Scan {
             (_, Err(Failure::Disconnected)) => Progress::Lost,
             (Step::Probe { base }, Ok(words)) if words.iter().take(2).eq(MARKER) => {
                 let marked = BASES.get(base).copied().unwrap_or_default();
+                let common = words.slice(usize::from(MARKER_SIZE + HEADER), usize::from(IDENTITY));
+                (self.base, self.identity) = (marked, common.into_iter().flat_map(RegisterBytes::iter).collect());
+                self.was_long = common.is_some();
                 self.walk(marked + MARKER_SIZE, marked, words)
             }
             (Step::Probe { base }, Ok(_)) => self.probe(base + 1),
             (Step::Header { address }, Ok(words)) => self.walk(address, address, words),
+            (Step::Identity, answer) => self.identify(answer),
             (Step::Header { .. }, Err(_)) if self.is_long => {
                 self.is_long = false;
                 Progress::More
@@ -169,7 +202,11 @@ impl Scan {
                         None => return self.end(),
                     }
                 }
-                (Some(END), _) | (Some(_), Some(_)) => return self.end(),
+                (Some(END), _) => {
+                    self.end = Some(address);
+                    return self.end();
+                }
+                (Some(_), Some(_)) => return self.end(),
                 // Half a header at the end of the address space.
                 _ if address == u16::MAX => return self.end(),
                 _ => {
@@ -180,7 +217,34 @@ impl Scan {
         }
     }
 
+    /// A device that was walked through by short reads is asked who it is.
     fn end(&mut self) -> Progress {
+        let is_common = self.map.0.first().is_some_and(|model| model.id == 1 && model.length >= IDENTITY);
+        if is_common && self.identity.is_empty() {
+            self.step = Step::Identity;
+            return Progress::More;
+        }
+        self.found()
+    }
+
+    fn identify(&mut self, answer: Result<RegisterBytes<'_>, Failure>) -> Progress {
+        match answer {
+            Ok(words) => self.identity.extend(words.iter()),
+            // It is served all the same, and walked through each time.
+            Err(_) => self.identity = Vec::new(),
+        }
+        if (1..usize::from(IDENTITY)).contains(&self.identity.len()) {
+            return Progress::More;
+        }
+        self.found()
+    }
+
+    fn identity_at(&self) -> u16 {
+        let read = u16::try_from(self.identity.len()).unwrap_or_default();
+        self.base.saturating_add(MARKER_SIZE + HEADER).saturating_add(read)
+    }
+
+    fn found(&mut self) -> Progress {
         Progress::Found(std::mem::take(&mut self.map))
     }
 }

@@ -1,5 +1,6 @@
 //! `dgm._core.Field`: the field thread as Python sees it. Every call copies and returns; none waits for a device.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
@@ -11,6 +12,7 @@ use super::CoreError as PyCoreError;
 use crate::arbiter::Decision;
 use crate::error::CoreError;
 use crate::field::{Field, Input, ModelQuestion};
+use crate::modbus::learnt::Learnt;
 use crate::reactor::notify::Notifier;
 use crate::reactor::polling::PollingThread;
 use crate::reactor::published::Published;
@@ -28,6 +30,7 @@ pub struct PyField {
     thread: Mutex<Stage>,
     newest_limits: Mutex<Option<(i64, i64)>>,
     image: Mutex<Py<PyBytes>>,
+    known: Mutex<BTreeMap<AssetIndex, Learnt>>,
 }
 
 enum Stage {
@@ -46,7 +49,8 @@ impl PyField {
         let published = Arc::new(Published::new(&site, decision, Notifier::new()?));
         let image = Mutex::new(image_bytes(py, &published).0.unbind());
         let (thread, newest_limits) = (Mutex::new(Stage::New), Mutex::new(None));
-        Ok(Self { site, epoch, published, thread, newest_limits, image })
+        let known = Mutex::default();
+        Ok(Self { site, epoch, published, thread, newest_limits, image, known })
     }
 
     /// Starts the thread. What was put before holds before the first tick.
@@ -55,7 +59,10 @@ impl PyField {
         if !matches!(*thread, Stage::New) {
             return Err(PyCoreError::new_err("Field.start: found a field that was started before; expected a new one"));
         }
-        let field = Field::new(&self.site, self.epoch, clock::seed(), clock::micros());
+        let mut field = Field::new(&self.site, self.epoch, clock::seed(), clock::micros());
+        for (asset, learnt) in std::mem::take(&mut *lock(&self.known)) {
+            field.know(asset, learnt, clock::micros());
+        }
         super::check_credentials(field.lines().iter().map(|(endpoint, _)| endpoint))?;
         *thread = Stage::Running(py.detach(|| field_thread::start(field, &self.published))?);
         Ok(())
@@ -148,14 +155,26 @@ impl PyField {
         PyBytes::new(py, &wire::encode_audit(&self.published.audit.take()))
     }
 
+    /// core.v1.LearntDevice: what take_learnt() told of an asset's device before this start.
+    fn know(&self, asset_index: usize, learnt: &[u8]) -> PyResult<()> {
+        if !matches!(*lock(&self.thread), Stage::New) {
+            return Err(PyCoreError::new_err("Field.know: found a field that was started; expected a new one"));
+        }
+        self.check_device(asset_index)?;
+        lock(&self.known).insert(AssetIndex(asset_index), wire::decode_learnt(learnt)?);
+        Ok(())
+    }
+
+    /// core.v1.LearntBatch: what was found out of devices since the last call.
+    fn take_learnt<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &wire::encode_learnt(&self.published.take_learnt()))
+    }
+
     /// Ask for a SunSpec model of an asset's device; the ticket.
     fn read_model(&self, asset_index: usize, model: u16, occurrence: usize, timeout_ms: i64) -> PyResult<u64> {
         within("read_model: timeout_ms", timeout_ms, 1, SPAN_MS_MAX)?;
         let asset = AssetIndex(asset_index);
-        if self.site.asset(asset).is_none_or(|asset| asset.spec.modbus.is_none()) {
-            let expected = "an asset with a Modbus device".to_owned();
-            return Err(CoreError::Index { what: "asset", found: count(asset_index), expected }.into());
-        }
+        self.check_device(asset_index)?;
         let deadline = clock::micros() + Micros::from_millis(timeout_ms);
         let question = ModelQuestion { ticket: 0, asset, model, occurrence, deadline };
         let full = "read_model: found too many that wait; expected a running field thread that takes them";
@@ -165,6 +184,11 @@ impl PyField {
     /// core.v1.ModelBatch: models that were read since the last call.
     fn take_models<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &wire::encode_models(self.published.surveys.take_answers()))
+    }
+
+    /// Lines whose connection has changed for the worse, with the reason, or back (None), since the last call.
+    fn take_troubles(&self) -> Vec<(String, Option<String>)> {
+        self.published.troubles.take()
     }
 
     /// Monotonic counters and gauges by name.
@@ -182,6 +206,14 @@ impl PyField {
         self.published.inbox.put(input, clock::now()).map_err(|_| {
             PyCoreError::new_err("put_outcomes: found a full queue; expected a running field thread that takes it")
         })
+    }
+
+    fn check_device(&self, asset_index: usize) -> Result<(), CoreError> {
+        if self.site.asset(AssetIndex(asset_index)).is_some_and(|asset| asset.spec.modbus.is_some()) {
+            return Ok(());
+        }
+        let expected = "an asset with a Modbus device".to_owned();
+        Err(CoreError::Index { what: "asset", found: count(asset_index), expected })
     }
 
     /// What the Arbiter would refuse later is refused here, where somebody hears of it.

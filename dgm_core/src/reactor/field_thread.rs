@@ -6,9 +6,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use super::clock;
 use super::polling::{PollingThread, Tenant};
 use super::published::{Published, TickTimes};
+use super::{clock, lock};
 use crate::field::Field;
 use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::LineEvent;
@@ -41,7 +41,16 @@ impl Tenant for Ticking {
         self.field.lines().get(line).map(|(endpoint, _)| endpoint)
     }
 
+    fn trouble(&mut self, line: usize, why: String) {
+        if let Some((endpoint, _)) = self.field.lines().get(line) {
+            self.published.troubles.note(endpoint.to_string(), why);
+        }
+    }
+
     fn feed(&mut self, line: usize, event: LineEvent<'_>, now: Micros) {
+        if let (LineEvent::Connected, Some((endpoint, _))) = (event, self.field.lines().get(line)) {
+            self.published.troubles.clear(&endpoint.to_string());
+        }
         if let Some(line) = self.field.line_mut(line) {
             line.feed(event, now);
         }
@@ -82,6 +91,7 @@ impl Tenant for Ticking {
         self.times.max_us = self.times.max_us.max(self.times.last_us);
         self.field.take_audit().for_each(|(asset, news)| self.published.audit.put(asset, news));
         self.published.surveys.answer(self.field.take_models());
+        lock(&self.published.learnt).extend(self.field.take_learnt());
         self.published.publish(&self.field, self.times);
     }
 }

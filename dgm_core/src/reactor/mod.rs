@@ -15,6 +15,7 @@ pub mod clock;
 pub mod dialers;
 pub mod field_thread;
 pub mod fleet_thread;
+pub mod line_troubles;
 pub mod notify;
 pub mod polling;
 pub mod published;

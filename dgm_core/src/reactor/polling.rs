@@ -49,6 +49,8 @@ pub trait Tenant: Send + 'static {
     fn line_wake(&self, line: usize) -> Option<Micros>;
     /// When `turn` has something to do though nobody knocks.
     fn wake_time(&self) -> Option<Micros>;
+    /// A line could not be connected, and why; that it was closed is fed to it beside this.
+    fn trouble(&mut self, _line: usize, _why: String) {}
     /// Comes after each round of events: does what is due and names the lines it touched.
     fn turn(&mut self, now: Micros, touched: &mut Vec<usize>);
 }
@@ -191,7 +193,10 @@ impl<T: Tenant> Polling<T> {
         if !*is_connected {
             match socket.is_connected() {
                 None => return,
-                Some(false) => return self.close(line, now),
+                Some(false) => {
+                    self.tenant.trouble(line, "refused, unreachable, or not the TLS peer that is expected".to_owned());
+                    return self.close(line, now);
+                }
                 Some(true) => {
                     *is_connected = true;
                     self.tenant.feed(line, LineEvent::Connected, now);
@@ -266,12 +271,13 @@ impl<T: Tenant> Polling<T> {
                 match self.resolver.start(line, host, *port) {
                     Lookup::Known(address) => self.open(line, address, now),
                     Lookup::Started => self.peers[line].is_resolving = true,
-                    Lookup::Unavailable => self.tenant.feed(line, LineEvent::Closed, now),
+                    Lookup::Unavailable => self.unresolved(line, now),
                 }
             }
             Some(Endpoint::Serial { path, format }) => {
                 let config = PortConfig { path: path.clone(), format: *format };
                 let port = Socket::open(&config, self.poll.registry(), Token(line));
+                let port = port.inspect_err(|error| self.tenant.trouble(line, error.to_string()));
                 self.attach(line, port.ok(), now);
             }
             None => {}
@@ -284,7 +290,7 @@ impl<T: Tenant> Polling<T> {
             let is_awaited = self.peers.get_mut(line).is_some_and(|peer| std::mem::take(&mut peer.is_resolving));
             match found {
                 Some(address) if is_awaited => self.open(line, address, now),
-                None if is_awaited => self.tenant.feed(line, LineEvent::Closed, now),
+                None if is_awaited => self.unresolved(line, now),
                 _ => {}
             }
             self.attend(line, now);
@@ -299,7 +305,13 @@ impl<T: Tenant> Polling<T> {
                 .and_then(|dialer| Socket::connect_secure(address, self.poll.registry(), Token(line), dialer)),
             _ => Socket::connect(address, self.poll.registry(), Token(line)),
         };
+        let socket = socket.inspect_err(|error| self.tenant.trouble(line, error.to_string()));
         self.attach(line, socket.ok(), now);
+    }
+
+    fn unresolved(&mut self, line: usize, now: Micros) {
+        self.tenant.trouble(line, "its name has no address".to_owned());
+        self.tenant.feed(line, LineEvent::Closed, now);
     }
 
     /// The first event of a socket tells whether it is connected.

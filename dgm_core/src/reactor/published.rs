@@ -4,19 +4,21 @@
 //! field thread ── image, counters (seqlocks), grants and decision (one pointer) ──> any thread
 //! any thread ──── Inbox: newest limits, targets and link; batches of samples and outcomes ──> field thread
 //! ```
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::audit_board::AuditBoard;
+use super::line_troubles::LineTroubles;
 use super::lock;
 use super::notify::Notifier;
 use super::seqlock::Seqlock;
 use super::survey_board::SurveyBoard;
 use crate::arbiter::Decision;
 use crate::field::{Field, Input};
+use crate::modbus::learnt::Learnt;
 use crate::site::{AssetKind, Image, Quality, Reading, Site};
-use crate::units::Millis;
+use crate::units::{AssetIndex, Millis};
 
 /// Words of one image row, in the order of the Python columns.
 pub const IMAGE_WIDTH: usize = 14;
@@ -72,6 +74,10 @@ pub struct Published {
     pub notifier: Notifier,
     /// What devices did with their setpoints, until somebody takes it.
     pub audit: AuditBoard,
+    /// Why lines are not connected.
+    pub troubles: LineTroubles,
+    /// What was found out of devices, the newest of each asset, until somebody takes it.
+    pub learnt: Mutex<BTreeMap<AssetIndex, Option<Learnt>>>,
     /// Models that somebody asks for.
     pub surveys: SurveyBoard,
     /// What is handed in.
@@ -92,6 +98,8 @@ impl Published {
             max_ages: max_ages(site),
             notifier,
             audit: AuditBoard::default(),
+            troubles: LineTroubles::default(),
+            learnt: Mutex::default(),
             surveys: SurveyBoard::default(),
             inbox: Inbox::default(),
             running: AtomicBool::new(false),
@@ -110,6 +118,11 @@ impl Published {
     /// The newest decision.
     pub fn decision(&self) -> Arc<Decision> {
         Arc::clone(&lock(&self.decision))
+    }
+
+    /// What was found out of devices since the last call; `None`: another one than before.
+    pub fn take_learnt(&self) -> BTreeMap<AssetIndex, Option<Learnt>> {
+        std::mem::take(&mut *lock(&self.learnt))
     }
 
     /// Copies the newest image, ages and qualities as of now, whoever still writes it; its sequence.

@@ -34,7 +34,7 @@ fn answer((ticket, result): SurveyResult) -> ModelAnswer {
     }
 }
 
-fn model(model: &Model) -> SunSpecModel {
+pub(super) fn model(model: &Model) -> SunSpecModel {
     SunSpecModel { id: model.id.into(), address: model.address.into(), length: model.length.into() }
 }
 

@@ -77,6 +77,14 @@ class CoreField:
         """core.v1.AuditBatch: what became of setpoints since the last call; empty: nothing new."""
         return self._field.take_audit()
 
+    def know(self, asset_index: int, learnt: bytes) -> None:
+        """Before start: core.v1.LearntDevice of an earlier start. _core.CoreError: it cannot be."""
+        self._field.know(asset_index, learnt)
+
+    def take_learnt(self) -> bytes:
+        """core.v1.LearntBatch: what was found out of devices since the last call; empty: nothing new."""
+        return self._field.take_learnt()
+
     def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int:
         """Ask for a SunSpec model of a device; the ticket. _core.CoreError: it cannot be asked now."""
         return self._field.read_model(asset_index, model, occurrence, timeout_ms)
@@ -84,6 +92,10 @@ class CoreField:
     def take_models(self) -> bytes:
         """core.v1.ModelBatch: what has been read, or not, since the last call."""
         return self._field.take_models()
+
+    def take_troubles(self) -> list[tuple[str, str | None]]:
+        """Lines that could not be connected, with the reason, or are connected again (None), since the last call."""
+        return self._field.take_troubles()
 
     def counters(self) -> dict[str, int]:
         """The core's counters and gauges by name."""

@@ -41,6 +41,7 @@ from dgm.ems.cycle import (
 from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
 from dgm.ems.service.field_audit import FieldAudit
 from dgm.ems.service.field_servicer import FieldService
+from dgm.ems.service.learnt import LearntDevices
 from dgm.ems.service.metrics import EmsMetrics
 from dgm.ems.service.models import ModelDesk
 from dgm.ems.service.servicer import EmsService
@@ -73,6 +74,9 @@ class FieldPort(Protocol):
     def take_audit(self) -> bytes: ...
     def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int: ...
     def take_models(self) -> bytes: ...
+    def know(self, asset_index: int, learnt: bytes) -> None: ...
+    def take_learnt(self) -> bytes: ...
+    def take_troubles(self) -> list[tuple[str, str | None]]: ...
     def counters(self) -> dict[str, int]: ...
 
 
@@ -101,6 +105,7 @@ class EmsRole:
         self._metrics = EmsMetrics(context.registry, self._field.counters)
         self._audit = FieldAudit(self.cycle.topology, context.state_dir, context.registry)
         self._audit_bells: set[asyncio.Event] = set()
+        self._learnt = LearntDevices(self.cycle.topology, context.state_dir)
         self.models = ModelDesk(self._field, self.cycle.topology)
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
@@ -138,11 +143,12 @@ class EmsRole:
     async def run(self) -> None:
         """Drive the machine until cancelled. Raises what a step raised, and CoreSilent when the core has stopped."""
         loop = asyncio.get_running_loop()
+        known = self._learnt.recall(self._field)
         self._field.start()
         self._core_ms = clock.now().mono_ms
         loop.add_reader(self._field.fileno(), self._on_core)
         held = sum(1 for _ in self.cycle.book.entries())
-        self._log.info("started", assets=len(self.cycle.topology.assets), limits_restored=held)
+        self._log.info("started", assets=len(self.cycle.topology.assets), limits_restored=held, devices_known=known)
         try:
             while True:
                 self._tick()
@@ -151,6 +157,7 @@ class EmsRole:
             loop.remove_reader(self._field.fileno())
             self._field.stop()
             self._audit.close()
+            self._learnt.close()
 
     def step(self, event: Event) -> Message | Refusal:
         """One event that has a reply."""
@@ -244,6 +251,12 @@ class EmsRole:
             for bell in self._audit_bells:
                 bell.set()
         self.models.take(self._field.take_models())
+        self._learnt.take(self._field.take_learnt())
+        for line, reason in self._field.take_troubles():
+            if reason is None:
+                self._log.info("line is connected", line=line)
+            else:
+                self._log.warning("line cannot be connected", line=line, reason=reason)
         self._metrics.observe(self.cycle.state, now)
         if self.cycle.decision is not None:
             self.ready.set()

@@ -74,3 +74,31 @@ class ModelBatch(_message.Message):
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
     answers: _containers.RepeatedCompositeFieldContainer[ModelAnswer]
     def __init__(self, answers: _Optional[_Iterable[_Union[ModelAnswer, _Mapping]]] = ...) -> None: ...
+
+class LearntDevice(_message.Message):
+    __slots__ = ("base", "identity", "models", "end_address", "answers_long_reads")
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    END_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_LONG_READS_FIELD_NUMBER: _ClassVar[int]
+    base: int
+    identity: bytes
+    models: _containers.RepeatedCompositeFieldContainer[_field_pb2.SunSpecModel]
+    end_address: int
+    answers_long_reads: bool
+    def __init__(self, base: _Optional[int] = ..., identity: _Optional[bytes] = ..., models: _Optional[_Iterable[_Union[_field_pb2.SunSpecModel, _Mapping]]] = ..., end_address: _Optional[int] = ..., answers_long_reads: _Optional[bool] = ...) -> None: ...
+
+class LearntNews(_message.Message):
+    __slots__ = ("asset_index", "learnt")
+    ASSET_INDEX_FIELD_NUMBER: _ClassVar[int]
+    LEARNT_FIELD_NUMBER: _ClassVar[int]
+    asset_index: int
+    learnt: LearntDevice
+    def __init__(self, asset_index: _Optional[int] = ..., learnt: _Optional[_Union[LearntDevice, _Mapping]] = ...) -> None: ...
+
+class LearntBatch(_message.Message):
+    __slots__ = ("assets",)
+    ASSETS_FIELD_NUMBER: _ClassVar[int]
+    assets: _containers.RepeatedCompositeFieldContainer[LearntNews]
+    def __init__(self, assets: _Optional[_Iterable[_Union[LearntNews, _Mapping]]] = ...) -> None: ...
