@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from modbus_pki import make_end
 from pymodbus.client import AsyncModbusTlsClient
 from test_facade_held import HOST, LATE_S, hold_interpreter
 
@@ -17,6 +16,7 @@ from dgm import _core
 from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
 from dgm.ocpp.registers import MODEL_AT, declaration, evse_place, site_place, units_for
+from dgm.sim.live.modbus_pki import make_end
 from dgm.sim.live.pki import make_root
 
 FALLBACK_MA = 6_000
