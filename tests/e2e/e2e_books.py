@@ -9,7 +9,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,7 +124,8 @@ class Teller:
         if self._connection is not None:
             self._connection.socket.close()
             self._connection = None
-            self._open.close()
+            with suppress(ConnectionClosed, OSError):  # its peer may have died with it
+                self._open.close()
 
     def _connected(self) -> ClientConnection:
         for _ in range(int(CONNECT_S / 0.1)):

@@ -9,6 +9,7 @@ import contextlib
 import json
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from e2e_waiting import eventually
 from dgm.api.ems.v1 import ems_pb2, field_pb2, field_pb2_grpc
 from dgm.api.site.v1.site_pb2 import Quality
 from dgm.ocpp import registers
+from dgm.ocpp.models import EVSE_MODEL
 from dgm.sim.live.modbus_pki import End, make_end
 from dgm.sim.live.pki import Issuer, make_root
 from dgm.sim.live.site import free_ports
@@ -37,6 +39,8 @@ REVERT_PERMILLE = {"pv-1": 250, "pv-2": 200}
 TTL_MS = 60_000
 CAP_W = 12_000
 CAP_MA = 7_000
+U32_ABSENT, U16_ABSENT = 0xFFFFFFFF, 0xFFFF
+"""Nothing is asked for in W, of the priority and of pausing."""
 WANT_W = 6_000
 
 
@@ -208,21 +212,22 @@ def exchange(site: FieldSite, end: End, pdu: bytes) -> bytes:
         socket.create_connection((HOST, site.facade_port), timeout=CALL_S) as raw,
         context.wrap_socket(raw, server_hostname=HOST) as secured,
     ):
-        secured.sendall(bytes([0, 1, 0, 0, 0, len(pdu) + 1, registers.UNIT]) + pdu)
+        secured.sendall(bytes([0, 1, 0, 0, 0, len(pdu) + 1, registers.FIRST_EVSE_UNIT]) + pdu)
         return secured.recv(300)[7:]
 
 
 def test_the_facade_takes_caps_from_its_role_only(site: FieldSite) -> None:
-    first = registers.block_address(0) + registers.CAP_MA.offset
-    words = [*CAP_MA.to_bytes(4, "big"), 0, 60]
-    write = bytes([16, *first.to_bytes(2, "big"), 0, 3, 6, *words])
-    read = bytes([3, 0, 0, 0, 2])
+    place = registers.evse_place(0, EVSE_MODEL)
+    first = place.address + EVSE_MODEL.offsets["sequence"]
+    words = struct.pack(">HIIHHH", 1, CAP_MA, U32_ABSENT, U16_ABSENT, U16_ABSENT, 60)
+    write = bytes([16, *first.to_bytes(2, "big"), 0, len(words) // 2, len(words), *words])
+    read = bytes([3, *registers.BASE.to_bytes(2, "big"), 0, 2])
     operator, viewer = site.end("ems", "SiteEms"), site.end("viewer", "Viewer")
-    assert exchange(site, viewer, read) == bytes([3, 4]) + registers.MAGIC.to_bytes(4, "big")
+    assert exchange(site, viewer, read) == bytes([3, 4]) + b"SunS"
     assert exchange(site, viewer, write) == bytes([0x90, 1]), "a role without the right"
     assert exchange(site, operator, write) == write[:5]
-    limit = eventually("the cap is a limit", lambda: site.client.limits().get("facade:ocpp:evse-1"))
-    assert (limit.limit.source, limit.limit.current_ma) == ("facade:ocpp", CAP_MA)
+    limit = eventually("the cap is a limit", lambda: site.client.limits().get("ems-facade:SiteEms:evse-1"))
+    assert (limit.limit.source, limit.limit.current_ma) == ("ems-facade:SiteEms", CAP_MA)
     stranger = make_end(make_root("Another root"), site.folder, "stranger", roles=("SiteEms",))
     trusting = End(certificate=stranger.certificate, private_key=stranger.private_key, ca=operator.ca)
     with contextlib.suppress(ssl.SSLError, OSError):  # refused in the handshake, or right after it
