@@ -403,7 +403,7 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
             "profile_lease_s": (20, 3600),
             "max_stack_level": (1, 99),
             "trigger_interval_s": (1, 10),
-            "call_timeout_s": (1, 60),
+            "call_timeout_s": (1, 10),
             "ping_interval_s": (5, 300),
         }
         for name, (low, high) in ranges.items():

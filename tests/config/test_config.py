@@ -127,6 +127,11 @@ def test_no_damaged_file_escapes_as_anything_but_a_config_error(data: st.DataObj
     assert listed > 0
 
 
+def test_no_call_may_stand_before_a_safety_reduction_for_longer_than_10_s() -> None:
+    slow = {**yaml.safe_load(EXAMPLE)["ocpp"], "call_timeout_s": 11}
+    assert any("ocpp.call_timeout_s" in problem and "1..10" in problem for problem in problems_of(changed(ocpp=slow)))
+
+
 def test_a_facade_is_secured_whole_or_not_at_all() -> None:
     ocpp = yaml.safe_load(EXAMPLE)["ocpp"]
     files = {"certificate": "a.pem", "private_key": "a.key", "ca": "ca.pem"}

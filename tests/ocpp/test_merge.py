@@ -412,6 +412,25 @@ def in_max(**changes: Any) -> Driver:
     return driver
 
 
+def test_a_clean_up_that_had_to_wait_never_takes_the_limit_of_a_transaction_that_began_meanwhile() -> None:
+    station = ModelStation()
+    station.faults["GetCompositeSchedule"] = {"status": "Rejected"}
+    driver = Driver(station=station, stored=MERGE).connect()
+    driver.status("Available")
+    driver.setpoint(10_000, 1, ttl_ms=LONG)
+    driver.advance(2_000)
+    start(driver)
+    driver.advance(2_000)
+    assert purposes(driver) == {Purpose.TX_DEFAULT, Purpose.TX}
+    assert driver.south_calls("ClearChargingProfile") == []
+    station.faults.clear()
+    driver.advance(30_000)
+    cleared = [call[3].get("chargingProfilePurpose") for call in driver.south_calls("ClearChargingProfile")]
+    assert cleared == ["ChargePointMaxProfile", "TxDefaultProfile"]
+    assert purposes(driver) == {Purpose.TX_DEFAULT, Purpose.TX}
+    assert limit_ma(driver) == 10_000
+
+
 def test_in_max_the_cpos_profiles_are_relayed_followed_and_told_to_the_site() -> None:
     driver = in_max()
     assert cpo_sets(driver, profile(1, 12)) == {"status": "Accepted"}

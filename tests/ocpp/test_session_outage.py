@@ -235,6 +235,14 @@ def test_a_reading_that_we_asked_for_is_ours_in_an_outage_too() -> None:
     assert Reason.TRIGGERED_READING in bench.reasons()
 
 
+def test_a_certificate_asked_for_in_an_outage_is_not_counted_as_passed_on() -> None:
+    driver = Driver(station=ModelStation(), outage=Outage(Policy.STORE, Books(), lambda: "g")).connect()
+    driver.put(LegDown(leg=Leg.NORTH))
+    driver.station_call("SignCertificate", {"csr": "x"}, "c1")
+    assert [one.id for one in driver.excepted if one.reason is Reason.CSMS_AWAY] == ["c1"]
+    assert [one for one in driver.counted if one.name == "certificate"] == []
+
+
 def test_the_csms_s_commands_die_with_its_connection_and_the_station_s_late_answer_goes_nowhere() -> None:
     model = ModelStation()
     model.faults["Reset"] = None

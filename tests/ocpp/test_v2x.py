@@ -15,7 +15,7 @@ from test_session_2x import connected, event, socket
 
 from dgm.ocpp import stamp
 from dgm.ocpp.composite import View, limit_at, next_edge
-from dgm.ocpp.desk import PULL
+from dgm.ocpp.desk import PULL, REPORT_TIMEOUT_MS
 from dgm.ocpp.events import Reason
 from dgm.ocpp.manner import Mode
 from dgm.ocpp.own_profile import Flow, Slot, flow_of, live_profile, set_request
@@ -347,6 +347,21 @@ def test_updates_are_pulled_in_their_interval_and_what_comes_is_in_force() -> No
     driver.advance(125_000)
     assert len(driver.north_calls(PULL)) == 4
     assert "setpoint" not in station.periods["TxProfile 8"]
+
+
+def test_an_answer_to_our_call_that_comes_after_its_time_still_stays_here() -> None:
+    driver, _ = charging()
+    pulled = {"chargingProfileKind": "Dynamic", "dynUpdateInterval": 60}
+    found = body(GIVE, **pulled, schedule={"startSchedule": None})
+    assert cpo(driver, "SetChargingProfile", {"evseId": 1, "chargingProfile": found}) == {"status": "Accepted"}
+    driver.advance(61_000)
+    [call] = driver.north_calls(PULL)
+    driver.short_cut = True
+    driver.advance(REPORT_TIMEOUT_MS + 5_000)
+    driver.south.clear()
+    driver.csms_answer(call[1], {"status": "Rejected"})
+    assert driver.south == [], "its sender is the gateway, not the station"
+    assert [one.reason for one in driver.excepted if one.id == call[1]] == [Reason.PROFILE_PULL, Reason.OWN_ANSWER]
 
 
 def test_nothing_is_pulled_while_the_csms_is_away() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dgm.ocpp.events import Reason
 from dgm.sim.checks import RunRecord, Verdict, judge
 from dgm.sim.fairness import jain, max_min_level
 from dgm.sim.limit_checks import LimitStep, compliance_ms, excess_of, limit_steps, permitted_at, sliding_mean
@@ -29,6 +32,7 @@ from dgm.sim.records import (
     parse_responses,
     parse_trace,
 )
+from dgm.sim.relay_checks import WHERE
 
 START = 1_800_000_000_000
 SECONDS = 150
@@ -414,6 +418,12 @@ def test_each_check_has_a_run_that_fails_it() -> None:
     base = {check.name for check in judge(good_run()).checks}
     covered = {expected for _, expected in BROKEN.values()}
     assert base - covered == {"current L1", "current L2", "fairness 22kW"}
+
+
+def test_the_closed_list_is_the_same_in_code_judge_and_architecture() -> None:
+    text = (Path(__file__).resolve().parents[2] / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    listed = text[text.index("is a closed list") : text.index("are never thinned")]
+    assert {reason.value for reason in Reason} == set(WHERE) == set(re.findall(r"`([a-z_]+)`", listed)) - {"merge"}
 
 
 def test_a_single_class_with_one_car_is_fair_to_itself() -> None:

@@ -381,7 +381,12 @@ class Desk:
     def _next_clean(self) -> OwnCall | None:
         """Takes profiles of the CPO out of the station; in `merge` only once our pair is proved there."""
         may = self.manner.mode is not Mode.MERGE or all(evse.enforcer.is_settled for evse in self.evses)
-        return self._clean.popleft() if self._clean and may else None
+        while self._clean and may:
+            call = self._clean.popleft()
+            # It was planned for the slots of then: a transaction may have begun, and ours be where the CPO's were.
+            if not any(can_remove_ours(call.action, call.payload, slot) for slot in self._slots()):
+                return call
+        return None
 
     def _plan_clean_up(self) -> None:
         self._clean.clear()

@@ -4,7 +4,7 @@
 
 The server has refused what is out of range, incomplete, too frequent, of the wrong role or not newer. Here the values
 of one write are joined, and two masters at one point are told apart: the last one wins, and that it did is an order of
-its own (Contended). Puts nothing in force: limits.py of the facade's shell does.
+its own (Contended). Puts nothing in force: `orders` of the facade's shell does.
 """
 
 from __future__ import annotations

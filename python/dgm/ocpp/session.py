@@ -187,7 +187,9 @@ class Session:
         outage = self.outage
         if leg is Leg.NORTH:
             answered = frame.plain_answer(raw)
-            if answered is None or (outage is not None and not outage.may_pass(answered.decode(), raw)):
+            if answered is None or (answered_id := answered.decode()) in self._own_ids:
+                return Glance.HANDLE
+            if outage is not None and not outage.may_pass(answered_id, raw):
                 return Glance.HANDLE
             self.memory.counters.south += 1
             return Glance.PASS

@@ -54,7 +54,7 @@ class StandIn:
         assert self.outage is not None, "it answers"
         event = Passed(origin=Leg.SOUTH, head=head, raw=raw, action=head.action)
         # Read before it is answered: the answer may say more (a transaction's id, an accepted boot).
-        seen = self._witness.station_call(event, now)
+        seen = self._witness.station_call(event, now, is_passed=False)
         return seen + self.carry(self.outage.station_call(head, raw, now), now)
 
     def relayed(self, head: Head, raw: bytes, now: Now) -> list[Effect]:

@@ -89,11 +89,11 @@ class Witness:
 
     # The station's CALLs.
 
-    def station_call(self, event: Passed, now: Now) -> list[Effect]:
-        """A CALL of the station."""
+    def station_call(self, event: Passed, now: Now, *, is_passed: bool = True) -> list[Effect]:
+        """A CALL of the station. is_passed: it has gone to the CSMS, which is not away."""
         if event.action != "BootNotification" and self._begin.needs_no_boot and not self._desk.quirks.waits_for_boot:
             self.start(now)
-        effects: list[Effect] = _counted(event.action)
+        effects: list[Effect] = _counted(event.action) if is_passed else []
         for seen in self.observed(event.action, event.raw):
             effects += self.seen(seen, event.head.id, now, claimed=event.claimed)
         return effects
