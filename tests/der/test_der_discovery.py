@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -25,7 +25,7 @@ from dgm.der.discovery import (
 from dgm.der.identity import sfdi_of
 from dgm.der.outbox import Report
 from dgm.der.scheduler import ProgramsKnown, ResponseTaken
-from dgm.der.walk import Identity
+from dgm.der.walk import VERSIONS_PATH, EntryPoint, Identity
 from dgm.machine import Now, Tick
 
 HOST = "https://utility.example:8443"
@@ -127,13 +127,21 @@ class World:
 
     def __init__(self, server: DictServer, *, utc_ahead_ms: int = 0, **options: Any) -> None:
         self.server = server
-        pin = options.pop("pin", PIN)
-        identity = Identity(url=f"{HOST}/dcap", lfdi=LFDI, sfdi=sfdi_of(LFDI), pin=pin, poll_s=900)
+        pin, path = options.pop("pin", PIN), options.pop("path", "/dcap")
+        identity = Identity(
+            url=HOST + path,
+            lfdi=LFDI,
+            sfdi=sfdi_of(LFDI),
+            pin=pin,
+            poll_s=900,
+            is_pin_required=options.pop("is_pin_required", False),
+        )
         self.discovery = Discovery(identity, lambda most: 0, mirrors=(MIRROR,), **options)
         self.at_ms = 0
         self.programs: list[tuple[r.AssignedProgram, ...]] = []
         self.taken: list[ResponseTaken] = []
         self.offsets: list[int] = []
+        self.apart: list[Mapping[str, int]] = []
         self._ahead_ms = utc_ahead_ms
 
     def now(self) -> Now:
@@ -149,6 +157,7 @@ class World:
     def _note(self, effects: list[Any]) -> Request | None:
         requests = [effect for effect in effects if isinstance(effect, Request)]
         self.programs += [effect.programs for effect in effects if isinstance(effect, ProgramsKnown)]
+        self.apart += [effect.offsets_ms for effect in effects if isinstance(effect, ProgramsKnown)]
         self.taken += [effect for effect in effects if isinstance(effect, ResponseTaken)]
         self.offsets += [effect.offset_ms for effect in effects if isinstance(effect, ClockMeasured)]
         assert len(requests) <= 1, "one request in flight at a time"
@@ -339,6 +348,104 @@ def test_a_permanent_redirect_is_followed_and_a_loop_is_not() -> None:
     world = World(loop).run(60)
     assert world.programs == []
     assert len(loop.asked) < 60
+
+
+def test_a_place_that_moved_for_good_is_not_asked_again_and_one_that_moved_for_now_is() -> None:
+    served = documents()
+    server = DictServer(served, page_items=1)
+    served["/dc"] = page((event("E0"), event("E1"), event("E2")), r.DERControlList)
+    served["/new"] = served["/dc"]
+    moved = {"/dc": 301, "/fsa": 302}
+    served["/fsa-now"] = served["/fsa"]
+    places = {"/dc": "/new?v=2", "/fsa": "/fsa-now"}
+    server.trouble = lambda method, path, at_ms: (
+        Answer(tag=0, status=moved[path], location=places[path]) if path in moved else None
+    )
+    world = World(server).run(600)
+    assert mrids(world) == ["E0", "E1", "E2"]
+    assert len(server.times("/dc")) == 1
+    assert len(server.times("/fsa")) > 5
+    assert {url for _, _, url in server.asked if url.startswith("/new")} == {
+        f"/new?v=2&s={start}&l=50" for start in range(3)
+    }
+
+
+def test_a_place_that_moved_and_is_gone_there_is_looked_for_where_it_was() -> None:
+    served = documents()
+    server = DictServer(served)
+    served["/new"] = served["/dc"]
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=308, location="/new") if path == "/dc" else None
+    world = World(server).run(100)
+    del served["/new"]
+    server.trouble = lambda method, path, at_ms: None
+    served["/dc"] = page((event("E9"),), r.DERControlList)
+    world.run(300)
+    assert mrids(world) == ["E9"]
+
+
+def test_the_entry_point_of_the_version_document_is_followed_wherever_it_moves() -> None:
+    served = documents()
+    served["/v13/dcap"] = served.pop("/dcap")
+    served[VERSIONS_PATH] = EntryPoint(path="/v13/dcap", namespace="https://csipaus.org/ns/v1.3")
+    world = World(DictServer(served), path=VERSIONS_PATH).run(100)
+    assert mrids(world) == ["E0"]
+    served["/v14/dcap"] = replace(served.pop("/v13/dcap"))
+    served[VERSIONS_PATH] = EntryPoint(path="/v14/dcap", namespace="https://csipaus.org/ns/v1.3")
+    world.run(2000)
+    assert world.server.times("/v14/dcap") != []
+    assert world.discovery.link is Link.READY
+
+
+def test_without_a_usable_version_nothing_else_is_asked_for() -> None:
+    served = documents()
+    server = DictServer(served)
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=200) if path == VERSIONS_PATH else None
+    world = World(server, path=VERSIONS_PATH).run(2000)
+    assert {url for _, _, url in server.asked} == {VERSIONS_PATH}
+    assert "no readable EntryPoint" in world.discovery.why
+
+
+def test_a_group_with_a_clock_of_its_own_has_its_programs_on_that_clock() -> None:
+    served = documents()
+    group = replace(served["/fsa"].items[0], time_link="/tm-group")
+    served["/fsa"] = page((group,), r.FunctionSetAssignmentsList, poll_s=60)
+    served["/tm-group"] = replace(served["/tm"], current_s=served["/tm"].current_s + 120)
+    world = World(DictServer(served)).run(5)
+    assert abs(world.apart[-1]["D0"] - 120_000) <= 1000 + LATENCY_MS
+    assert all(abs(offset_ms) < 1000 + LATENCY_MS for offset_ms in world.offsets), "the server's clock stays its own"
+    served["/tm-group"] = replace(served["/tm-group"], current_s=served["/tm"].current_s + 300)
+    world.run(400)
+    assert abs(world.apart[-1]["D0"] - 300_000) <= 1000 + LATENCY_MS
+
+
+def test_a_group_that_names_the_clock_of_the_server_is_on_that() -> None:
+    served = documents()
+    group = replace(served["/fsa"].items[0], time_link="/tm")
+    served["/fsa"] = page((group,), r.FunctionSetAssignmentsList, poll_s=60)
+    assert World(DictServer(served), utc_ahead_ms=50_000).run(5).apart[-1] == {}
+
+
+def test_a_profile_that_requires_a_pin_takes_no_control_where_none_is_shown() -> None:
+    served = documents()
+    served["/edev"] = page((replace(served["/edev"].items[0], registration_link=None),), r.EndDeviceList, poll_s=300)
+    world = World(DictServer(served), is_pin_required=True).run(100)
+    assert world.programs[-1] == ()
+    assert "requires its PIN" in world.discovery.why
+
+
+def test_why_controls_are_not_followed_is_told_until_they_are() -> None:
+    served = documents()
+    server = DictServer(served)
+    server.trouble = lambda method, path, at_ms: NoAnswer(tag=0, why="connection refused")
+    world = World(server).run(1)
+    assert world.discovery.why == "connection refused"
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=500) if path == "/edev" else None
+    world.run(10)
+    assert world.discovery.link is Link.CONNECTING
+    assert world.discovery.why == "GET /edev: HTTP 500"
+    server.trouble = lambda method, path, at_ms: None
+    world.run(900)
+    assert (world.discovery.link, world.discovery.why) == (Link.READY, "")
 
 
 def test_a_redirect_to_plain_http_is_not_followed() -> None:

@@ -8,10 +8,13 @@ from der_examples import site
 
 from dgm import config
 from dgm.api.der.v1.profile_pb2 import OptOutRule, UtilityProfile
+from dgm.der.client import dialect_of
+from dgm.der.codec import Dialect, Edition
 from dgm.der.core import DerCore
 from dgm.der.profile import STANDARD, protected
 from dgm.der.profiles import loader
 from dgm.der.scheduler import OptIn, OptOut
+from dgm.der.xml import AUS_13_NS
 from dgm.errors import ConfigError
 
 TARGET, FIXED, CONNECT, LIMIT = "opModTargetW", "opModFixedW", "opModConnect", "opModMaxLimW"
@@ -225,3 +228,9 @@ def test_an_opt_out_survives_a_restart() -> None:
     assert device.scheduler.ruling() == {}
     device.run(200)
     assert [code for _, code, _ in device.sent] == [1, 2, 4, 8]
+
+
+def test_a_profile_decides_the_edition_and_the_namespace_of_what_is_sent() -> None:
+    assert dialect_of(loader.load("csip-aus-1.3")) == Dialect(edition=Edition.S18, aus_namespace=AUS_13_NS)
+    assert dialect_of(loader.load("2023")) == Dialect(edition=Edition.S23, aus_namespace=None)
+    assert dialect_of(loader.load("rule21")) == Dialect(edition=Edition.S18, aus_namespace=None)

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from dgm.der.codec.well_known import Entry, entry_of
+from dgm.der.codec.well_known import entry_of
+from dgm.der.walk import EntryPoint
 from dgm.der.xml import AUS_13_NS, AUS_NS
 from dgm.errors import PeerError
 
@@ -25,11 +26,11 @@ def document(**versions: object) -> bytes:
 
 def test_the_newest_version_with_a_path_is_chosen_and_unknown_ones_are_not() -> None:
     served = document(v99=["/a"], null=["/b"], v12=[], v13=["/c", "/d"])
-    assert entry_of(served) == Entry(path="/c", namespace=AUS_13_NS)
+    assert entry_of(served) == EntryPoint(path="/c", namespace=AUS_13_NS)
 
 
 def test_an_older_version_is_taken_when_the_newest_has_no_path() -> None:
-    assert entry_of(document(v13=[], v12=["/old"])) == Entry(path="/old", namespace=AUS_NS)
+    assert entry_of(document(v13=[], v12=["/old"])) == EntryPoint(path="/old", namespace=AUS_NS)
 
 
 @pytest.mark.parametrize("paths", [None, "/c", [1], ["https://elsewhere.example/dcap"], [["/c"]]])

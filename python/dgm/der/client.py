@@ -13,7 +13,9 @@ import asyncio
 import datetime
 import ssl
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from cryptography import x509
@@ -22,12 +24,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from yarl import URL
 
 from dgm.api.config.v1.config_pb2 import DerConfig, DgmConfig
+from dgm.api.der.v1.profile_pb2 import Edition as ProfileEdition
+from dgm.api.der.v1.profile_pb2 import UtilityProfile
 from dgm.der.certificates.files import is_private, read_chain, read_key
 from dgm.der.certificates.lint import EXPIRY_WARNING_DAYS, Kind, days_left, lint
-from dgm.der.codec import DEFAULT, Dialect, decode, encode
+from dgm.der.codec import DEFAULT, Dialect, Edition, decode, encode
+from dgm.der.codec.well_known import entry_of
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.der.identity import PEN_DIGITS, is_valid_pin, lfdi_of
-from dgm.der.tls import client_context
+from dgm.der.tls import MANDATORY_SUITE, client_context
+from dgm.der.walk import VERSIONS_PATH, Document, EntryPoint
 from dgm.der.xml import MAX_BODY_BYTES
 from dgm.errors import PeerError, Problem
 
@@ -46,8 +52,14 @@ def tls_context(config: DerConfig, base_dir: Path, further: Sequence[str] = ()) 
         ca=base_dir / config.ca,
         certificate=base_dir / config.certificate,
         private_key=base_dir / config.private_key,
-        further=further,
+        further=[suite for suite in further if suite != MANDATORY_SUITE],
     )
+
+
+def dialect_of(profile: UtilityProfile) -> Dialect:
+    """What is sent to a utility of this profile, until a version document says another CSIP-AUS namespace."""
+    edition = Edition.S23 if profile.edition == ProfileEdition.EDITION_S23 else Edition.S18
+    return Dialect(edition=edition, aus_namespace=profile.csip_aus_namespace or None)
 
 
 def device_certificate(config: DerConfig, base_dir: Path) -> x509.Certificate:
@@ -82,16 +94,22 @@ class UtilityClient:
         try:
             body = None if request.body is None else encode(request.body, self.dialect)
             headers = {} if body is None else {"Content-Type": MEDIA_TYPE}
+            is_versions = request.method == "GET" and urlsplit(request.url).path == VERSIONS_PATH
+            if is_versions:
+                headers["Accept"] = "application/json"
             async with self._session.request(
                 request.method, URL(request.url, encoded=True), data=body, headers=headers, allow_redirects=False
             ) as response:
                 content = await _bounded_body(response)
                 self.last_error = ""
-                return _answer(request.tag, response, content)
+                answer = _answer(request.tag, response, content, is_versions=is_versions)
+                if isinstance(answer.resource, EntryPoint):
+                    self.dialect = replace(self.dialect, aus_namespace=answer.resource.namespace)
+                return answer
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, PeerError) as error:
             # ValueError: a URL or header line that the HTTP library refuses, or a body that no schema holds.
             self.last_error = f"{type(error).__name__}: {error}"[:300]
-            return NoAnswer(tag=request.tag)
+            return NoAnswer(tag=request.tag, why=self.last_error)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -109,11 +127,11 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
-def _answer(tag: int, response: aiohttp.ClientResponse, content: bytes) -> Answer:
-    resource = None
+def _answer(tag: int, response: aiohttp.ClientResponse, content: bytes, *, is_versions: bool) -> Answer:
+    resource: Document | None = None
     if response.status < 300 and content:
         try:
-            resource = decode(content)
+            resource = entry_of(content) if is_versions else decode(content)
         except PeerError:
             resource = None  # counted by discovery as malformed
     retry_after = response.headers.get("Retry-After", "")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.api.der.v1.profile_pb2 import UtilityProfile
+from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import plant
 from dgm.der import resource as r
@@ -33,7 +33,8 @@ from dgm.der.discovery import (
 from dgm.der.envelope import Bound, bounds
 from dgm.der.identity import sfdi_of
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
-from dgm.der.outbox import Report
+from dgm.der.mode import Bitmap, bits_of
+from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.profile import STANDARD
 from dgm.der.scheduler import Damaged, ProgramsKnown, Respond, ResponseTaken, Scheduler
 from dgm.der.walk import Identity
@@ -76,6 +77,7 @@ class DerCore:
         der = config.der
         self._config = der
         self._lfdi = lfdi
+        self._has_connection_point = bool(profile.csip_aus_namespace)
         self._mirrors = mirrors(lfdi, der.pen)
         identity = Identity(
             url=der.url,
@@ -83,9 +85,15 @@ class DerCore:
             sfdi=sfdi_of(lfdi),
             pin=int(der.pin) if der.pin else None,
             poll_s=der.poll_s,
+            is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
         )
-        in_band = der.in_band_registration
-        self.discovery = Discovery(identity, draw, mirrors=self._mirrors.values(), in_band=in_band)
+        self.discovery = Discovery(
+            identity,
+            draw,
+            mirrors=self._mirrors.values(),
+            in_band=der.in_band_registration,
+            post_s=profile.post_s or POST_S_DEFAULT,
+        )
         self.scheduler = Scheduler(draw, profile=profile)
         self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
         self._site = plant.SiteView(config)
@@ -166,7 +174,8 @@ class DerCore:
         fresh = plant.settings(self._config, gradient_permyriad_s=gradient, updated_s=time_s)
         if self._settings is None or replace(self._settings, updated_s=time_s) != fresh:
             self._settings = fresh
-        point = r.ConnectionPoint(connection_point_id=self._config.nmi) if self._config.nmi else None
+        nmi = self._config.nmi if self._has_connection_point else ""
+        point = r.ConnectionPoint(connection_point_id=nmi) if nmi else None
         return Report(
             capability=plant.capability(self._config),
             settings=self._settings,
@@ -196,7 +205,12 @@ class DerCore:
 
     def _respond(self, respond: Respond, now: Now) -> list[CoreEffect]:
         response = r.DERControlResponse(
-            created_s=respond.created_s, lfdi=self._lfdi, status=respond.status, subject=respond.mrid
+            created_s=respond.created_s,
+            lfdi=self._lfdi,
+            status=respond.status,
+            subject=respond.mrid,
+            modes=bits_of(respond.lanes, Bitmap.MODES) or None,
+            modes_2=bits_of(respond.lanes, Bitmap.MODES_2) or None,
         )
         return self._converse(SendResponse(reply_to=respond.reply_to, response=response), now)
 

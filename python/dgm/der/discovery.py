@@ -17,9 +17,9 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from dgm.der import resource as r
-from dgm.der.outbox import Letter, Outbox, Report
+from dgm.der.outbox import POST_S_DEFAULT, Letter, Outbox, Report
 from dgm.der.scheduler import ProgramsKnown, ResponseTaken
-from dgm.der.walk import EXPECTED, Identity, Node, Walk, resolve, walk
+from dgm.der.walk import EXPECTED, Document, Identity, Node, Walk, resolve, walk
 from dgm.machine import Now, Tick
 
 PAGE_ITEMS = 50
@@ -34,7 +34,11 @@ RETRY_BUSY_MS_MAX = 900_000
 RETRY_AFTER_S_MAX = 86_400
 LOST_AFTER_FAILURES = 3
 
+MOVES_MAX = 200
+
 REDIRECTS = frozenset({301, 302, 307, 308})
+PERMANENT = frozenset({301, 308})
+GONE = frozenset({404, 410})
 BUSY = frozenset({429, 503})
 
 
@@ -53,16 +57,17 @@ class Answer:
 
     tag: int
     status: int
-    resource: r.Resource | None = None
+    resource: Document | None = None
     location: str | None = None
     retry_after_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoAnswer:
-    """The request failed below HTTP: no connection, TLS refused, time-out, body too large."""
+    """The request failed below HTTP: no connection, TLS refused, time-out, body too large. why: for people."""
 
     tag: int
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,11 @@ class _Poll:
 
 @dataclass(slots=True, kw_only=True)
 class _Flight:
-    """The request in flight: for a document (with the items of its earlier pages) or for a letter."""
+    """The request in flight: for a document (with the items of its earlier pages) or for a letter.
+
+    paging: what was added to the place of a list to ask for one page of it. moves: permanent ones on the way here,
+    remembered once what was wanted has been found behind them.
+    """
 
     request: Request
     asked: Now
@@ -125,6 +134,13 @@ class _Flight:
     items: tuple[object, ...] = ()
     letter: Letter | None = None
     hops: int = 0
+    paging: str = ""
+    moves: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it goes, without the paging."""
+        return self.request.url.removesuffix(self.paging)
 
 
 @dataclass(slots=True)
@@ -150,6 +166,7 @@ class _Server:
     last_success_ms: int | None = None
     offset_ms: int = 0
     registered_at_ms: int | None = None
+    why: str = ""
 
 
 class Discovery:
@@ -162,14 +179,17 @@ class Discovery:
         *,
         mirrors: Iterable[r.MirrorUsagePoint] = (),
         in_band: bool = False,
+        post_s: int = POST_S_DEFAULT,
     ) -> None:
         self._identity = identity
         self._draw = draw
         self._in_band = in_band
-        self._documents: dict[Node, r.Resource] = {}
+        self._documents: dict[Node, Document] = {}
+        self._offsets_ms: dict[Node, int] = {}
+        self._moved: dict[str, str] = {}
         self._polls: dict[Node, _Poll] = {}
         self._walk: Walk = walk(identity, {})
-        self._outbox = Outbox(mirrors)
+        self._outbox = Outbox(mirrors, post_s=post_s)
         self._flight: _Flight | None = None
         self._server = _Server()
         self._tag = 0
@@ -192,6 +212,19 @@ class Discovery:
     def wrong_pin(self) -> bool:
         """The server's PIN is not the configured one."""
         return self._walk.wrong_pin
+
+    @property
+    def why(self) -> str:
+        """Why controls are not followed, or what failed last; empty: all is well."""
+        if self._walk.wrong_pin:
+            return "wrong PIN: the server means another device; no control is taken until it shows the configured one"
+        if self._walk.listed and self._walk.own is None:
+            return f"the server's list of devices does not hold LFDI {self._identity.lfdi}"
+        if self._walk.own is not None and self._walk.own.enabled is False:
+            return "the server has disabled this device"
+        if self._identity.is_pin_required and self._walk.own is not None and not self._walk.own.registration_link:
+            return "the server shows no Registration, and the utility profile requires its PIN"
+        return self._server.why
 
     @property
     def last_success_ms(self) -> int | None:
@@ -254,6 +287,10 @@ class Discovery:
         if answer.status in REDIRECTS and self._redirect(flight, answer):
             return []
         ok = 200 <= answer.status < 300
+        if answer.status in GONE:
+            self._forget_move(flight)
+        if not ok:
+            self._server.why = f"{flight.request.method} {urlsplit(flight.request.url).path}: HTTP {answer.status}"
         if flight.node is not None:
             return self._fetched(flight, flight.node, answer) if ok else self._not_fetched(flight.node)
         if flight.letter is not None:
@@ -265,9 +302,12 @@ class Discovery:
         target = resolve(flight.request.url, answer.location) if answer.location else None
         if target is None or flight.hops >= REDIRECTS_MAX:
             return False
-        query = urlsplit(flight.request.url).query
-        if query and not urlsplit(target).query:
-            target += f"?{query}"  # a page of a list stays that page
+        target = target.removesuffix(flight.paging)
+        if answer.status in PERMANENT:
+            flight.moves = (*flight.moves, (flight.place, target))
+        if flight.paging:
+            flight.paging = ("&" if urlsplit(target).query else "?") + flight.paging[1:]
+            target += flight.paging  # a page of a list stays that page
         self.counters.redirects += 1
         self._tag += 1
         flight.hops += 1
@@ -275,11 +315,23 @@ class Discovery:
         self._flight = flight
         return True
 
+    def _remember_moves(self, flight: _Flight) -> None:
+        self._moved.update(flight.moves)
+        while len(self._moved) > MOVES_MAX:
+            del self._moved[next(iter(self._moved))]
+
+    def _forget_move(self, flight: _Flight) -> None:
+        """What was wanted is not where it was said to have moved: the next attempt is where it was linked."""
+        self._moved = {old: new for old, new in self._moved.items() if new != flight.place}
+
     def _fetched(self, flight: _Flight, node: Node, answer: Answer) -> list[DiscoveryEffect]:
         document = answer.resource
         if not isinstance(document, EXPECTED[node.kind]) or document is None:
             self.counters.malformed += 1
+            self._forget_move(flight)
+            self._server.why = f"GET {urlsplit(node.url).path}: no readable {EXPECTED[node.kind].__name__}"
             return self._not_fetched(node)
+        self._remember_moves(flight)
         if isinstance(document, r.ListResource):
             if any(item in flight.items for item in document.items):
                 # The server does not page as asked; what it repeats cannot be told from what it lacks.
@@ -304,31 +356,46 @@ class Discovery:
             del self._documents[gone]
         for gone in self._polls.keys() - self._walk.wanted.keys():
             del self._polls[gone]
+        for clock in self._offsets_ms.keys() - self._walk.wanted.keys():
+            del self._offsets_ms[clock]
         document = self._documents.get(node)
         match document:
             case r.Time():
-                return self._clock(document, flight)
+                return self._clock(node, document, flight)
             case r.MirrorUsagePointList():
                 self._outbox.learn_mirrors(document.items)
                 return []
             case r.DERList() | r.DeviceCapability():
                 return []
             case _:
-                programs = self._walk.programs
-                return [] if programs is None else [ProgramsKnown(programs=programs)]
+                return self._known()
 
-    def _clock(self, time: r.Time, flight: _Flight) -> list[DiscoveryEffect]:
+    def _known(self) -> list[DiscoveryEffect]:
+        """All programs, if they are known completely, with how far the clocks of their groups are from the server's."""
+        programs, offsets_ms = self._walk.programs, self._offsets_ms
+        if programs is None:
+            return []
+        server_ms = self._server.offset_ms
+        apart = {mrid: offsets_ms[node] - server_ms for mrid, node in self._walk.clocks.items() if node in offsets_ms}
+        return [ProgramsKnown(programs=programs, offsets_ms=apart)]
+
+    def _clock(self, node: Node, time: r.Time, flight: _Flight) -> list[DiscoveryEffect]:
         """Narrow the offset to what this answer allows: at some moment in flight the server's second was current_s.
 
-        An offset that already fits is kept, so whole seconds on the wire do not make the clock jump about.
+        The first Time that is linked is the server's; a group (FSA) may have one of its own. An offset that already
+        fits is kept, so whole seconds on the wire do not make the clock jump about.
         """
         lowest_ms = time.current_s * 1000 - self._now.utc_ms
         highest_ms = time.current_s * 1000 + 999 - flight.asked.utc_ms
-        offset_ms = min(max(self._server.offset_ms, lowest_ms), max(highest_ms, lowest_ms))
-        if offset_ms == self._server.offset_ms:
-            return []
-        self._server.offset_ms = offset_ms
-        return [ClockMeasured(offset_ms=offset_ms)]
+        before_ms = self._offsets_ms.get(node, self._server.offset_ms)
+        offset_ms = min(max(before_ms, lowest_ms), max(highest_ms, lowest_ms))
+        is_news = self._offsets_ms.get(node) != offset_ms
+        self._offsets_ms[node] = offset_ms
+        effects: list[DiscoveryEffect] = []
+        if node == self._walk.clock and offset_ms != self._server.offset_ms:
+            self._server.offset_ms = offset_ms
+            effects.append(ClockMeasured(offset_ms=offset_ms))
+        return [*effects, *self._known()] if is_news and self._walk.clocks else effects
 
     def _not_fetched(self, node: Node) -> list[DiscoveryEffect]:
         self._failed()
@@ -364,6 +431,7 @@ class Discovery:
     def _succeeded(self) -> None:
         self._server.last_success_ms = self._now.mono_ms
         self._server.unsuccessful = 0
+        self._server.why = ""
 
     def _failed(self) -> None:
         self.counters.failures += 1
@@ -374,11 +442,13 @@ class Discovery:
             return
         self._flight = None
         self._failed()
+        self._server.why = event.why or "no answer"
         self._server.failures += 1
         self._server.hold_until_ms = self._later(RETRY_SERVER_MS, self._server.failures, RETRY_SERVER_MS_MAX)
 
     def _hold_busy(self, retry_after_s: int | None) -> None:
         self._failed()
+        self._server.why = "the server is busy (HTTP 429 or 503); nothing is asked until it may be"
         self.counters.holds += 1
         self._server.busy += 1
         if retry_after_s is None:
@@ -446,18 +516,26 @@ class Discovery:
         return True
 
     def _send_get(self, node: Node, *, items: tuple[object, ...], asked: Now) -> None:
-        url = node.url
+        url, paging = self._place(node.url), ""
         if issubclass(EXPECTED[node.kind], r.ListResource):
-            url += f"{'&' if urlsplit(url).query else '?'}s={len(items)}&l={PAGE_ITEMS}"
-        request = self._request("GET", url, None)
-        self._flight = _Flight(request=request, asked=asked, node=node, items=items)
+            paging = f"{'&' if urlsplit(url).query else '?'}s={len(items)}&l={PAGE_ITEMS}"
+        request = self._request("GET", url + paging, None)
+        self._flight = _Flight(request=request, asked=asked, node=node, items=items, paging=paging)
+
+    def _place(self, url: str) -> str:
+        """Where a URL has moved to for good; the old place is not touched again unless the new one is gone."""
+        for _ in range(REDIRECTS_MAX):
+            if url not in self._moved:
+                break
+            url = self._moved[url]
+        return url
 
     def _send_letter(self, letter: Letter) -> list[DiscoveryEffect]:
         url = resolve(self._identity.url, letter.href)
         if url is None:
             # A place that is no place: as if it had been refused there.
             return self._delivered(letter, Answer(tag=0, status=404), ok=False)
-        request = self._request(letter.method, url, letter.body)
+        request = self._request(letter.method, self._place(url), letter.body)
         self._flight = _Flight(request=request, asked=self._now, letter=letter)
         return []
 

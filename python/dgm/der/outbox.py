@@ -19,7 +19,7 @@ READINGS_MAX = 240
 TRIES_MAX = 10
 """A response that the server fails to take this often (transport failures not counted) is given up."""
 POST_S_DEFAULT = 300
-"""Where the server states no postRate."""
+"""Where neither the server nor the utility profile states a postRate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,8 @@ class _Backoff:
 class Outbox:
     """Queues and last-told states. All times are monotonic ms."""
 
-    def __init__(self, mirrors: Iterable[r.MirrorUsagePoint]) -> None:
+    def __init__(self, mirrors: Iterable[r.MirrorUsagePoint], *, post_s: int = POST_S_DEFAULT) -> None:
+        self._post_s = post_s
         self._mirrors = {mirror.mrid: mirror for mirror in mirrors}
         self._places: dict[str, str] = {}
         self._rates: dict[str, int] = {}
@@ -80,7 +81,7 @@ class Outbox:
 
     def post_rate_s(self, mirror_mrid: str) -> int:
         """How often the server wants readings of a mirror."""
-        return max(self._rates.get(mirror_mrid, POST_S_DEFAULT), 1)
+        return max(self._rates.get(mirror_mrid, self._post_s), 1)
 
     def is_complete(self) -> bool:
         """Every mirror has its place on the server."""
@@ -160,7 +161,7 @@ class Outbox:
         """When something here becomes due by itself."""
         times = [backoff.not_before_ms for backoff in self._backoff.values()]
         if own and der and der.status_link and der.status_link in self._told:
-            times.append(self._told[der.status_link][1] + _status_period_ms(own))
+            times.append(self._told[der.status_link][1] + _status_period_ms(own, self._post_s))
         return times
 
     def _ready(self, letter: Letter, at_ms: int) -> Letter | None:
@@ -178,7 +179,7 @@ class Outbox:
                 (der.status_link, self._report.status),
             ]
         for href, body in places:
-            if href and body is not None and self._is_news(href, body, _status_period_ms(own), at_ms):
+            if href and body is not None and self._is_news(href, body, _status_period_ms(own, self._post_s), at_ms):
                 yield Letter(key=f"put:{href}", method="PUT", href=href, body=body)
 
     def _is_news(self, href: str, body: r.Resource, status_period_ms: int, at_ms: int) -> bool:
@@ -198,8 +199,8 @@ class Outbox:
             yield Letter(key=f"reading:{mrid}", method="POST", href=self._places[mrid], body=reading)
 
 
-def _status_period_ms(own: r.EndDevice) -> int:
-    return max(own.post_rate_s or POST_S_DEFAULT, 1) * 1000
+def _status_period_ms(own: r.EndDevice, post_s: int) -> int:
+    return max(own.post_rate_s or post_s, 1) * 1000
 
 
 def _timeless(body: r.Resource) -> r.Resource:

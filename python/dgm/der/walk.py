@@ -1,7 +1,9 @@
 """What the documents fetched so far say is to be fetched next, and what they add up to.
 
+    version document (CSIP-AUS v1.3) or configured URL ─> DeviceCapability
+
     /dcap ─> Time
-          ─> EndDeviceList ─> own EndDevice ─> Registration (PIN) ─> FSA list ─> DERProgram lists ─> controls, default
+          ─> EndDeviceList ─> own EndDevice ─> Registration (PIN) ─> FSA list ─> Time, DERPrograms ─> controls, default
           │                                 └> DERList            (nothing below a wrong PIN)
           └> MirrorUsagePointList
 
@@ -18,6 +20,8 @@ from urllib.parse import urljoin, urlsplit
 
 from dgm.der import resource as r
 
+VERSIONS_PATH = "/.well-known/csipaus"
+"""Where `der.url` may point instead of a DeviceCapability: the list of entry points by version (CSIP-AUS v1.3)."""
 POLL_S_MIN = 1
 POLL_S_MAX = 86_400
 """A server's pollRate is followed within these bounds; 0 would be a busy loop, more than a day deaf."""
@@ -26,6 +30,7 @@ POLL_S_MAX = 86_400
 class Kind(Enum):
     """What a wanted document is."""
 
+    VERSIONS = "versions"
     CAPABILITY = "dcap"
     TIME = "tm"
     END_DEVICES = "edev"
@@ -38,7 +43,16 @@ class Kind(Enum):
     MIRRORS = "mup"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPoint:
+    """What the version document says: where to begin, and the CSIP-AUS namespace to send from then on."""
+
+    path: str
+    namespace: str
+
+
 EXPECTED: Mapping[Kind, type] = {
+    Kind.VERSIONS: EntryPoint,
     Kind.CAPABILITY: r.DeviceCapability,
     Kind.TIME: r.Time,
     Kind.END_DEVICES: r.EndDeviceList,
@@ -62,16 +76,21 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who we are and where the walk starts. pin None: not checked. poll_s: where the server gives no pollRate."""
+    """Who we are and where the walk starts. pin None: not checked. poll_s: where the server gives no pollRate.
+
+    is_pin_required: a server that shows no Registration gives no controls (utility profile); else that is no reason.
+    """
 
     url: str
     lfdi: str
     sfdi: int
     pin: int | None
     poll_s: int
+    is_pin_required: bool = False
 
 
-Documents = Mapping[Node, r.Resource]
+Document = r.Resource | EntryPoint
+Documents = Mapping[Node, Document]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +98,8 @@ class Walk:
     """The result of one walk.
 
     wanted: poll interval in s of every linked document, in the order of the walk. programs None: not known completely.
-    wrong_pin: the server means another device; no control is taken.
+    wrong_pin: the server means another device; no control is taken. clock: Time of the server as a whole; clocks: by
+    program mRID, the Time of its FSA where that has one of its own.
     """
 
     wanted: dict[Node, int] = field(default_factory=dict)
@@ -90,6 +110,8 @@ class Walk:
     der: r.DER | None = None
     mirrors: Node | None = None
     programs: tuple[r.AssignedProgram, ...] | None = None
+    clock: Node | None = None
+    clocks: dict[str, Node] = field(default_factory=dict)
 
 
 def walk(identity: Identity, documents: Documents) -> Walk:
@@ -118,9 +140,11 @@ class _Walker:
         self._out = Walk()
 
     def run(self) -> Walk:
-        capability = self._want(Kind.CAPABILITY, self._identity.url)
+        entry = self._entry()
+        capability = self._want(Kind.CAPABILITY, entry) if entry else None
         if isinstance(capability, r.DeviceCapability):
             if capability.time_link:
+                self._out.clock = self._node(Kind.TIME, capability.time_link)
                 self._want(Kind.TIME, capability.time_link)
             if capability.end_device_list_link:
                 self._end_devices(capability.end_device_list_link)
@@ -129,11 +153,18 @@ class _Walker:
                 self._want(Kind.MIRRORS, capability.mirror_usage_point_list_link)
         return self._out
 
+    def _entry(self) -> str | None:
+        """Where the DeviceCapability is. Behind a version document never guessed: its path, or none (no /dcap)."""
+        if urlsplit(self._identity.url).path != VERSIONS_PATH:
+            return self._identity.url
+        entry = self._want(Kind.VERSIONS, self._identity.url)
+        return entry.path if isinstance(entry, EntryPoint) else None
+
     def _node(self, kind: Kind, href: str) -> Node | None:
         url = resolve(self._identity.url, href)
         return None if url is None else Node(kind=kind, url=url)
 
-    def _want(self, kind: Kind, href: str, *, poll_s: int | None = None) -> r.Resource | None:
+    def _want(self, kind: Kind, href: str, *, poll_s: int | None = None) -> Document | None:
         """Note a document as wanted; its content if it was fetched. `poll_s`: of the list above, for what has none."""
         node = self._node(kind, href)
         if node is None:
@@ -162,9 +193,11 @@ class _Walker:
             self._assignments(own)
 
     def _is_meant(self, own: r.EndDevice) -> bool:
-        """The PIN is ours, or there is none to compare (no RegistrationLink: carry on)."""
+        """The PIN is ours, or there is none to compare (no RegistrationLink: carry on, where the profile lets us)."""
         if not own.registration_link:
-            return True
+            if self._identity.is_pin_required:
+                self._out.programs = ()
+            return not self._identity.is_pin_required
         registration = self._want(Kind.REGISTRATION, own.registration_link)
         if self._identity.pin is None:
             return True
@@ -183,15 +216,32 @@ class _Walker:
         assignments = self._want(Kind.ASSIGNMENTS, own.function_set_assignments_list_link)
         if not isinstance(assignments, r.FunctionSetAssignmentsList):
             return
-        links = [item.der_program_list_link for item in assignments.items if item.der_program_list_link]
-        lists = [self._want(Kind.PROGRAMS, link) for link in dict.fromkeys(links)]
+        clocks: dict[str, Node | None] = {}
+        for item in assignments.items:
+            if item.der_program_list_link:
+                clocks.setdefault(item.der_program_list_link, self._clock(item))
+        lists = {link: self._want(Kind.PROGRAMS, link) for link in clocks}
         found: dict[str, r.AssignedProgram] = {}
-        for programs in lists:
+        for link, programs in lists.items():
             if isinstance(programs, r.DERProgramList):
                 for program in self._programs(programs):
-                    found.setdefault(program.mrid, program)
-        if all(isinstance(programs, r.DERProgramList) for programs in lists):
+                    self._assign(program, clocks[link], found)
+        if all(isinstance(programs, r.DERProgramList) for programs in lists.values()):
             self._out.programs = tuple(found.values())
+
+    def _clock(self, item: r.FunctionSetAssignments) -> Node | None:
+        """The Time of a group where it is not that of the server; asked for before what runs on it."""
+        if not item.time_link:
+            return None
+        self._want(Kind.TIME, item.time_link)
+        node = self._node(Kind.TIME, item.time_link)
+        return None if node == self._out.clock else node
+
+    def _assign(self, program: r.AssignedProgram, clock: Node | None, found: dict[str, r.AssignedProgram]) -> None:
+        if program.mrid not in found:
+            found[program.mrid] = program
+            if clock is not None:
+                self._out.clocks[program.mrid] = clock
 
     def _programs(self, programs: r.DERProgramList) -> Iterator[r.AssignedProgram]:
         # A DERControlList and a DefaultDERControl have no pollRate: that of the program list rules them.

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from dgm.der.codec.leaf import URI_CHARS_MAX
+from dgm.der.walk import EntryPoint
 from dgm.der.xml import AUS_13_BETA_NS, AUS_13_NS, AUS_NS
 from dgm.errors import PeerError
 
-PATH = "/.well-known/csipaus"
 SPOKEN: Mapping[str, str] = {
     AUS_13_NS: AUS_13_NS,
     AUS_13_BETA_NS: AUS_13_BETA_NS,
@@ -28,21 +27,13 @@ SPOKEN: Mapping[str, str] = {
 BYTES_MAX = 100_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """Where to begin, and the CSIP-AUS namespace to send from then on."""
-
-    path: str
-    namespace: str
-
-
-def entry_of(body: bytes) -> Entry | None:
+def entry_of(body: bytes) -> EntryPoint | None:
     """The entry point of the newest version that both sides speak; None if there is none. PeerError if unreadable."""
     listed = _versions(body)
     for version, namespace in SPOKEN.items():
         paths = _paths(listed.get(version))
         if paths:
-            return Entry(path=paths[0], namespace=namespace)
+            return EntryPoint(path=paths[0], namespace=namespace)
     return None
 
 

@@ -22,7 +22,7 @@ from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import registers
-from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, device_lfdi, tls_context
+from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, device_lfdi, dialect_of, tls_context
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, Link, Request
 from dgm.der.engine import LIVE_BYTES_MAX
@@ -57,12 +57,12 @@ class DerRole:
         self._context = context
         self._log = logger("der")
         self._lfdi = device_lfdi(config, base_dir)
-        self._tls = tls_context(config, base_dir)
+        profile = load_profile(config.profile)
+        self._tls = tls_context(config, base_dir, profile.ciphers)
+        self._dialect = dialect_of(profile)
         self._metrics = DerMetrics(context.registry, certificate_ends_s=certificate_ends(config, base_dir))
         draws = random.SystemRandom()
-        self.core = DerCore(
-            context.config, self._lfdi, lambda most: draws.randint(0, most), profile=load_profile(config.profile)
-        )
+        self.core = DerCore(context.config, self._lfdi, lambda most: draws.randint(0, most), profile=profile)
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
         self._wake = asyncio.Event()
         self._bells = Bells()
@@ -102,7 +102,7 @@ class DerRole:
 
     async def run(self) -> None:
         """Work until cancelled. Raises what a step raised."""
-        client = UtilityClient(self._tls)
+        client = UtilityClient(self._tls, self._dialect)
         if self._facade is not None:
             self._show()
             self._facade.start()

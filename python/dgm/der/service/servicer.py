@@ -68,6 +68,7 @@ class DerService(der_pb2_grpc.DerServiceServicer):
             clock_offset_ms=self._core.offset_ms,
             polls=discovery.counters.polls,
             poll_failures=discovery.counters.failures,
+            why=discovery.why,
         )
 
     async def ListControls(

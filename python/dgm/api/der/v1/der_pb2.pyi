@@ -78,7 +78,7 @@ class GetConnectionRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetConnectionResponse(_message.Message):
-    __slots__ = ("state", "server", "lfdi", "sfdi", "last_success_age_ms", "clock_offset_ms", "polls", "poll_failures")
+    __slots__ = ("state", "server", "lfdi", "sfdi", "last_success_age_ms", "clock_offset_ms", "polls", "poll_failures", "why")
     STATE_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
     LFDI_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class GetConnectionResponse(_message.Message):
     CLOCK_OFFSET_MS_FIELD_NUMBER: _ClassVar[int]
     POLLS_FIELD_NUMBER: _ClassVar[int]
     POLL_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     state: ConnectionState
     server: str
     lfdi: str
@@ -95,7 +96,8 @@ class GetConnectionResponse(_message.Message):
     clock_offset_ms: int
     polls: int
     poll_failures: int
-    def __init__(self, state: _Optional[_Union[ConnectionState, str]] = ..., server: _Optional[str] = ..., lfdi: _Optional[str] = ..., sfdi: _Optional[str] = ..., last_success_age_ms: _Optional[int] = ..., clock_offset_ms: _Optional[int] = ..., polls: _Optional[int] = ..., poll_failures: _Optional[int] = ...) -> None: ...
+    why: str
+    def __init__(self, state: _Optional[_Union[ConnectionState, str]] = ..., server: _Optional[str] = ..., lfdi: _Optional[str] = ..., sfdi: _Optional[str] = ..., last_success_age_ms: _Optional[int] = ..., clock_offset_ms: _Optional[int] = ..., polls: _Optional[int] = ..., poll_failures: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class ListControlsRequest(_message.Message):
     __slots__ = ()
