@@ -14,7 +14,7 @@ from dgm.der.codec import Dialect, decode, encode
 from dgm.der.codec.leaf import scaled, scaled_down
 from dgm.der.xml import MAX_BODY_BYTES
 from dgm.errors import PeerError
-from dgm.sim.live.utility_xml import TYPES, check
+from dgm.sim.utility.xml import TYPES, check
 
 MRID, LFDI = "0600ABCD000000000000000100037244", "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
 SEP, AUS = 'xmlns="urn:ieee:std:2030.5:ns"', "https://csipaus.org/ns"

@@ -230,7 +230,7 @@ async def test_a_server_that_answers_garbage_is_counted_and_the_client_recovers(
         async with running(DerRole(world)) as role:
             await watch.until(lambda: utility.records.requests["GET dcap 200"] >= 1)
             await failures(role, 1)
-            utility.config["faults"].clear()
+            utility.server.state.faults.clear()
             await watch.until(lambda: IMPORT in ems.ems.held)
             assert role.core.discovery.counters.malformed >= 1
 

@@ -19,8 +19,9 @@ from dgm.der.codec import Dialect
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.sim.live import pki as test_pki
 from dgm.sim.live.pki import TestPki
-from dgm.sim.live.utility import _DOCUMENTS, Utility, _page
-from dgm.sim.live.utility_xml import check
+from dgm.sim.live.utility import Utility
+from dgm.sim.utility.documents import Listing, build
+from dgm.sim.utility.xml import check
 
 MRID = "0600ABCD000000000000000100037244"
 
@@ -143,10 +144,12 @@ def test_every_document_that_the_utility_serves_is_valid(pki: TestPki) -> None:
         "modes": modes,
     }
     utility = Utility(utility_config(pki, controls=[event], default_grad=27))
-    served = {name: build for name, build in _DOCUMENTS.items() if build is not None}
-    for name, build in served.items():
-        made = build(utility, pki.device_lfdi)
-        body = made if isinstance(made, bytes) else _page(made, {"l": "9"})
+    server = utility.server
+    view = server.view(pki.device_lfdi)
+    for name in ("dcap", "tm", "edev", "rg", "fsa", "derp 1", "derc 0", "derc 1", "dderc 0", "der", "mup"):
+        made = build(name, view)
+        assert made is not None, name
+        body = server.page(made, {"l": "9"}) if isinstance(made, Listing) else made
         assert faults(body, Dialect()) == [], name
 
 

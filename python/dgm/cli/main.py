@@ -12,7 +12,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import cert, client, field
+from dgm.cli import cert, client, field, utility
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -26,6 +26,9 @@ app.command("watch")(client.watch)
 app.command("explain")(client.explain)
 app.command("audit")(field.audit)
 app.add_typer(field.device, name="device")
+simulator = typer.Typer(invoke_without_command=True)
+simulator.command("utility")(utility.utility)
+app.add_typer(simulator, name="sim")
 
 SiteFile = Annotated[Path, typer.Argument(help="site.yaml", show_default=False)]
 
@@ -98,8 +101,9 @@ def demo(
     raise typer.Exit(asyncio.run(run_demo(options)))
 
 
-@app.command()
+@simulator.callback()
 def sim(
+    context: typer.Context,
     seed: Annotated[int, typer.Option(help="seed of everything")] = 1,
     hours: Annotated[float, typer.Option(min=0.01, max=10_000, help="virtual hours")] = 1.0,
     evse: Annotated[int, typer.Option(min=1, max=1000, help="number of EVSEs")] = 20,
@@ -107,6 +111,8 @@ def sim(
     """Run the real cores under virtual time with faults and check the invariants every simulated second."""
     from dgm.cli.sim import run_sim
 
+    if context.invoked_subcommand is not None:
+        return
     raise typer.Exit(run_sim(seed=seed, hours=hours, evse=evse))
 
 

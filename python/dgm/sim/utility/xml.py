@@ -1,8 +1,8 @@
 """The simulated utility's own view of IEEE 2030.5 XML: what it serves, and a strict check of what it is sent.
 
 It shares no code with the client's codec, so that a mistake there is seen here: element order, mandatory elements,
-value spaces and namespaces are tables written from the schemas (2030.5-2018 with CSIP-AUS v1.2). Only types that a DER
-client sends are known; anything else is refused.
+value spaces and namespaces are tables written from the schemas (2030.5-2018 with CSIP-AUS). Only types that a DER
+client sends are known; anything else is refused. The namespace of CSIP-AUS is the one that the utility speaks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 SEP = "urn:ieee:std:2030.5:ns"
 AUS = "https://csipaus.org/ns"
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
 BODY_BYTES_MAX = 200_000
 
 _INT = r"[+-]?[0-9]{1,18}"
@@ -22,6 +23,7 @@ _UINT = r"[0-9]{1,15}"
 _BOOL = r"true|false|0|1"
 _TEXT32 = r"(?s).{0,32}"
 _MRID = r"(?:[0-9A-Fa-f]{2}){1,16}"
+_URI = r"[!-~]{1,255}"
 _LFDI = r"[0-9A-F]{40}"
 _HEX8, _HEX16, _HEX32 = r"[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}", r"[0-9A-Fa-f]{8}"
 
@@ -142,11 +144,41 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         Child("powerOfTenMultiplier", r"-?[0-9]"),
         Child("uom", _UINT),
     ),
+    "DERAvailability": _seq(
+        *_optional(_UINT, "availabilityDuration", "maxChargeDuration"),
+        Child("readingTime", _INT, required=True),
+        *_optional(_UINT, "reserveChargePercent", "reservePercent"),
+        *_power("statVarAvail", "statWAvail"),
+    ),
+    "LogEvent": _seq(
+        Child("createdDateTime", _INT, required=True),
+        Child("details", _TEXT32),
+        Child("extendedData", _UINT),
+        *(Child(name, _UINT, required=True) for name in ("functionSet", "logEventCode", "logEventID", "logEventPEN")),
+        Child("profileID", _UINT, required=True),
+    ),
+    "Subscription": _seq(
+        Child("subscribedResource", _URI, required=True),
+        Child("encoding", r"[01]", required=True),
+        Child("level", r"[+-]?S[0-9]", required=True),
+        Child("limit", _UINT, required=True),
+        Child("notificationURI", _URI, required=True),
+    ),
+    "RequestStatus": _seq(Child("dateTime", _INT, required=True), Child("requestStatus", r"[01]", required=True)),
+    "FlowReservationRequest": _seq(
+        *_IDENTIFIED,
+        Child("creationTime", _INT, required=True),
+        Child("durationRequested", _UINT),
+        Child("energyRequested", "Scaled", required=True, nested=True),
+        Child("intervalRequested", "Interval", required=True, nested=True),
+        Child("powerRequested", "Scaled", required=True, nested=True),
+        Child("RequestStatus", "RequestStatus", required=True, nested=True),
+    ),
     "ConnectionPoint": _seq(Child("connectionPointId", _TEXT32, required=True, namespace=AUS)),
 }
 
 
-def check(body: bytes, expected: str) -> tuple[ElementTree.Element | None, list[str]]:
+def check(body: bytes, expected: str, aus: str = AUS) -> tuple[ElementTree.Element | None, list[str]]:
     """The root of a body and everything that is wrong with it as a document of the expected type."""
     if len(body) > BODY_BYTES_MAX or b"<!" in body:
         return None, ["too large, or with a declaration"]
@@ -154,15 +186,16 @@ def check(body: bytes, expected: str) -> tuple[ElementTree.Element | None, list[
         root = ElementTree.fromstring(body)
     except ElementTree.ParseError as error:
         return None, [f"not well-formed: {error}"]
-    namespace = AUS if expected == "ConnectionPoint" else SEP
+    namespace = aus if expected == "ConnectionPoint" else SEP
     if root.tag != f"{{{namespace}}}{expected}":
         return root, [f"root {root.tag}, expected {{{namespace}}}{expected}"]
-    return root, list(_faults(root, expected))
+    return root, list(_faults(root, expected, aus))
 
 
-def _faults(element: ElementTree.Element, type_name: str) -> Iterator[str]:
+def _faults(element: ElementTree.Element, type_name: str, aus: str) -> Iterator[str]:
     children = TYPES[type_name]
-    order = {f"{{{child.namespace}}}{child.name}": index for index, child in enumerate(children)}
+    namespaces = {SEP: SEP, AUS: aus}
+    order = {f"{{{namespaces[child.namespace]}}}{child.name}": index for index, child in enumerate(children)}
     positions = []
     for item in element:
         position = order.get(item.tag)
@@ -170,7 +203,7 @@ def _faults(element: ElementTree.Element, type_name: str) -> Iterator[str]:
             yield f"{type_name}: unknown element {item.tag}"
             continue
         positions.append(position)
-        yield from _content_faults(item, children[position])
+        yield from _content_faults(item, children[position], aus)
     if positions != sorted(positions):
         yield f"{type_name}: elements out of schema order"
     for index, child in enumerate(children):
@@ -181,9 +214,9 @@ def _faults(element: ElementTree.Element, type_name: str) -> Iterator[str]:
             yield f"{type_name}: {child.name} {count} times"
 
 
-def _content_faults(item: ElementTree.Element, child: Child) -> Iterator[str]:
+def _content_faults(item: ElementTree.Element, child: Child, aus: str) -> Iterator[str]:
     if child.nested:
-        yield from _faults(item, child.content)
+        yield from _faults(item, child.content, aus)
     elif len(item) or not re.fullmatch(child.content, item.text or ""):
         yield f"{child.name}: {(item.text or '')[:60]!r} is not of its type"
 
@@ -194,12 +227,11 @@ def text_of(root: ElementTree.Element, *path: str) -> str | None:
     return None if found is None else found.text
 
 
-def document(name: str, content: str, **attributes: object) -> bytes:
-    """A document with both namespaces declared; the CSIP-AUS prefix is deliberately not the usual one."""
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{SEP}" xmlns:doe="{AUS}"{_attributes(attributes)}>'
-        f"{content}</{name}>"
-    ).encode()
+def document(name: str, content: str, *, aus: str = AUS, **attributes: object) -> bytes:
+    """A document with all namespaces declared; the CSIP-AUS prefix is deliberately not the usual one."""
+    spaces = f'xmlns="{SEP}" xmlns:doe="{aus}" xmlns:xsi="{XSI}"'
+    head = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} {spaces}{_attributes(attributes)}>'
+    return f"{head}{content}</{name}>".encode()
 
 
 def element(name: str, content: object, **attributes: object) -> str:
@@ -229,15 +261,66 @@ def active_power(name: str, watts: int) -> str:
     return nest(name, element("multiplier", multiplier), element("value", watts))
 
 
+_SWITCH, _POWER_FACTOR, _FIXED_VAR, _NUMBER, _DROOP, _CURVE, _POWER = (
+    "switch",
+    "pf",
+    "var",
+    "number",
+    "droop",
+    "curve",
+    "power",
+)
+MODES: Mapping[str, str] = {
+    "opModConnect": _SWITCH,
+    "opModEnergize": _SWITCH,
+    "opModFixedPFAbsorbW": _POWER_FACTOR,
+    "opModFixedPFInjectW": _POWER_FACTOR,
+    "opModFixedVar": _FIXED_VAR,
+    "opModFixedW": _NUMBER,
+    "opModFreqDroop": _DROOP,
+    "opModFreqWatt": _CURVE,
+    **{f"opMod{name}": _CURVE for name in ("HFRTMayTrip", "HFRTMustTrip", "HVRTMayTrip", "HVRTMomentaryCessation")},
+    **{f"opMod{name}": _CURVE for name in ("HVRTMustTrip", "LFRTMayTrip", "LFRTMustTrip", "LVRTMayTrip")},
+    **{f"opMod{name}": _CURVE for name in ("LVRTMomentaryCessation", "LVRTMustTrip")},
+    "opModMaxLimW": _NUMBER,
+    "opModTargetVar": _POWER,
+    "opModTargetW": _POWER,
+    **{f"opMod{name}": _CURVE for name in ("VoltVar", "VoltWatt", "WattPF", "WattVar")},
+}
+"""Every mode of 2030.5-2018 in schema order and how its value is written."""
+LIMITS = ("opModImpLimW", "opModExpLimW", "opModGenLimW", "opModLoadLimW", "opModStorageTargetW")
+"""Those of CSIP-AUS, behind all others; the last one of v1.3."""
+_INNER: Mapping[str, tuple[str, ...]] = {
+    _POWER_FACTOR: ("displacement", "excitation", "multiplier"),
+    _FIXED_VAR: ("refType", "value"),
+    _DROOP: ("dBOF", "dBUF", "kOF", "kUF", "openLoopTms"),
+}
+
+
 def control_base(modes: Mapping[str, object], ramp_tms: int | None) -> str:
-    """A DERControlBase with booleans and limits; base elements first, then rampTms, then those of CSIP-AUS."""
-    switches = [
-        element(name, "true" if modes[name] else "false") for name in ("opModConnect", "opModEnergize") if name in modes
-    ]
+    """A DERControlBase; base elements first, then rampTms, then those of CSIP-AUS.
+
+    modes: a boolean, a number as it stands in the document, W or var, the href of a curve, or the named parts of a
+    power factor, fixed var or droop. ValueError for a mode that is not known.
+    """
+    strange = modes.keys() - MODES.keys() - set(LIMITS)
+    if strange:
+        raise ValueError(f"control mode {sorted(strange)[0]}; expected one of {', '.join((*MODES, *LIMITS))}")
+    switches = [_mode(name, kind, modes[name]) for name, kind in MODES.items() if name in modes]
     ramp = [] if ramp_tms is None else [element("rampTms", ramp_tms)]
-    limits = [
-        active_power(f"doe:{name}", int(str(modes[name])))
-        for name in ("opModImpLimW", "opModExpLimW", "opModGenLimW", "opModLoadLimW")
-        if name in modes
-    ]
+    limits = [active_power(f"doe:{name}", int(str(modes[name]))) for name in LIMITS if name in modes]
     return nest("DERControlBase", *switches, *ramp, *limits)
+
+
+def _mode(name: str, kind: str, value: object) -> str:
+    if kind == _SWITCH:
+        return element(name, "true" if value else "false")
+    if kind == _CURVE:
+        return link(name, str(value))
+    if kind == _POWER:
+        return active_power(name, int(str(value)))
+    if kind == _NUMBER:
+        return element(name, value)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name}: found {value!r}; expected {', '.join(_INNER[kind])}")
+    return nest(name, *(element(part, str(value[part]).lower()) for part in _INNER[kind]))

@@ -1,0 +1,162 @@
+"""What a simulated utility holds: devices, assignments, programs, controls, rates, faults; changed by script steps.
+
+Times are whole seconds of the server's clock (UTC + `clock_offset_s`); None means absent. Nothing here is XML or HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dgm.sim.utility.xml import AUS
+
+PEN = "00037244"
+LISTED_AFTER_END_S = 60
+"""How long an event stays listed after its end."""
+
+
+def mrid_of(kind: str, name: str) -> str:
+    """An mRID that is the same in every run of a script."""
+    return hashlib.sha256(f"{kind} {name}".encode()).hexdigest()[:24].upper() + PEN
+
+
+@dataclass(slots=True, kw_only=True)
+class Control:
+    """One DERControl. cancel_status: 2 cancelled, 3 cancelled with randomisation; superseded_s: when it became 4."""
+
+    mrid: str
+    creation_s: int
+    start_s: int
+    duration_s: int
+    modes: Mapping[str, object]
+    cancel_s: int | None = None
+    cancel_status: int = 2
+    superseded_s: int | None = None
+    randomize_start_s: int | None = None
+    randomize_duration_s: int | None = None
+    ramp_tms: int | None = None
+    response_required: str = "03"
+
+    def status(self, now_s: int) -> int:
+        """EventStatus.currentStatus."""
+        if self.cancel_s is not None and now_s >= self.cancel_s:
+            return self.cancel_status
+        if self.superseded_s is not None and now_s >= self.superseded_s:
+            return 4
+        return int(now_s >= self.start_s)
+
+    def since_s(self, now_s: int) -> int:
+        """Since when it has that status."""
+        match self.status(now_s):
+            case 0:
+                return self.creation_s
+            case 1:
+                return max(self.start_s, self.creation_s)
+            case 4:
+                return self.superseded_s or 0
+            case _:
+                return self.cancel_s or 0
+
+    def is_listed(self, now_s: int) -> bool:
+        """In its list from its creation to a while after its end."""
+        return self.creation_s <= now_s < self.start_s + self.duration_s + LISTED_AFTER_END_S
+
+
+@dataclass(slots=True, kw_only=True)
+class Program:
+    """One DERProgram with its controls by name."""
+
+    name: str
+    primacy: int
+    mrid: str
+    controls: dict[str, Control] = field(default_factory=dict)
+    default: dict[str, object] = field(default_factory=dict)
+    default_grad: int | None = None
+
+    def listed(self, now_s: int) -> list[Control]:
+        """The controls of its list, in order of their start."""
+        return sorted((item for item in self.controls.values() if item.is_listed(now_s)), key=lambda item: item.start_s)
+
+
+@dataclass(slots=True, kw_only=True)
+class Assignment:
+    """One FSA: names of programs, in order."""
+
+    name: str
+    mrid: str
+    programs: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Rates:
+    """pollRate of each list and the post rates, in s; None: the attribute is left out."""
+
+    dcap: int | None = 60
+    edev: int | None = 60
+    fsa: int | None = 60
+    derp: int | None = 60
+    der: int | None = 60
+    mup: int | None = 60
+    post: int | None = 60
+    """EndDevice.postRate."""
+    mup_post: int | None = 60
+    """postRate of every MirrorUsagePoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is answered instead, for a while. resource: a name, or None for all. status 0: garbage with status 200."""
+
+    from_ms: int
+    to_ms: int
+    status: int = 0
+    resource: str | None = None
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A document given as it is: the type of its root, the inner XML, and the link that leads to it."""
+
+    name: str
+    xml: str
+    link: str
+    on: str
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """Everything that the server can be asked for, but what the client itself has put there.
+
+    devices: PIN by LFDI. allowed: response codes that are taken. moved: names of resources that have another href now,
+    with how often. redirected: names whose href stays but answers 301. page: items answered to a request without `l`.
+    """
+
+    start_s: int
+    devices: dict[str, int] = field(default_factory=dict)
+    in_band: bool = False
+    in_band_pin: int = 111115
+    registration_link: bool = True
+    connection_point: bool = True
+    subscribable: bool = False
+    aus: str = AUS
+    versions: Mapping[str, object] | None = None
+    allowed: frozenset[int] = frozenset(range(256))
+    page: int = 1
+    clock_offset_s: int = 0
+    rates: Rates = field(default_factory=Rates)
+    assignments: dict[str, Assignment] = field(default_factory=dict)
+    programs: dict[str, Program] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    served: dict[str, Served] = field(default_factory=dict)
+    moved: dict[str, int] = field(default_factory=dict)
+    redirected: set[str] = field(default_factory=set)
+
+    def controls(self) -> dict[str, Control]:
+        """Every control of every program, by mRID."""
+        return {item.mrid: item for program in self.programs.values() for item in program.controls.values()}
+
+    def control(self, name: str) -> Control:
+        """A control by its name in the script. KeyError when there is none."""
+        return next(program.controls[name] for program in self.programs.values() if name in program.controls)
