@@ -19,12 +19,14 @@ from dgm.sim.timeline import CPO_IDS, Timeline, demo_timeline
 
 EVSES = 6
 
+LEAVES_MS = 4500
+
 
 def timeline() -> Timeline:
     """Six EVSEs whose cars all come at once; the CPO is talkative."""
     made = demo_timeline(evse_count=EVSES, seconds=90, seed=4, draw=random.Random(4))
     stays = tuple(replace(stay, plug_ms=0, unplug_ms=None) for stay in made.stays)
-    leaving = replace(stays[0], unplug_ms=4500)
+    leaving = replace(stays[0], unplug_ms=LEAVES_MS)
     return replace(made, stays=(leaving, *stays[1:]), csms_call_interval_s=1.0)
 
 
@@ -47,19 +49,20 @@ async def test_frames_are_equal_at_both_ends_and_cars_charge(tmp_path: Path) -> 
     udp_port = transport.get_extra_info("sockname")[1]
     csms_config = plan.csms_config(CPO_IDS[0], out_dir=str(tmp_path), max_seconds=40)
     async with simulator("csms", csms_config, tmp_path) as csms:
+        start_utc_ms = int(time.time() * 1000)
         fleet_config = plan.fleet_config(
             out_dir=str(tmp_path),
             max_seconds=40,
             gateway_url=csms["url"],
             plant_udp_port=udp_port,
-            start_utc_ms=int(time.time() * 1000),
+            start_utc_ms=start_utc_ms,
         )
         async with simulator("fleet", fleet_config, tmp_path) as fleet:
             assert fleet == {"stations": EVSES}
             await loads.until(power_above(30_000))
             await until_frames(tmp_path / "fleet-frames.jsonl", wanted={"StopTransaction", "SetChargingProfile"})
     transport.close()
-    judge_files(tmp_path, plan)
+    judge_files(tmp_path, plan, start_utc_ms)
 
 
 async def until_frames(path: Path, *, wanted: set[str]) -> None:
@@ -72,7 +75,7 @@ async def until_frames(path: Path, *, wanted: set[str]) -> None:
     await eventually(probe)
 
 
-def judge_files(directory: Path, plan: Timeline) -> None:
+def judge_files(directory: Path, plan: Timeline, start_utc_ms: int) -> None:
     fleet_frames = frames(directory / "fleet-frames.jsonl")
     csms_frames = frames(directory / f"csms-{CPO_IDS[0]}-frames.jsonl")
     record = RelayRecord(
@@ -92,7 +95,9 @@ def judge_files(directory: Path, plan: Timeline) -> None:
     assert any(car.energy_wh > 1 for car in fleet.cars)
     left = next(car for car in fleet.cars if car.unplug_utc_ms is not None)
     assert left.unplug_utc_ms is not None
-    assert 4000 < left.unplug_utc_ms - left.plug_utc_ms < 6000
+    planned_ms = start_utc_ms + LEAVES_MS
+    assert start_utc_ms <= left.plug_utc_ms < left.unplug_utc_ms, "when it came and went, not when it was to"
+    assert planned_ms <= left.unplug_utc_ms < planned_ms + 1500
 
     cars = parse_cars((directory / "cars.csv").read_text(encoding="utf-8").splitlines())
     assert {row.evse for row in cars} == {evse.id for evse in plan.evses}
