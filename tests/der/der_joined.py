@@ -1,0 +1,209 @@
+"""The gateway's core and the simulated utility's core, joined in virtual time: every body is real XML, no socket.
+
+    script ──> Server <──bytes── encode / decode ──> DerCore <── SitePlant (a plant that does what the bounds say)
+
+What is sent either way is judged by the published schemas. The plant obeys at once: what these runs prove is the
+conversation and what the EMS is told to hold, not how inverters follow it (tests/e2e and `dgm sim` do that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from der_documents import faults
+from der_examples import site
+
+from dgm.api.site.v1.site_pb2 import CircuitState, PhaseValues, Quality, Sample, WatchSiteResponse
+from dgm.der.codec import DEFAULT, decode, encode
+from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
+from dgm.der.discovery import Answer, NoAnswer, Request
+from dgm.der.profiles.loader import load
+from dgm.errors import PeerError
+from dgm.machine import Now, Tick
+from dgm.sim.utility.records import Received, Reply
+from dgm.sim.utility.script import Director, steps_of
+from dgm.sim.utility.server import Server
+from dgm.sim.utility.state import Rates, State
+
+LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
+ZERO_MS = 1_900_000_000_000 - 1_900_000_000_000 % 3_600_000 + 17_000
+"""Not on a minute mark, so that the marks have to be found."""
+SITE_STEP_MS = 5_000
+REQUESTS_AT_ONCE_MAX = 500
+RATING_W = 100_000
+"""What the plant may export and import at most, as the procedures' maxExportW and maxImportW."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SitePlant:
+    """Generation, load and a battery at rest. Powers are W; what it could do, and what the bounds leave of it."""
+
+    generation_w: int = 0
+    load_w: int = 0
+    load_steps_w: tuple[int, ...] = ()
+
+    def seen(self, bounds: Mapping[str, int], step: int) -> WatchSiteResponse:
+        """What the site shows while these bounds hold."""
+        load_w = self.load_steps_w[step // 12 % len(self.load_steps_w)] if self.load_steps_w else self.load_w
+        load_w = min(
+            load_w, bounds.get("opModLoadLimW", load_w), self.generation_w + bounds.get("opModImpLimW", load_w)
+        )
+        most_w = min(bounds.get("opModGenLimW", self.generation_w), bounds.get("opModExpLimW", 10**9) + load_w)
+        made_w = min(self.generation_w, most_w)
+        load_w = min(load_w, made_w + bounds.get("opModImpLimW", load_w))
+        return _update(net_w=load_w - made_w, made_w=made_w)
+
+
+def _update(*, net_w: int, made_w: int) -> WatchSiteResponse:
+    voltage = PhaseValues(l1=230_100, l2=230_200, l3=230_300)
+    good: dict[str, Any] = {"quality": Quality.QUALITY_GOOD, "reactive_var": 0, "voltage_mv": voltage}
+    return WatchSiteResponse(
+        snapshot=True,
+        samples=[
+            Sample(asset_id="meter", power_w=net_w, **good),
+            Sample(asset_id="pv-1", power_w=-made_w, **good),
+            Sample(asset_id="battery", power_w=0, soc_permille=634, **good),
+        ],
+        circuits=[CircuitState(circuit_id="grid", net_power_w=net_w)],
+    )
+
+
+@dataclass(slots=True)
+class Joined:
+    """One run. Times are ms since its start."""
+
+    server: Server
+    core: DerCore
+    plant: SitePlant
+    now_ms: int = 0
+    xml_faults: list[str] = field(default_factory=list)
+    held: list[tuple[int, dict[str, int]]] = field(default_factory=list)
+    """What the EMS is told to hold, by time of change."""
+    ramps: list[dict[str, Any]] = field(default_factory=list)
+    """Ramps that the EMS is told, by mode, ms."""
+    cut: bool = False
+    _seen_bodies: set[int] = field(default_factory=set)
+    _site_ms: int = 0
+    _journal: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def now(self) -> Now:
+        """This instant."""
+        return Now(mono_ms=self.now_ms, utc_ms=ZERO_MS + self.now_ms)
+
+    def restart(self, **changes: Any) -> None:
+        """The gateway goes down and comes back with its journal alone."""
+        self.core = core_of(**changes)
+        self._execute(self.core.restore(self._journal, self.now))
+
+    def run(self, until_s: float) -> Joined:
+        """Let time pass."""
+        while self.now_ms < until_s * 1000:
+            self.server.advance(ZERO_MS + self.now_ms)
+            if self.now_ms >= self._site_ms:
+                self._site_ms = self.now_ms + SITE_STEP_MS
+                update = self.plant.seen(self.bounds(), self.now_ms // SITE_STEP_MS)
+                self._give(SiteSeen(update=update))
+            self._give(Tick())
+            wake = self.core.wake_time()
+            times = [self._site_ms, int(until_s * 1000), *([] if wake is None else [max(wake, self.now_ms + 1)])]
+            self.now_ms = min(times)
+        return self
+
+    def bounds(self) -> dict[str, int]:
+        """W by mode, as the EMS is told now."""
+        return {mode: bound.power_w for mode, bound in self.core.bounds(self.now).items()}
+
+    def held_at(self, at_s: float) -> dict[str, int]:
+        """W by mode, as the EMS was told then."""
+        return next((bounds for at_ms, bounds in reversed(self.held) if at_ms <= at_s * 1000), {})
+
+    def _give(self, event: CoreEvent) -> None:
+        self._execute(self.core.handle(event, self.now))
+        bounds = self.bounds()
+        if not self.held or self.held[-1][1] != bounds:
+            self.held.append((self.now_ms, bounds))
+            rows = self.core.bounds(self.now).values()
+            self.ramps += [{"mode": bound.mode, "ms": bound.ramp_ms} for bound in rows if bound.ramp_ms]
+
+    def _execute(self, effects: list[Any]) -> None:
+        queue = list(effects)
+        for _ in range(REQUESTS_AT_ONCE_MAX):
+            if not queue:
+                return
+            effect = queue.pop(0)
+            match effect:
+                case Keep():
+                    for key, value in effect.entries:
+                        self._keep(key, value)
+                case Request():
+                    queue += self.core.handle(self._send(effect), self.now)
+        raise AssertionError(f"more than {REQUESTS_AT_ONCE_MAX} requests at {self.now_ms / 1000} s")
+
+    def _keep(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._journal.pop(key, None)
+        else:
+            self._journal[key] = value
+
+    def _send(self, request: Request) -> Answer | NoAnswer:
+        if self.cut:
+            return NoAnswer(tag=request.tag)
+        url = urlsplit(request.url)
+        body = b"" if request.body is None else encode(request.body)
+        self._judge(body, request.url)
+        received = Received(
+            method=request.method, path=url.path, query=dict(parse_qsl(url.query)), body=body, lfdi=LFDI
+        )
+        reply = self.server.handle(received, ZERO_MS + self.now_ms)
+        return self._answer(request, reply)
+
+    def _answer(self, request: Request, reply: Reply) -> Answer:
+        resource = None
+        if reply.status < 300 and reply.body:
+            try:
+                resource = decode(reply.body)
+            except PeerError as error:
+                self.xml_faults.append(f"{request.url}: {error}")
+            else:
+                self._judge(reply.body, request.url)
+        retry_after = reply.headers.get("Retry-After")
+        return Answer(
+            tag=request.tag,
+            status=reply.status,
+            resource=resource,
+            location=reply.headers.get("Location"),
+            retry_after_s=None if retry_after is None else int(retry_after),
+        )
+
+    def _judge(self, body: bytes, url: str) -> None:
+        """By the published schema; bodies seen before are not judged again."""
+        if body and hash(body) not in self._seen_bodies:
+            self._seen_bodies.add(hash(body))
+            self.xml_faults += [f"{url}: {fault}" for fault in faults(body, DEFAULT)]
+
+
+def core_of(*, pin: str = "111115", in_band: bool = False, utility: str = "csip-aus-1.2", draw: int = 0) -> DerCore:
+    """A gateway for the example site, before its start. draw: what every random draw gives, per mille of the most."""
+    config = site("https://utility.example/dcap", pin=pin)
+    config.der.poll_s = 60
+    config.der.in_band_registration = in_band
+    return DerCore(config, LFDI, lambda most: most * draw // 1000, profile=load(utility))
+
+
+def joined(
+    steps: list[dict[str, Any]],
+    *,
+    plant: SitePlant | None = None,
+    rate_s: int = 60,
+    registered: bool = True,
+    **options: Any,
+) -> Joined:
+    """A run at its start: the utility with the script, the gateway with an empty journal."""
+    rates = Rates(dcap=rate_s, edev=rate_s, fsa=rate_s, derp=rate_s, der=rate_s, mup=rate_s, post=60, mup_post=60)
+    state = State(start_s=ZERO_MS // 1000, devices={LFDI: 111115} if registered else {}, rates=rates)
+    server = Server(state, ZERO_MS, director=Director(steps_of(steps)))
+    return Joined(server, core_of(**options), plant or SitePlant())
