@@ -67,10 +67,11 @@ class CoreError(Exception):
     """A configuration or message the core cannot accept; the text says what, where, found, expected."""
 
 def allocate(problem: bytes) -> bytes:
-    """One weighted max-min allocation without state, for tests, oracle and benchmark.
+    """One weighted max-min allocation without state, for tests, oracle, benchmark and policies that share among groups.
 
-    `problem`: int64 buffer bytes, see dgm_core/src/arbiter/fill.rs `Problem::from_words`; answer: int64 mA per EVSE.
-    Raises CoreError for a malformed problem.
+    `problem`: int64 buffer bytes, see dgm_core/src/arbiter/problem.rs (`dgm.ems.problem` writes them); answer: int64
+    mA per column, in layout version 2 (phasor rows) followed by the row that stopped each. Raises CoreError for a
+    malformed problem.
     """
 
 def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:

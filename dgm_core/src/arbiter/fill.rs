@@ -7,28 +7,18 @@
 //!
 //! Levels are reckoned in 2^-30 mA per unit of weight, so the sum of all rounding stays far below 1 mA.
 //!
-//! Words of a `Problem` (int64, native order):
-//! ```text
-//! 1                                              version of this layout
-//! columns  rows
-//! floor_ma  cap_ma  weight  stratum              per column
-//! budget  entries  (column  coefficient) ...     per row; coefficient 1..3, budget as sum of coefficient x mA
-//! ```
-//! Answer: one mA word per column, rounded down.
+//! A phasor row (`phasor.rs`) bounds the magnitude of a sum of currents of different angles. It is full for those of its
+//! classes that could not rise alone; the others of its columns go on rising.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::matrix::Matrix;
-use crate::error::CoreError;
-use crate::site::{QUANTITY_MAX, WEIGHT_MAX};
-use crate::units::count;
+use super::phasor::{Phasors, Standing};
 
 const SHIFT: u32 = 30;
 /// Widest residual of a row, mA x conductors: more is not usable and would leave 64 bits.
-const RESIDUAL_MAX: i64 = 8_000_000_000;
-const WORDS_VERSION: i64 = 1;
-const COLUMNS_MAX: usize = 1_000_000;
+pub const RESIDUAL_MAX: i64 = 8_000_000_000;
 
 /// What one column asks for. `cap == floor`: it takes no part beyond its floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +38,18 @@ pub struct Share {
 pub struct Filled {
     /// mA, rounded down.
     pub value: i64,
-    /// The full row that stopped it; absent: its cap did.
+    /// The full row that stopped it, phasor rows after the others; absent: its cap did.
     pub row: Option<usize>,
 }
 
 /// Shares the budgets of the rows among the columns.
 pub fn fill(matrix: &Matrix, budgets: &[i64], shares: &[Share]) -> Vec<Filled> {
-    let mut filler = Filler::new(matrix, budgets, shares);
+    fill_phasors(matrix, budgets, &Phasors::default(), shares)
+}
+
+/// The same where phasor rows hold as well: at the floors they must.
+pub fn fill_phasors(matrix: &Matrix, budgets: &[i64], phasors: &Phasors, shares: &[Share]) -> Vec<Filled> {
+    let mut filler = Filler::new(matrix, budgets, phasors, shares);
     let mut strata: Vec<i64> =
         shares.iter().filter(|share| share.cap > share.floor).map(|share| share.stratum).collect();
     strata.sort_unstable();
@@ -65,27 +60,35 @@ pub fn fill(matrix: &Matrix, budgets: &[i64], shares: &[Share]) -> Vec<Filled> {
     filler.filled
 }
 
+type Heap = BinaryHeap<Reverse<(i64, usize)>>;
+
 /// State of one filling: what is left in each row, and the weight still rising in it.
 struct Filler<'a> {
     matrix: &'a Matrix,
+    phasors: &'a Phasors,
     shares: &'a [Share],
     residual: Vec<i64>,
     weight: Vec<i64>,
+    standings: Vec<Standing>,
     is_rising: Vec<bool>,
     filled: Vec<Filled>,
 }
 
 impl<'a> Filler<'a> {
-    fn new(matrix: &'a Matrix, budgets: &[i64], shares: &'a [Share]) -> Self {
+    fn new(matrix: &'a Matrix, budgets: &[i64], phasors: &'a Phasors, shares: &'a [Share]) -> Self {
         let mut left = budgets.to_vec();
+        let mut standings = vec![Standing::default(); phasors.rows().len()];
         for (column, share) in shares.iter().enumerate() {
             matrix.take(column, share.floor, &mut left);
+            phasors.column(column).for_each(|(row, class)| standings[row].hold(class, share.floor << SHIFT));
         }
         Self {
             matrix,
+            phasors,
             shares,
             residual: left.iter().map(|rest| (*rest).clamp(0, RESIDUAL_MAX) << SHIFT).collect(),
             weight: vec![0; budgets.len()],
+            standings,
             is_rising: vec![false; shares.len()],
             filled: shares.iter().map(|share| Filled { value: share.floor, row: None }).collect(),
         }
@@ -93,8 +96,13 @@ impl<'a> Filler<'a> {
 
     fn fill_stratum(&mut self, stratum: i64) {
         let mut caps = self.start(stratum);
-        let rows = (0..self.residual.len()).filter(|row| self.weight[*row] > 0);
-        let mut heap: BinaryHeap<_> = rows.map(|row| Reverse((self.level(row), row))).collect();
+        let lines = (0..self.residual.len()).filter(|row| self.weight[*row] > 0);
+        let mut heap: Heap = lines.map(|row| Reverse((self.line_level(row), row))).collect();
+        let phasors = self.standings.iter().enumerate().filter(|(_, standing)| standing.is_rising());
+        heap.extend(
+            phasors
+                .map(|(row, standing)| Reverse((standing.level(&self.phasors.rows()[row]), self.residual.len() + row))),
+        );
         loop {
             while caps.last().is_some_and(|(_, column)| !self.is_rising[*column]) {
                 caps.pop();
@@ -103,7 +111,10 @@ impl<'a> Filler<'a> {
             match heap.peek() {
                 Some(&Reverse((level, row))) if level < cap_level => {
                     heap.pop();
-                    self.visit(row, level, &mut heap);
+                    match row.checked_sub(self.residual.len()) {
+                        None => self.visit_line(row, level, &mut heap),
+                        Some(phasor) => self.visit_phasor(phasor, level, &mut heap),
+                    }
                 }
                 _ => self.stop(column, (self.shares[column].cap - self.shares[column].floor) << SHIFT, None),
             }
@@ -121,22 +132,28 @@ impl<'a> Filler<'a> {
             for &(row, coefficient) in self.matrix.column(column) {
                 self.weight[row] += coefficient * share.weight;
             }
-            caps.push((((share.cap - share.floor) << SHIFT) / share.weight, column));
+            let mut rise = (share.cap - share.floor) << SHIFT;
+            for (row, class) in self.phasors.column(column) {
+                self.standings[row].weigh(class, share.weight);
+                // Rounded up there: a phasor row has no whole milliamps that would absorb the rest of the division.
+                rise = ((share.cap - share.floor) << SHIFT) + share.weight - 1;
+            }
+            caps.push((rise / share.weight, column));
         }
         caps.sort_unstable_by(|one, other| other.cmp(one));
         caps
     }
 
-    fn level(&self, row: usize) -> i64 {
+    fn line_level(&self, row: usize) -> i64 {
         self.residual[row] / self.weight[row]
     }
 
     /// Levels only grow as columns stop, so a row whose level has grown is put back instead of being searched for.
-    fn visit(&mut self, row: usize, level: i64, heap: &mut BinaryHeap<Reverse<(i64, usize)>>) {
+    fn visit_line(&mut self, row: usize, level: i64, heap: &mut Heap) {
         if self.weight[row] == 0 {
             return;
         }
-        let now = self.level(row);
+        let now = self.line_level(row);
         if now > level {
             heap.push(Reverse((now, row)));
             return;
@@ -149,6 +166,26 @@ impl<'a> Filler<'a> {
         }
     }
 
+    /// As `visit_line`, but a full phasor row stops only the classes that could not rise alone.
+    fn visit_phasor(&mut self, row: usize, level: i64, heap: &mut Heap) {
+        if !self.standings[row].is_rising() {
+            return;
+        }
+        let phasors = self.phasors;
+        let now = self.standings[row].level(&phasors.rows()[row]);
+        if now <= level {
+            let stopped = self.standings[row].stopped(&phasors.rows()[row], now);
+            for &(column, class) in phasors.row(row) {
+                if self.is_rising[column] && stopped[class] {
+                    self.stop(column, self.shares[column].weight * now, Some(self.residual.len() + row));
+                }
+            }
+        }
+        if self.standings[row].is_rising() {
+            heap.push(Reverse((self.standings[row].level(&phasors.rows()[row]), self.residual.len() + row)));
+        }
+    }
+
     fn stop(&mut self, column: usize, rise: i64, row: Option<usize>) {
         let share = &self.shares[column];
         self.is_rising[column] = false;
@@ -157,105 +194,10 @@ impl<'a> Filler<'a> {
             self.residual[above] = (self.residual[above] - coefficient * rise).max(0);
             self.weight[above] -= coefficient * share.weight;
         }
-    }
-}
-
-/// One allocation without a site: for tests, oracle and benchmark.
-#[derive(Clone, Debug)]
-pub struct Problem {
-    matrix: Matrix,
-    budgets: Vec<i64>,
-    shares: Vec<Share>,
-}
-
-impl Problem {
-    /// Reads the words described at the head of this file.
-    pub fn from_words(words: &[i64]) -> Result<Self, CoreError> {
-        let mut words = Words { words, next: 0 };
-        words.within("version", WORDS_VERSION, WORDS_VERSION)?;
-        let columns = words.size("columns", COLUMNS_MAX)?;
-        let rows = words.size("rows", COLUMNS_MAX)?;
-        let shares = (0..columns).map(|_| words.share()).collect::<Result<Vec<_>, _>>()?;
-        let (mut budgets, mut entries) = (Vec::new(), Vec::new());
-        for _ in 0..rows {
-            budgets.push(words.within("budget", 0, QUANTITY_MAX * 100)?);
-            entries.push(words.entries(columns)?);
+        for (above, class) in self.phasors.column(column) {
+            self.standings[above].hold(class, rise);
+            self.standings[above].weigh(class, -share.weight);
         }
-        words.finish()?;
-        let problem = Self { matrix: Matrix::new(columns, entries.into_iter()), budgets, shares };
-        problem.refuse_floors_that_do_not_fit()?;
-        Ok(problem)
-    }
-
-    /// mA per column.
-    pub fn solve(&self) -> Vec<i64> {
-        fill(&self.matrix, &self.budgets, &self.shares).iter().map(|filled| filled.value).collect()
-    }
-
-    fn refuse_floors_that_do_not_fit(&self) -> Result<(), CoreError> {
-        for (row, budget) in self.budgets.iter().enumerate() {
-            let floors = self.matrix.row(row).iter().map(|(column, times)| times * self.shares[*column].floor).sum();
-            if floors > *budget {
-                return Err(CoreError::value(format!("row {row}: floors"), floors, format!("at most {budget}")));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Reader of words that never goes past the end.
-struct Words<'a> {
-    words: &'a [i64],
-    next: usize,
-}
-
-impl Words<'_> {
-    fn within(&mut self, what: &str, low: i64, high: i64) -> Result<i64, CoreError> {
-        let Some(found) = self.words.get(self.next).copied() else {
-            let expected = format!("{what} at word {}", self.next);
-            return Err(CoreError::Shape { what: "problem", found: self.words.len(), expected });
-        };
-        if !(low..=high).contains(&found) {
-            return Err(CoreError::value(format!("word {}: {what}", self.next), found, format!("{low}..={high}")));
-        }
-        self.next += 1;
-        Ok(found)
-    }
-
-    fn size(&mut self, what: &str, most: usize) -> Result<usize, CoreError> {
-        Ok(usize::try_from(self.within(what, 0, count(most))?).unwrap_or(0))
-    }
-
-    fn share(&mut self) -> Result<Share, CoreError> {
-        let floor = self.within("floor_ma", 0, QUANTITY_MAX)?;
-        Ok(Share {
-            floor,
-            cap: self.within("cap_ma", floor, QUANTITY_MAX)?,
-            weight: self.within("weight", 1, WEIGHT_MAX)?,
-            stratum: self.within("stratum", 0, i64::from(i32::MAX))?,
-        })
-    }
-
-    fn entries(&mut self, columns: usize) -> Result<Vec<(usize, i64)>, CoreError> {
-        let entries = self.size("entries", columns)?;
-        let mut row: Vec<(usize, i64)> = Vec::new();
-        for _ in 0..entries {
-            let column = self.size("column", columns.saturating_sub(1))?;
-            row.push((column, self.within("coefficient", 1, 3)?));
-        }
-        row.sort_unstable();
-        match row.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            Some(pair) => Err(CoreError::value("row: column", count(pair[0].0), "each column once")),
-            None => Ok(row),
-        }
-    }
-
-    fn finish(&self) -> Result<(), CoreError> {
-        if self.next == self.words.len() {
-            return Ok(());
-        }
-        let expected = format!("{}, as its counts say", self.next);
-        Err(CoreError::Shape { what: "problem", found: self.words.len(), expected })
     }
 }
 

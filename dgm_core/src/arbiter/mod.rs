@@ -20,7 +20,9 @@ mod layout;
 mod limit;
 mod load;
 mod matrix;
+mod phasor;
 mod plan;
+mod problem;
 mod publish;
 mod sample;
 mod scene;
@@ -33,9 +35,8 @@ mod worst;
 use std::sync::Arc;
 
 pub use decision::{CountedReason, Decision, Grant, GrantValue, Row};
-pub use fill::Problem;
 pub use limit::{ActiveLimit, LimitSet, Quantity, Ramp, Scope};
-
+pub use problem::Problem;
 pub use sample::{EvseSample, Outcome, OutcomeState, Target};
 
 use account::Account;
