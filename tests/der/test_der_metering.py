@@ -161,10 +161,11 @@ BITS = plant.mode_bits(acts_on(has_battery=True), has_battery=True)
 
 
 def test_capability_and_settings_state_the_ratings_and_the_limit_modes() -> None:
-    config = site().der
-    assert plant.capability(config, BITS).doe_modes == 0b1111
-    assert plant.capability(config, BITS).max_charge_rate_w == 50_000
-    settings = plant.settings(config, BITS, gradient_permyriad_s=27, updated_s=1)
+    config, storage = site().der, plant.storage_of(site())
+    assert plant.capability(config, BITS, storage).doe_modes == 0b1111
+    assert plant.capability(config, BITS, storage).max_charge_rate_w == 50_000
+    settings = plant.settings(config, BITS, storage, gradient_permyriad_s=27, updated_s=1)
     assert (settings.set_grad_w_permyriad_s, settings.max_w, settings.doe_modes) == (27, 150_000, 0b1111)
+    assert (settings.max_discharge_rate_w, settings.max_wh) == (50_000, 100_000)
     config.battery_charge_rating_w = 0
-    assert plant.capability(config, BITS).max_charge_rate_w is None
+    assert plant.capability(config, BITS, storage).max_charge_rate_w is None

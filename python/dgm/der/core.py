@@ -89,6 +89,7 @@ class DerCore:
         self.discovery = Discovery(identity, draw, mirrors=self._mirrors.values(), in_band=in_band)
         self._acts_on = acts_on(has_battery=plant.has_battery(config))
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
+        self._storage = plant.storage_of(config)
         self._ramps = Ramps()
         self._effect = Effect()
         self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
@@ -185,12 +186,14 @@ class DerCore:
     def _report(self, server_now: Now) -> Report:
         time_s = server_now.utc_ms // 1000
         gradient = self.scheduler.default_gradient_permyriad_s()
-        fresh = plant.settings(self._config, self._modes(), gradient_permyriad_s=gradient, updated_s=time_s)
+        fresh = plant.settings(
+            self._config, self._modes(), self._storage, gradient_permyriad_s=gradient, updated_s=time_s
+        )
         if self._settings is None or replace(self._settings, updated_s=time_s) != fresh:
             self._settings = fresh
         point = r.ConnectionPoint(connection_point_id=self._config.nmi) if self._config.nmi else None
         return Report(
-            capability=plant.capability(self._config, self._modes()),
+            capability=plant.capability(self._config, self._modes(), self._storage),
             settings=self._settings,
             status=self._site.status(time_s, is_stopped=self._is_stopped()),
             connection_point=point,

@@ -43,6 +43,23 @@ def mode_bits(acts_on: Iterable[str], *, has_battery: bool) -> ModeBits:
     return ModeBits(modes=base, modes_2=None, doe=bits_of(names, Bitmap.DOE) or None, vpp=None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Nameplate of all batteries together; None: there is none."""
+
+    discharge_w: int | None
+    energy_wh: int | None
+
+
+def storage_of(config: DgmConfig) -> Storage:
+    """What the batteries of site.yaml add up to."""
+    batteries = [asset for asset in config.assets if asset.type == AssetType.ASSET_TYPE_BATTERY]
+    return Storage(
+        discharge_w=sum(asset.power_max_w for asset in batteries) or None,
+        energy_wh=sum(asset.energy_wh for asset in batteries) or None,
+    )
+
+
 def has_battery(config: DgmConfig) -> bool:
     """Whether anything can be told to charge."""
     return any(asset.type == AssetType.ASSET_TYPE_BATTERY for asset in config.assets)
@@ -197,27 +214,33 @@ def _stamp(value: int | None, time_s: int) -> r.StampedValue | None:
     return None if value is None else r.StampedValue(time_s=time_s, value=value)
 
 
-def capability(config: DerConfig, bits: ModeBits) -> r.DERCapability:
+def capability(config: DerConfig, bits: ModeBits, storage: Storage) -> r.DERCapability:
     """Nameplate from site.yaml."""
     return r.DERCapability(
         modes=bits.modes,
         modes_2=bits.modes_2,
         max_charge_rate_w=config.battery_charge_rating_w or None,
+        max_discharge_rate_w=storage.discharge_w,
         max_w=config.site_rating_w,
+        max_wh=storage.energy_wh,
         type=DER_TYPE_MIXED,
         doe_modes=bits.doe,
         vpp_modes=bits.vpp,
     )
 
 
-def settings(config: DerConfig, bits: ModeBits, *, gradient_permyriad_s: int | None, updated_s: int) -> r.DERSettings:
+def settings(
+    config: DerConfig, bits: ModeBits, storage: Storage, *, gradient_permyriad_s: int | None, updated_s: int
+) -> r.DERSettings:
     """Settings in force; the gradient is the one of the DefaultDERControl (S18: it shall be echoed here)."""
     return r.DERSettings(
         modes=bits.modes,
         modes_2=bits.modes_2,
         set_grad_w_permyriad_s=gradient_permyriad_s or 0,
         max_charge_rate_w=config.battery_charge_rating_w or None,
+        max_discharge_rate_w=storage.discharge_w,
         max_w=config.site_rating_w,
+        max_wh=storage.energy_wh,
         updated_s=updated_s,
         doe_modes=bits.doe,
         vpp_modes=bits.vpp,
