@@ -30,7 +30,7 @@ from dgm.der.discovery import (
     SendReadings,
     SendResponse,
 )
-from dgm.der.effect import Effect, Ramps, Ratings, Wanted, acts_on
+from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import SWITCHES, Bound, bounds
 from dgm.der.identity import sfdi_of
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
@@ -162,6 +162,10 @@ class DerCore:
         """Targets of PV and batteries at `now`, by asset."""
         ruling = self.scheduler.ruling()
         return self._effect.wanted(ruling, self._site.units(), self._ratings(), self._server(now).utc_ms)
+
+    def targets(self) -> dict[str, Target]:
+        """Target modes that rule at the last handled `now`."""
+        return targets(self.scheduler.ruling(), self._ratings())
 
     def _ratings(self) -> Ratings:
         return Ratings(

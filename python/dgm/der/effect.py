@@ -22,6 +22,7 @@ from dgm.der.schedule import ControlSegment
 PLANT_TARGETS = ("opModFixedW", "opModTargetW")
 """Of PV and batteries together; the first that rules holds."""
 STORAGE_TARGET = "opModStorageTargetW"
+TARGET_MODES = (*PLANT_TARGETS, STORAGE_TARGET)
 SEEN_LATE_MS = 10_000
 """A control first seen later than this after its start is at its end value: its ramp cannot be told any more."""
 STEP_W = 100
@@ -62,7 +63,7 @@ class Wanted:
 
 def acts_on(*, has_battery: bool) -> tuple[str, ...]:
     """Every mode that has an effect on a plant."""
-    return (*QUANTITIES, *((*PLANT_TARGETS, STORAGE_TARGET) if has_battery else ()))
+    return (*QUANTITIES, *(TARGET_MODES if has_battery else ()))
 
 
 def gradient_ramp_ms(change_w: int, ratings: Ratings) -> int:
@@ -106,6 +107,27 @@ class Ramps:
             held = (key, 0 if is_late else gradient_ramp_ms(max(seen_w - bound.power_w, 0), ratings))
             self._settled[bound.mode] = held
         return replace(bound, ramp_ms=held[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One target mode that rules: W into the plant at the end of its ramp; event_end_ms None: a default."""
+
+    power_w: int
+    mrid: str
+    event_end_ms: int | None
+
+
+def targets(ruling: Mapping[str, ControlSegment], ratings: Ratings) -> dict[str, Target]:
+    """The target modes that rule now, for those who follow them without our EMS."""
+    asked = {mode: _asked(ruling, mode, ratings) for mode in TARGET_MODES}
+    return {
+        mode: Target(
+            power_w=found[1], mrid=found[0].mrid, event_end_ms=None if found[0].is_default else found[0].end_ms
+        )
+        for mode, found in asked.items()
+        if found is not None
+    }
 
 
 class Effect:

@@ -232,6 +232,7 @@ class DerRole:
             age_ms=None if last_ms is None else now.mono_ms - last_ms,
             at_ms=now.utc_ms + self.core.offset_ms,
             bounds=bounds,
+            targets=self.core.targets(),
         )
         self._facade.publish(registers.UNIT, registers.BASE, registers.words(picture))
 
