@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from dgm import config as site_config
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
-from dgm.api.ems.v1.ems_pb2 import Limit
+from dgm.api.ems.v1.ems_pb2 import Limit, Target
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
 from dgm.api.site.v1.site_pb2 import CircuitState, PhaseValues, Quality, Sample, WatchSiteResponse
 from dgm.journal import Journal
@@ -93,12 +93,23 @@ class RecordingEms(ems_pb2_grpc.EmsServiceServicer, site_pb2_grpc.SiteServiceSer
     held: dict[str, Limit] = field(default_factory=dict)
     puts: list[Limit] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    targets: dict[str, Target] = field(default_factory=dict)
 
     async def PutLimit(self, request: ems_pb2.PutLimitRequest, context: Any) -> ems_pb2.PutLimitResponse:
         self.held[request.limit.id] = request.limit
         self.puts.append(request.limit)
         self.watch.ring()
         return ems_pb2.PutLimitResponse(limit=request.limit)
+
+    async def PutTarget(self, request: ems_pb2.PutTargetRequest, context: Any) -> ems_pb2.PutTargetResponse:
+        self.targets[request.target.asset_id] = request.target
+        self.watch.ring()
+        return ems_pb2.PutTargetResponse(target=request.target)
+
+    async def DeleteTarget(self, request: ems_pb2.DeleteTargetRequest, context: Any) -> ems_pb2.DeleteTargetResponse:
+        existed = self.targets.pop(request.id.removeprefix("utility:"), None) is not None
+        self.watch.ring()
+        return ems_pb2.DeleteTargetResponse(existed=existed)
 
     async def DeleteLimit(self, request: ems_pb2.DeleteLimitRequest, context: Any) -> ems_pb2.DeleteLimitResponse:
         existed = self.held.pop(request.id, None) is not None

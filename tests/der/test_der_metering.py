@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dgm.api.site.v1.site_pb2 import CircuitState, Quality, Sample, WatchSiteResponse
 from dgm.der import plant
 from dgm.der import resource as r
+from dgm.der.effect import acts_on
 from dgm.der.identity import mrid_of
 from dgm.der.metering import HOLD_MS_MAX, Metered, Metering, Quantity, mirrors, reading_of
 from dgm.machine import Now
@@ -156,11 +157,15 @@ def test_the_status_tells_what_runs_and_how_full_the_battery_is() -> None:
     assert status.state_of_charge == r.StampedValue(time_s=8, value=6300)
 
 
+BITS = plant.mode_bits(acts_on(has_battery=True), has_battery=True)
+
+
 def test_capability_and_settings_state_the_ratings_and_the_limit_modes() -> None:
-    config = site().der
-    assert plant.capability(config).doe_modes == 0b1111
-    assert plant.capability(config).max_charge_rate_w == 50_000
-    settings = plant.settings(config, gradient_permyriad_s=27, updated_s=1)
+    config, storage = site().der, plant.storage_of(site())
+    assert plant.capability(config, BITS, storage).doe_modes == 0b1111
+    assert plant.capability(config, BITS, storage).max_charge_rate_w == 50_000
+    settings = plant.settings(config, BITS, storage, gradient_permyriad_s=27, updated_s=1)
     assert (settings.set_grad_w_permyriad_s, settings.max_w, settings.doe_modes) == (27, 150_000, 0b1111)
+    assert (settings.max_discharge_rate_w, settings.max_wh) == (50_000, 100_000)
     config.battery_charge_rating_w = 0
-    assert plant.capability(config).max_charge_rate_w is None
+    assert plant.capability(config, BITS, storage).max_charge_rate_w is None

@@ -9,23 +9,35 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from der_examples import EmsServer, Watch, context, site, utility_config
+from der_events import T0_S, at, known, program
+from der_events import control as make_control
+from der_examples import OBSERVED, EmsServer, Watch, context, site, utility_config
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 from pymodbus.client import AsyncModbusTcpClient
 
+from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.der.v1.der_pb2 import ConnectionState, ControlState
+from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.der import registers
 from dgm.der.client import certificate_ends, certificate_warnings, check_files
-from dgm.der.core import DerCore
+from dgm.der.core import DerCore, SiteSeen
 from dgm.der.discovery import Link
+from dgm.der.effect import Wanted
+from dgm.der.orders import OptIn, OptOut
+from dgm.der.resource import ControlBase, ControlMode, DERControl
 from dgm.der.service import DerRole
 from dgm.der.service.metrics import DerMetrics
-from dgm.der.service.servicer import controls_of
+from dgm.der.service.servicer import Bells, DerService, controls_of
+from dgm.der.service.target_link import TargetSync
 from dgm.journal import Journal
 from dgm.machine import Now
 from dgm.sim.live import pki as test_pki
@@ -323,3 +335,89 @@ def test_an_unreadable_certificate_is_one_problem(pki: TestPki, tmp_path: Path, 
         (files / name).write_bytes((pki.root_certificate.parent / name).read_bytes())
     (files / "device.pem").write_bytes(content)
     assert [problem.path for problem in check_files(site(pki=files), tmp_path)] == ["der.certificate"]
+
+
+async def test_energize_false_stops_what_comes_out_and_nobody_opts_out_of_it(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    off = control(start_offset_s=1, duration_s=60, modes={"opModEnergize": False})
+    async with utility_of(utility_config(pki, controls=[off]), watch) as (utility, url):
+        world = context(tmp_path, site(url, pki.root_certificate.parent), ems.target, journal=journal)
+        async with running(DerRole(world)) as role, caller(role) as stub:
+            await watch.until(lambda: "utility:opModEnergize" in ems.ems.held)
+            held = ems.ems.held["utility:opModEnergize"]
+            assert (held.quantity, held.power_w) == (Quantity.QUANTITY_GROSS_GENERATION, 0)
+            assert await refused(stub.OptOut(der_pb2.OptOutRequest(mrid=MRID))) == "OPT_OUT_REFUSED"
+            assert await refused(stub.OptIn(der_pb2.OptInRequest(mrid="FF"))) == "UNKNOWN_CONTROL"
+            assert utility.records.faults == []
+
+
+async def test_a_target_is_a_lease_at_the_ems_until_nothing_rules_it(ems: EmsServer, watch: Watch) -> None:
+    now = Now(mono_ms=1_000_000, utc_ms=5_000_000)
+    wanted = {"battery": Wanted(want_w=-20_000, end_ms=5_030_000, mrid=MRID)}
+    async with grpc.aio.insecure_channel(ems.target) as channel:
+        sync = TargetSync(channel, wanted=lambda: wanted, now=lambda: now)
+        await sync.sync()
+        put = ems.ems.targets.pop("battery")
+        assert (put.want_w, put.priority, put.source, put.ttl_ms) == (-20_000, 1000, "utility:der", 30_000)
+        await sync.sync()
+        assert not ems.ems.targets, "nothing new, nothing told"
+        now = Now(mono_ms=1_020_000, utc_ms=5_020_000)
+        await sync.sync()
+        assert ems.ems.targets["battery"].ttl_ms == 10_000, "renewed, never beyond the event"
+        wanted.clear()
+        await sync.sync()
+        assert not ems.ems.targets
+
+
+async def test_somebody_on_site_opts_out_of_a_target_and_in_again(pki: TestPki) -> None:
+    core = DerCore(site(), pki.device_lfdi, lambda most: most)
+    core.scheduler.handle(known(program(targeted("AA", 1, -60_000), targeted("BB", 5, -10_000))), at(10))
+    core.handle(SiteSeen(update=OBSERVED), at(10))
+    service = DerService(
+        core, server="", lfdi=pki.device_lfdi, now=lambda: at(11), bell=Bells().bell, step=lambda event: handle(event)
+    )
+
+    def handle(event: OptOut | OptIn) -> None:
+        core.handle(event, at(11))
+
+    def battery_w() -> int | None:
+        want = core.wanted(at(12)).get("battery")
+        return None if want is None else want.want_w
+
+    assert battery_w() == 30_000
+    found = {control.mrid: list(control.superseded_by) for control in controls_of(core)}
+    assert found == {"AA": ["BB"], "BB": []}
+    out = await service.OptOut(der_pb2.OptOutRequest(mrid="BB"), None)
+    assert list(out.control.opted_out_modes) == ["opModTargetW"]
+    assert battery_w() is None
+    back = await service.OptIn(der_pb2.OptInRequest(mrid="BB"), None)
+    assert not back.control.opted_out_modes
+    assert battery_w() == 30_000
+
+
+def targeted(mrid: str, newer_s: int, power_w: int) -> DERControl:
+    base = ControlBase(modes=(ControlMode(name="opModTargetW", power_w=power_w),))
+    return replace(make_control(mrid, 0, 600), base=base, creation_s=T0_S - 100 + newer_s)
+
+
+@asynccontextmanager
+async def caller(role: DerRole) -> AsyncIterator[der_pb2_grpc.DerServiceStub]:
+    server = grpc.aio.server()
+    servicer = role.servicers()[0]
+    servicer.add(servicer.servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield der_pb2_grpc.DerServiceStub(channel)
+    await server.stop(None)
+
+
+async def refused(call: Any) -> str:
+    """The reason of a refusal."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    status = rpc_status.from_call(caught.value)
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info.reason

@@ -447,9 +447,14 @@ def test_an_export_limit_is_judged_by_what_flows_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantity", "measured_w"), [(Quantity.QUANTITY_GROSS_LOAD, 7000), (Quantity.QUANTITY_GROSS_GENERATION, 9000)]
+    ("quantity", "measured_w"),
+    [
+        (Quantity.QUANTITY_GROSS_LOAD, 7000),
+        (Quantity.QUANTITY_GROSS_GENERATION, 9000),
+        (Quantity.QUANTITY_DER_OUTPUT, 6000),
+    ],
 )
-def test_gross_quantities_are_the_sums_of_the_devices(quantity: Quantity, measured_w: int) -> None:
+def test_quantities_of_devices_are_the_sums_of_the_devices(quantity: Quantity, measured_w: int) -> None:
     cycle = new_cycle()
     cycle.handle(put(quantity=quantity, power_w=10_000), at(0))
     readings = [power(M1, 0, at(1)), power(PV1, -9000, at(1)), power(B1, 3000, at(1)), power(E1, 4000, at(1))]

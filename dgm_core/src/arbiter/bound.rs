@@ -22,17 +22,20 @@ pub enum RowKind {
     GrossLoad,
     /// W, PV plus battery discharge.
     GrossGeneration,
+    /// W, PV plus battery discharge less battery charge.
+    DerOutput,
     /// mA of one conductor.
     Current(Phase),
 }
 
 impl RowKind {
     /// All of one circuit, in the order of the rows of a decision.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NetImport,
         Self::NetExport,
         Self::GrossLoad,
         Self::GrossGeneration,
+        Self::DerOutput,
         Self::Current(Phase::L1),
         Self::Current(Phase::L2),
         Self::Current(Phase::L3),
@@ -45,7 +48,8 @@ impl RowKind {
             Self::NetExport => 1,
             Self::GrossLoad => 2,
             Self::GrossGeneration => 3,
-            Self::Current(phase) => 4 + phase.slot(),
+            Self::DerOutput => 4,
+            Self::Current(phase) => 5 + phase.slot(),
         }
     }
 
@@ -56,6 +60,7 @@ impl RowKind {
             Self::NetExport => Quantity::NetExport,
             Self::GrossLoad => Quantity::GrossLoad,
             Self::GrossGeneration => Quantity::GrossGeneration,
+            Self::DerOutput => Quantity::DerOutput,
             Self::Current(_) => Quantity::Current,
         }
     }
@@ -68,11 +73,11 @@ impl RowKind {
         }
     }
 
-    /// Place of its value in a `Load`; absent for gross rows, which no meter shows.
+    /// Place of its value in a `Load`; absent for rows of devices, which no meter shows.
     pub const fn item(self) -> Option<usize> {
         match self {
             Self::NetImport | Self::NetExport => Some(0),
-            Self::GrossLoad | Self::GrossGeneration => None,
+            Self::GrossLoad | Self::GrossGeneration | Self::DerOutput => None,
             Self::Current(phase) => Some(1 + phase.slot()),
         }
     }
@@ -176,14 +181,14 @@ fn narrow(tightest: &mut Tightest, bound: i64, id: &Arc<str>) {
     }
 }
 
-fn configured(circuit: &Circuit) -> [Tightest; 7] {
+fn configured(circuit: &Circuit) -> [Tightest; 8] {
     let spec = &circuit.spec;
     RowKind::ALL.map(|kind| {
         let bound = match kind {
             RowKind::NetImport => spec.import_limit.map(|limit| limit.get()),
             RowKind::NetExport => spec.export_limit.map(|limit| limit.get()),
             RowKind::Current(_) => spec.current_limit.map(|limit| limit.get()),
-            RowKind::GrossLoad | RowKind::GrossGeneration => None,
+            RowKind::GrossLoad | RowKind::GrossGeneration | RowKind::DerOutput => None,
         };
         bound.map(|bound| (bound, Arc::from(format!("site:{}:{}", spec.id, kind.quantity().name()))))
     })
@@ -200,6 +205,6 @@ fn entries(layout: &Layout, row: &Bound) -> Vec<(usize, i64)> {
         RowKind::Current(phase) => {
             below.filter(|column| phases(**column).has(phase)).map(|column| (*column, 1)).collect()
         }
-        RowKind::NetExport | RowKind::GrossGeneration => Vec::new(),
+        RowKind::NetExport | RowKind::GrossGeneration | RowKind::DerOutput => Vec::new(),
     }
 }

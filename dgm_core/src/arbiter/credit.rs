@@ -3,7 +3,7 @@
 //! A battery is credited up to the least of: its rating less the bridge reserve, what empties the energy above its reserve
 //! in 15 minutes, and (per row) the overload that the breaker bears until the EVs have followed. One that is silent or that
 //! nobody controls: nothing.
-//! GROSS_GENERATION limits bind the credit first: help that may not flow is no help.
+//! GROSS_GENERATION and DER_OUTPUT limits bind the credit first: help that may not flow is no help.
 
 use super::bound::RowKind;
 use super::scene::{phase_current, Scene};
@@ -26,7 +26,7 @@ pub struct Credits {
 }
 
 impl Credits {
-    /// What is available, cut to the GROSS_GENERATION bounds (per circuit).
+    /// What is available, cut to the GROSS_GENERATION and DER_OUTPUT bounds (per circuit).
     pub fn new(scene: &Scene<'_>, generation_bounds: impl Iterator<Item = (CircuitIndex, i64)>) -> Self {
         let layout = scene.layout;
         let mut credits = Self {
@@ -52,7 +52,7 @@ impl Credits {
                 let [pv, storage] = self.phase_help(scene, circuit, phase);
                 [pv, storage.min(overload_ma(scene.site, circuit))]
             }
-            RowKind::NetExport | RowKind::GrossLoad | RowKind::GrossGeneration => [0, 0],
+            RowKind::NetExport | RowKind::GrossLoad | RowKind::GrossGeneration | RowKind::DerOutput => [0, 0],
         }
     }
 

@@ -67,7 +67,24 @@ fn allowed(scene: &Scene<'_>, balances: &Balances, row: &Bound, storage: &Storag
             let discharge: Watts = below.map(|unit| discharge_of(scene, storage, *unit)).sum();
             Some(Watts::new(row.bound) - discharge - worst::vehicles(scene, row.circuit))
         }
+        RowKind::DerOutput => {
+            let below = scene.layout.below[row.circuit.0].storages.iter();
+            let taken: Watts = below.map(|unit| net_taken(scene, storage, *unit)).sum();
+            Some(Watts::new(row.bound) + taken - worst::vehicles(scene, row.circuit))
+        }
         RowKind::NetImport | RowKind::GrossLoad | RowKind::Current(_) => None,
+    }
+}
+
+/// W into a battery that PV may count on: its charge only as far as it was told to charge and is seen to.
+fn net_taken(scene: &Scene<'_>, storage: &StoragePlan, unit: usize) -> Watts {
+    let seen = scene.storage_power(&scene.layout.storages[unit]).unwrap_or(Watts::ZERO);
+    let charge = storage.setpoints[unit].min(seen).max(Watts::ZERO);
+    let discharge = discharge_of(scene, storage, unit);
+    if discharge > Watts::ZERO {
+        -discharge
+    } else {
+        charge
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Quantity {
     GrossLoad,
     /// W, PV plus battery discharge below a circuit.
     GrossGeneration,
+    /// W, PV plus battery discharge less battery charge below a circuit.
+    DerOutput,
     /// mA per phase.
     Current,
 }
@@ -33,6 +35,7 @@ impl Quantity {
             Self::NetExport => "NET_EXPORT",
             Self::GrossLoad => "GROSS_LOAD",
             Self::GrossGeneration => "GROSS_GENERATION",
+            Self::DerOutput => "DER_OUTPUT",
             Self::Current => "CURRENT",
         }
     }

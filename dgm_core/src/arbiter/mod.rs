@@ -110,7 +110,8 @@ impl Arbiter {
 
     /// Replaces the active limits; an older epoch or sequence, or one limit that is not valid, and nothing changes.
     pub fn put_limits(&mut self, set: LimitSet, now: Millis) -> Result<(), CoreError> {
-        let shown = |limit: &ActiveLimit| tick::shown(&self.layout, &self.balances, &self.columns, limit);
+        let shown =
+            |limit: &ActiveLimit| tick::shown(&self.layout, &self.feed.image, &self.balances, &self.columns, limit);
         self.limits.put(&self.site, set, now, shown)?;
         self.is_dirty = true;
         Ok(())

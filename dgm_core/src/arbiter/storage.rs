@@ -117,7 +117,7 @@ impl StorageInputs<'_> {
                 let over = balance.without_storage[1 + phase.slot()].map_or(0, |net| net - (row.bound - kept));
                 self.on_conductors(over.max(0), chosen, self.scene.voltage, Iterator::max)
             }
-            RowKind::NetExport | RowKind::GrossLoad | RowKind::GrossGeneration => Watts::ZERO,
+            RowKind::NetExport | RowKind::GrossLoad | RowKind::GrossGeneration | RowKind::DerOutput => Watts::ZERO,
         }
     }
 
@@ -159,9 +159,10 @@ impl StorageInputs<'_> {
         below.map(|unit| self.scene.pv_reach(&self.scene.layout.pvs[*unit])).sum()
     }
 
-    /// GROSS_GENERATION: PV goes first, the battery takes what is left.
+    /// GROSS_GENERATION, DER_OUTPUT: PV goes first, the battery takes what is left.
     fn keep_generation(&self, discharge: &mut [Watts], marks: &mut [Option<usize>]) {
-        for (index, row) in self.deepest_first().filter(|(_, row)| row.kind == RowKind::GrossGeneration) {
+        let is_output = |row: &Bound| matches!(row.kind, RowKind::GrossGeneration | RowKind::DerOutput);
+        for (index, row) in self.deepest_first().filter(|(_, row)| is_output(row)) {
             let taken = self.pv_reach(row) + worst::discharge(self.scene, row.circuit);
             let (chosen, left) = (self.loading(row), Watts::new(row.bound) - taken);
             let before: Watts = chosen.iter().map(|unit| discharge[*unit]).sum();
@@ -204,7 +205,7 @@ impl StorageInputs<'_> {
             RowKind::Current(_) => {
                 Some(self.on_conductors(room.max(0), chosen, self.scene.voltage_seen, Iterator::min))
             }
-            RowKind::NetExport | RowKind::GrossGeneration => None,
+            RowKind::NetExport | RowKind::GrossGeneration | RowKind::DerOutput => None,
         }
     }
 

@@ -17,8 +17,8 @@ use super::scene::Scene;
 use super::seat::Ask;
 use super::storage::{storage_plan, StorageInputs, StoragePlan};
 use super::{worst, Arbiter, ColumnState};
-use crate::site::Phase;
-use crate::units::{Milliamps, Millis, Watts};
+use crate::site::{Image, Phase};
+use crate::units::{CircuitIndex, Milliamps, Millis, Watts};
 
 impl Arbiter {
     /// One tick. True: EVSE grants were recomputed in it. Time does not run backwards: an older `now` is the last one.
@@ -47,7 +47,8 @@ impl Arbiter {
         let scene = self.feed.scene(&self.site, &self.layout, now);
         let draws: Vec<_> = self.columns.iter().map(|state| state.draw).collect();
         self.balances.update(&scene, &draws);
-        let credits = Credits::new(&scene, self.bounds.of_kind(RowKind::GrossGeneration));
+        let output = self.bounds.of_kind(RowKind::GrossGeneration).chain(self.bounds.of_kind(RowKind::DerOutput));
+        let credits = Credits::new(&scene, output);
         let budget = |row| Budget::new(&scene, &self.balances, &credits, row);
         self.bounds.rows.iter().map(budget).collect()
     }
@@ -214,7 +215,7 @@ impl Arbiter {
                 budget.uncontrolled + budget.kept - budget.help + row_value(stuck, row.kind, scene)
             }
             RowKind::NetExport => least_export(scene, &self.balances, row, storage).get(),
-            RowKind::GrossGeneration => {
+            RowKind::GrossGeneration | RowKind::DerOutput => {
                 (worst::generation(scene, row.circuit) + worst::discharge(scene, row.circuit)).get()
             }
         };
@@ -256,7 +257,13 @@ fn least_export(scene: &Scene<'_>, balances: &Balances, row: &Bound, storage: &S
 }
 
 /// What a limit's quantity is now, W or mA: where a ramp starts.
-pub fn shown(layout: &Layout, balances: &Balances, columns: &[ColumnState], limit: &ActiveLimit) -> Option<i64> {
+pub fn shown(
+    layout: &Layout,
+    image: &Image,
+    balances: &Balances,
+    columns: &[ColumnState],
+    limit: &ActiveLimit,
+) -> Option<i64> {
     let circuit = match limit.scope {
         Scope::Circuit(circuit) => circuit,
         Scope::Asset(asset) => return layout.column_of[asset.0].map(|column| columns[column].seat.granted),
@@ -266,6 +273,16 @@ pub fn shown(layout: &Layout, balances: &Balances, columns: &[ColumnState], limi
         Quantity::NetImport => measured[0].map(|net| net.max(0)),
         Quantity::NetExport => measured[0].map(|net| (-net).max(0)),
         Quantity::Current => Phase::ALL.iter().filter_map(|phase| measured[1 + phase.slot()]).map(i64::abs).max(),
-        Quantity::GrossLoad | Quantity::GrossGeneration => None,
+        Quantity::DerOutput => output(layout, image, circuit, |out| out).map(|net| net.max(0)),
+        Quantity::GrossGeneration => output(layout, image, circuit, |out| out.max(0)),
+        Quantity::GrossLoad => None,
     }
+}
+
+/// Sum of what each inverter and battery below a circuit puts out, as it counts; absent where one is not heard.
+fn output(layout: &Layout, image: &Image, circuit: CircuitIndex, counts: fn(i64) -> i64) -> Option<i64> {
+    let below = layout.below.get(circuit.0)?;
+    let pvs = below.pvs.iter().map(|unit| layout.pvs[*unit].asset);
+    let storages = below.storages.iter().map(|unit| layout.storages[*unit].asset);
+    pvs.chain(storages).map(|asset| image.reading(asset).power.map(|power| counts(-power.get()))).sum()
 }

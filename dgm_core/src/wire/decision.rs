@@ -42,6 +42,7 @@ fn quantity(quantity: Quantity) -> WireQuantity {
         Quantity::NetExport => WireQuantity::NetExport,
         Quantity::GrossLoad => WireQuantity::GrossLoad,
         Quantity::GrossGeneration => WireQuantity::GrossGeneration,
+        Quantity::DerOutput => WireQuantity::DerOutput,
         Quantity::Current => WireQuantity::Current,
     }
 }

@@ -54,6 +54,7 @@ fn quantity(wire: &WireLimit) -> Result<Quantity, CoreError> {
         Ok(WireQuantity::NetExport) => Ok(Quantity::NetExport),
         Ok(WireQuantity::GrossLoad) => Ok(Quantity::GrossLoad),
         Ok(WireQuantity::GrossGeneration) => Ok(Quantity::GrossGeneration),
+        Ok(WireQuantity::DerOutput) => Ok(Quantity::DerOutput),
         Ok(WireQuantity::Current) => Ok(Quantity::Current),
         Ok(WireQuantity::Unspecified) | Err(_) => Err(CoreError::value(
             format!("limit {}: quantity", wire.id),

@@ -1,6 +1,6 @@
 """The DER gateway as one pure machine: conversation, schedule and metering wired to each other.
 
-    HTTP answers, site updates, Tick ──> DerCore ──> Keep (journal), Request (HTTP)    bounds(): what the EMS is to hold
+    HTTP answers, site updates, Tick ──> DerCore ──> Keep (journal), Request (HTTP)    bounds(), wanted(): for the EMS
                                           discovery -> scheduler -> discovery (responses)
                                           site view -> metering  -> discovery (readings, DERStatus)
 
@@ -30,13 +30,14 @@ from dgm.der.discovery import (
     SendReadings,
     SendResponse,
 )
-from dgm.der.envelope import Bound, bounds
+from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
+from dgm.der.envelope import SWITCHES, Bound, bounds
 from dgm.der.identity import sfdi_of
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
 from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.profile import STANDARD
-from dgm.der.scheduler import Damaged, ProgramsKnown, Respond, ResponseTaken, Scheduler
+from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, ResponseTaken, Scheduler
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
 
@@ -64,7 +65,7 @@ class Keep:
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-CoreEvent = Answer | NoAnswer | SiteSeen | SiteLost | Tick
+CoreEvent = Answer | NoAnswer | SiteSeen | SiteLost | OptOut | OptIn | Tick
 CoreEffect = Request | Keep
 
 
@@ -94,7 +95,11 @@ class DerCore:
             in_band=der.in_band_registration,
             post_s=profile.post_s or POST_S_DEFAULT,
         )
-        self.scheduler = Scheduler(draw, profile=profile)
+        self._acts_on = acts_on(has_battery=plant.has_battery(config))
+        self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
+        self._storage = plant.storage_of(config)
+        self._ramps = Ramps()
+        self._effect = Effect()
         self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
         self._site = plant.SiteView(config)
         self._settings: r.DERSettings | None = None
@@ -139,6 +144,10 @@ class DerCore:
             case SiteLost():
                 self._site.forget()
                 effects += self._metered(self._metering.observe({}, server_now), now)
+            case OptOut() | OptIn():
+                effects += [
+                    out for respond in self.scheduler.handle(event, server_now) for out in self._respond(respond, now)
+                ]
             case Tick():
                 pass
             case _:
@@ -153,7 +162,25 @@ class DerCore:
 
     def bounds(self, now: Now) -> dict[str, Bound]:
         """What the EMS is to hold at the last handled `now`, by mode."""
-        return bounds(self.scheduler, self._server(now).utc_ms)
+        at_ms, ratings = self._server(now).utc_ms, self._ratings()
+        found = bounds(self.scheduler, at_ms, max_w=ratings.max_w)
+        return self._ramps.settle(found, self._site.measured(), ratings, at_ms)
+
+    def wanted(self, now: Now) -> dict[str, Wanted]:
+        """Targets of PV and batteries at `now`, by asset."""
+        ruling = self.scheduler.ruling()
+        return self._effect.wanted(ruling, self._site.units(), self._ratings(), self._server(now).utc_ms)
+
+    def targets(self) -> dict[str, Target]:
+        """Target modes that rule at the last handled `now`."""
+        return targets(self.scheduler.ruling(), self._ratings())
+
+    def _ratings(self) -> Ratings:
+        return Ratings(
+            max_w=self._config.site_rating_w,
+            charge_w=self._config.battery_charge_rating_w,
+            gradient=self.scheduler.default_gradient_permyriad_s(),
+        )
 
     def _server(self, now: Now) -> Now:
         return replace(now, utc_ms=now.utc_ms + self._offset_ms)
@@ -171,17 +198,26 @@ class DerCore:
     def _report(self, server_now: Now) -> Report:
         time_s = server_now.utc_ms // 1000
         gradient = self.scheduler.default_gradient_permyriad_s()
-        fresh = plant.settings(self._config, gradient_permyriad_s=gradient, updated_s=time_s)
+        fresh = plant.settings(
+            self._config, self._modes(), self._storage, gradient_permyriad_s=gradient, updated_s=time_s
+        )
         if self._settings is None or replace(self._settings, updated_s=time_s) != fresh:
             self._settings = fresh
         nmi = self._config.nmi if self._has_connection_point else ""
         point = r.ConnectionPoint(connection_point_id=nmi) if nmi else None
         return Report(
-            capability=plant.capability(self._config),
+            capability=plant.capability(self._config, self._modes(), self._storage),
             settings=self._settings,
-            status=self._site.status(time_s),
+            status=self._site.status(time_s, is_stopped=self._is_stopped()),
             connection_point=point,
         )
+
+    def _modes(self) -> plant.ModeBits:
+        return plant.mode_bits(self._acts_on, has_battery=bool(self._config.battery_charge_rating_w))
+
+    def _is_stopped(self) -> bool:
+        ruling = self.scheduler.ruling()
+        return any(mode in ruling and ruling[mode].value.on is False for mode in SWITCHES)
 
     def _converse(self, event: DiscoveryEvent, now: Now) -> list[CoreEffect]:
         return [out for effect in self.discovery.handle(event, now) for out in self._discovered(effect, now)]

@@ -8,18 +8,61 @@ The plant (PV and batteries) is reported as one mixed DER. Only GOOD samples cou
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from dgm.api.config.v1.config_pb2 import DerConfig, DgmConfig
+from dgm.api.config.v1.config_pb2 import AssetConfig, DerConfig, DgmConfig
 from dgm.api.site.v1.site_pb2 import AssetType, CircuitState, Quality, Sample, WatchSiteResponse
 from dgm.der import resource as r
+from dgm.der.effect import Unit, measured
 from dgm.der.metering import Quantity
+from dgm.der.mode import Bitmap, bits_of
 
 DER_TYPE_MIXED = 1
-MODES_STORAGE, MODES_GENERATION = 0b11, 0b10
-"""modesSupported: bit 0 charge, bit 1 discharge; no opMod of the base standard is followed yet."""
-DOE_ALL = 0b1111
-CONNECTED_AVAILABLE, OPERATING = 0b011, 0b100
-MODE_OPERATIONAL = 2
+CHARGES, DISCHARGES = 0b01, 0b10
+"""modesSupported beside the modes themselves."""
+CONNECTED, AVAILABLE, OPERATING = 0b001, 0b010, 0b100
+MODE_OFF, MODE_OPERATIONAL = 1, 2
+SOC_MIN_PERMILLE, SOC_MAX_PERMILLE = 200, 900
+STANDBY_W = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeBits:
+    """The bitmaps of what can really be commanded; None: nothing of that kind, and then the element is not sent."""
+
+    modes: int
+    modes_2: int | None
+    doe: int | None
+    vpp: int | None
+
+
+def mode_bits(acts_on: Iterable[str], *, has_battery: bool) -> ModeBits:
+    """modesSupported and its kin for the modes that have an effect here."""
+    names = tuple(acts_on)
+    base = bits_of(names, Bitmap.MODES) | DISCHARGES | (CHARGES if has_battery else 0)
+    return ModeBits(modes=base, modes_2=None, doe=bits_of(names, Bitmap.DOE) or None, vpp=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Nameplate of all batteries together; None: there is none."""
+
+    discharge_w: int | None
+    energy_wh: int | None
+
+
+def storage_of(config: DgmConfig) -> Storage:
+    """What the batteries of site.yaml add up to."""
+    batteries = [asset for asset in config.assets if asset.type == AssetType.ASSET_TYPE_BATTERY]
+    return Storage(
+        discharge_w=sum(asset.power_max_w for asset in batteries) or None,
+        energy_wh=sum(asset.energy_wh for asset in batteries) or None,
+    )
+
+
+def has_battery(config: DgmConfig) -> bool:
+    """Whether anything can be told to charge."""
+    return any(asset.type == AssetType.ASSET_TYPE_BATTERY for asset in config.assets)
 
 
 def root_circuit(config: DgmConfig) -> str:
@@ -36,6 +79,8 @@ class SiteView:
         self._meter_id = "" if root is None else root.meter
         self._batteries = [asset.id for asset in config.assets if asset.type == AssetType.ASSET_TYPE_BATTERY]
         self._pv = [asset.id for asset in config.assets if asset.type == AssetType.ASSET_TYPE_PV]
+        kinds = (AssetType.ASSET_TYPE_PV, AssetType.ASSET_TYPE_BATTERY)
+        self._plant = [asset for asset in config.assets if asset.type in kinds]
         self._samples: dict[str, Sample] = {}
         self._root: CircuitState | None = None
 
@@ -54,11 +99,8 @@ class SiteView:
     def values(self) -> dict[Quantity, int]:
         """What can be said now, in the units and signs of the mirrors."""
         meter, plant = self._good((self._meter_id,)), self._good((*self._pv, *self._batteries))
-        net_w = self._root.net_power_w if self._root and self._root.HasField("net_power_w") else None
-        if self._root is not None and self._root.meter_lost:
-            net_w = None
         found = {
-            Quantity.SITE_W: net_w,
+            Quantity.SITE_W: self._net_w(),
             Quantity.SITE_VAR: _sum(meter, "reactive_var"),
             Quantity.SITE_V: _voltage_dv(meter),
             Quantity.DER_W: _negated(_sum(plant, "power_w")),
@@ -67,15 +109,30 @@ class SiteView:
         }
         return {quantity: value for quantity, value in found.items() if value is not None}
 
-    def status(self, time_s: int) -> r.DERStatus:
-        """DERStatus; parts that are not known are absent. The charge in whole percent: it changes rarely."""
+    def units(self) -> list[Unit]:
+        """Every inverter and battery with what it can do now: a battery that is not seen, or full, takes nothing."""
+        return [_unit(asset, self._good((asset.id,))) for asset in self._plant]
+
+    def measured(self) -> dict[int, int]:
+        """What is seen of the limited quantities, W by ems.v1.Quantity."""
+        return measured((unit.power_w for unit in self.units()), self._net_w())
+
+    def _net_w(self) -> int | None:
+        root = self._root
+        return root.net_power_w if root and root.HasField("net_power_w") and not root.meter_lost else None
+
+    def status(self, time_s: int, *, is_stopped: bool = False) -> r.DERStatus:
+        """DERStatus; parts that are not known are absent. The charge in whole percent: it changes rarely.
+
+        is_stopped: a control says Energize or Connect false. The plant is off once nothing of it puts out power.
+        """
         plant, batteries = self._good((*self._pv, *self._batteries)), self._good(self._batteries)
         return r.DERStatus(
-            gen_connect=_stamp(_connect(plant), time_s),
-            operational_mode=_stamp(MODE_OPERATIONAL if plant else None, time_s),
+            gen_connect=_stamp(_connect(plant, is_stopped=is_stopped), time_s),
+            operational_mode=_stamp(_operational(plant, is_stopped=is_stopped), time_s),
             reading_s=time_s,
             state_of_charge=_stamp(_soc_permyriad(batteries), time_s),
-            stor_connect=_stamp(_connect(batteries), time_s),
+            stor_connect=_stamp(_connect(batteries, is_stopped=is_stopped), time_s),
         )
 
     def _good(self, ids: Iterable[str]) -> list[Sample] | None:
@@ -115,39 +172,76 @@ def _soc_permyriad(samples: list[Sample] | None) -> int | None:
     return None if mean is None else mean // 10 * 100
 
 
-def _connect(samples: list[Sample] | None) -> int | None:
+def _connect(samples: list[Sample] | None, *, is_stopped: bool) -> int | None:
     if samples is None:
         return None
+    if is_stopped and not _puts_out(samples):
+        return 0
     running = any(sample.HasField("power_w") and sample.power_w != 0 for sample in samples)
-    return CONNECTED_AVAILABLE | (OPERATING if running else 0)
+    return CONNECTED | (0 if is_stopped else AVAILABLE) | (OPERATING if running else 0)
+
+
+def _operational(samples: list[Sample] | None, *, is_stopped: bool) -> int | None:
+    if samples is None:
+        return None
+    return MODE_OFF if is_stopped and not _puts_out(samples) else MODE_OPERATIONAL
+
+
+def _puts_out(samples: list[Sample]) -> bool:
+    """What is not measured may be putting out; a hundred watts are a standby draw or noise."""
+    return any(not sample.HasField("power_w") or sample.power_w < -STANDBY_W for sample in samples)
+
+
+def _unit(asset: AssetConfig, samples: list[Sample] | None) -> Unit:
+    sample = samples[0] if samples else None
+    power_w = sample.power_w if sample is not None and sample.HasField("power_w") else None
+    if asset.type == AssetType.ASSET_TYPE_PV:
+        return Unit(asset_id=asset.id, is_battery=False, give_w=asset.power_max_w, take_w=0, power_w=power_w)
+    low = asset.soc_min_permille if asset.HasField("soc_min_permille") else SOC_MIN_PERMILLE
+    high = asset.soc_max_permille if asset.HasField("soc_max_permille") else SOC_MAX_PERMILLE
+    soc = sample.soc_permille if sample is not None and sample.HasField("soc_permille") else None
+    take_w = asset.charge_max_w if asset.HasField("charge_max_w") else asset.power_max_w
+    return Unit(
+        asset_id=asset.id,
+        is_battery=True,
+        give_w=asset.power_max_w if soc is not None and soc > low else 0,
+        take_w=take_w if soc is not None and soc < high else 0,
+        power_w=power_w,
+    )
 
 
 def _stamp(value: int | None, time_s: int) -> r.StampedValue | None:
     return None if value is None else r.StampedValue(time_s=time_s, value=value)
 
 
-def capability(config: DerConfig) -> r.DERCapability:
+def capability(config: DerConfig, bits: ModeBits, storage: Storage) -> r.DERCapability:
     """Nameplate from site.yaml."""
     return r.DERCapability(
-        modes=_modes(config),
+        modes=bits.modes,
+        modes_2=bits.modes_2,
         max_charge_rate_w=config.battery_charge_rating_w or None,
+        max_discharge_rate_w=storage.discharge_w,
         max_w=config.site_rating_w,
+        max_wh=storage.energy_wh,
         type=DER_TYPE_MIXED,
-        doe_modes=DOE_ALL,
+        doe_modes=bits.doe,
+        vpp_modes=bits.vpp,
     )
 
 
-def settings(config: DerConfig, *, gradient_permyriad_s: int | None, updated_s: int) -> r.DERSettings:
+def settings(
+    config: DerConfig, bits: ModeBits, storage: Storage, *, gradient_permyriad_s: int | None, updated_s: int
+) -> r.DERSettings:
     """Settings in force; the gradient is the one of the DefaultDERControl (S18: it shall be echoed here)."""
     return r.DERSettings(
-        modes=_modes(config),
+        modes=bits.modes,
+        modes_2=bits.modes_2,
         set_grad_w_permyriad_s=gradient_permyriad_s or 0,
         max_charge_rate_w=config.battery_charge_rating_w or None,
+        max_discharge_rate_w=storage.discharge_w,
         max_w=config.site_rating_w,
+        max_wh=storage.energy_wh,
         updated_s=updated_s,
-        doe_modes=DOE_ALL,
+        doe_modes=bits.doe,
+        vpp_modes=bits.vpp,
     )
-
-
-def _modes(config: DerConfig) -> int:
-    return MODES_STORAGE if config.battery_charge_rating_w else MODES_GENERATION

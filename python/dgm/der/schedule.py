@@ -155,8 +155,8 @@ class Event(Generic[V]):
 class Segment(Generic[V]):
     """One lane under one event (or default) for a while. end_ms None: open. mrid: of the event, or of the default.
 
-    began_ms: when the control itself began, which may be before the segment; its ramp counts from there. is_bridge: the
-    event is over, and its value is held for the seconds until the next one begins.
+    began_ms: when the control itself began, which may be before the segment; its ramp counts from there. ramp_ms None:
+    not stated, setGradW applies. is_bridge: the event is over, and its value is held until the next one begins.
     """
 
     lane: str
@@ -165,7 +165,7 @@ class Segment(Generic[V]):
     start_ms: int
     end_ms: int | None
     began_ms: int
-    ramp_ms: int = 0
+    ramp_ms: int | None = None
     is_default: bool = False
     is_bridge: bool = False
 
@@ -393,5 +393,5 @@ def segment(reign: Reign[V], lane: str, at_ms: int) -> Segment[V]:
         start_ms=max(reign.start_ms, at_ms),
         end_ms=reign.end_ms,
         began_ms=reign.event.start_ms,
-        ramp_ms=reign.event.notice.ramp_ms or 0,
+        ramp_ms=reign.event.notice.ramp_ms,
     )

@@ -172,7 +172,7 @@ class Scheduler:
                         start_ms=self._now.utc_ms,
                         end_ms=until_ms,
                         began_ms=self._default_began_ms(name),
-                        ramp_ms=stored.control.base.ramp_ms or 0,
+                        ramp_ms=stored.control.base.ramp_ms,
                         is_default=True,
                     )
         return None
@@ -332,7 +332,7 @@ def _bridge(event: ControlEvent, name: str, start_ms: int, end_ms: int) -> Contr
         start_ms=start_ms,
         end_ms=end_ms,
         began_ms=event.start_ms,
-        ramp_ms=event.notice.ramp_ms or 0,
+        ramp_ms=event.notice.ramp_ms,
         is_bridge=True,
     )
 

@@ -103,6 +103,8 @@ def measured_of(limit: Limit, state: SiteState, now: Now) -> int | None:
             return _gross_w(circuit, state, now, kinds=LOADS, sign=1)
         case Quantity.QUANTITY_GROSS_GENERATION:
             return _gross_w(circuit, state, now, kinds=GENERATORS, sign=-1)
+        case Quantity.QUANTITY_DER_OUTPUT:
+            return _der_output_w(circuit, state, now)
         case _:
             return None
 
@@ -140,6 +142,14 @@ def _gross_w(
     if any(power_w is None for power_w in powers):
         return None
     return sum(max(0, sign * power_w) for power_w in powers if power_w is not None)
+
+
+def _der_output_w(circuit: CircuitEntry, state: SiteState, now: Now) -> int | None:
+    units = [asset for asset in state.topology.below(circuit.index) if asset.type in GENERATORS]
+    powers = [_power_w(asset, state, now) for asset in units]
+    if any(power_w is None for power_w in powers):
+        return None
+    return -sum(power_w for power_w in powers if power_w is not None)
 
 
 def _power_w(asset: AssetEntry, state: SiteState, now: Now) -> int | None:

@@ -38,6 +38,9 @@ class Reason(StrEnum):
     """The device has no such SunSpec model; the message says which it has."""
     DEVICE_SILENT = "DEVICE_SILENT"
     """The device did not answer, or its line found no time; the message says which."""
+    OPT_OUT_REFUSED = "OPT_OUT_REFUSED"
+    """The utility profile does not permit it, or there is nothing to opt out of; the message says which."""
+    UNKNOWN_CONTROL = "UNKNOWN_CONTROL"
     DEVICE_REFUSED = "DEVICE_REFUSED"
     """The device answered, but not with what was asked."""
 

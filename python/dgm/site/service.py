@@ -54,6 +54,8 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.NO_MODEL: grpc.StatusCode.NOT_FOUND,
     Reason.DEVICE_SILENT: grpc.StatusCode.UNAVAILABLE,
     Reason.DEVICE_REFUSED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.OPT_OUT_REFUSED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.UNKNOWN_CONTROL: grpc.StatusCode.NOT_FOUND,
     Reason.NO_DECISION: grpc.StatusCode.UNAVAILABLE,
 }
 

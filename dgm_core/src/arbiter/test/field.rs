@@ -128,6 +128,27 @@ fn a_generation_bound_leaves_nothing_for_the_battery_and_caps_the_sun() {
 }
 
 #[test]
+fn a_bound_on_net_output_of_pv_and_battery_lets_the_sun_charge_the_battery_beyond_it() {
+    let mut plant = Plant::new(80_000, 30_000, 500);
+    plant.rig.bound(Quantity::DerOutput, SITE, 18_000);
+    for _ in 0..20 {
+        plant.run(1);
+        let (battery, pv) = plant.flows();
+        assert!(pv - battery <= 18_000, "{pv} {battery}");
+    }
+    assert_eq!(plant.flows(), (0, 18_000), "the sun goes before the battery");
+    assert_eq!(plant.rig.row(Quantity::DerOutput, SITE).shortfall, 0);
+    plant.load_w = 5_000;
+    plant.rig.want_w(BATTERY, 10_000);
+    for _ in 0..20 {
+        plant.run(1);
+        let (battery, pv) = plant.flows();
+        assert!(pv - battery <= 18_000, "{pv} {battery}");
+    }
+    assert_eq!(plant.flows(), (10_000, 28_000), "what the battery is seen to take is no output");
+}
+
+#[test]
 fn without_its_meter_the_sun_is_cut_to_what_the_least_load_can_take() {
     let mut plant = Plant::new(5_000, 30_000, 500);
     plant.run(5);

@@ -26,12 +26,18 @@ enum Event {
     Control { asset: AssetIndex, is_controlled: bool },
 }
 
-const QUANTITIES: [Quantity; 5] =
-    [Quantity::NetImport, Quantity::NetExport, Quantity::GrossLoad, Quantity::GrossGeneration, Quantity::Current];
+const QUANTITIES: [Quantity; 6] = [
+    Quantity::NetImport,
+    Quantity::NetExport,
+    Quantity::GrossLoad,
+    Quantity::GrossGeneration,
+    Quantity::DerOutput,
+    Quantity::Current,
+];
 
 fn bounds() -> impl Strategy<Value = Event> {
     let lease = (proptest::option::of(0_i64..8_000), proptest::option::of(0_i64..90_000), any::<bool>());
-    (0_usize..5, 0_usize..2, 0_i64..90_000, lease).prop_map(|(quantity, circuit, bound, (ttl, failsafe, ends))| {
+    (0_usize..6, 0_usize..2, 0_i64..90_000, lease).prop_map(|(quantity, circuit, bound, (ttl, failsafe, ends))| {
         Event::Bound { quantity, circuit, bound, ttl, failsafe, ends }
     })
 }
@@ -252,7 +258,7 @@ impl World {
                 Quantity::NetImport => spec.import_limit.map(|limit| limit.get()),
                 Quantity::NetExport => spec.export_limit.map(|limit| limit.get()),
                 Quantity::Current => spec.current_limit.map(|limit| limit.get()),
-                Quantity::GrossLoad | Quantity::GrossGeneration => None,
+                Quantity::GrossLoad | Quantity::GrossGeneration | Quantity::DerOutput => None,
             };
             let is_here = |lease: &&Lease| {
                 lease.limit.scope == Scope::Circuit(row.circuit) && lease.limit.quantity == row.quantity
@@ -303,7 +309,7 @@ impl World {
             match row.quantity {
                 Quantity::NetImport => prop_assert!(row.help <= 30_000, "the sun alone: {:?}", row),
                 Quantity::GrossLoad => prop_assert_eq!(row.uncontrolled, 15_000),
-                Quantity::Current | Quantity::NetExport | Quantity::GrossGeneration => {}
+                Quantity::Current | Quantity::NetExport | Quantity::GrossGeneration | Quantity::DerOutput => {}
             }
         }
         Ok(())

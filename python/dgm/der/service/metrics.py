@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dgm.der.core import DerCore
-from dgm.der.envelope import Bound
+from dgm.der.envelope import QUANTITIES, Bound
 from dgm.der.registers import LINK_NUMBERS
-from dgm.der.resource import LIMIT_MODES
 from dgm.der.schedule import Phase
 from dgm.machine import Now
 
@@ -71,5 +70,5 @@ class DerMetrics:
         phases = [event.phase for event in core.scheduler.events()]
         for phase in Phase:
             self._events.labels(state=phase.value).set(phases.count(phase))
-        for mode in LIMIT_MODES:
+        for mode in QUANTITIES:
             self._limit.labels(mode=mode).set(bounds[mode].power_w if mode in bounds else float("nan"))

@@ -32,6 +32,7 @@ from dgm.der.registers import Picture
 from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService
+from dgm.der.service.target_link import TargetSync
 from dgm.facade import keep_certificates, open_facade, with_base
 from dgm.log import logger
 from dgm.machine import Now, Tick
@@ -80,7 +81,8 @@ class DerRole:
             may_delete=lambda: self.core.is_informed,
             now=self._server_now,
         )
-        self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._limits.forget)
+        self._targets = TargetSync(channel, wanted=lambda: self.core.wanted(clock.now()), now=self._server_now)
+        self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._restore()
 
     def servicers(self) -> Sequence[Servicer]:
@@ -91,6 +93,7 @@ class DerRole:
             lfdi=self._lfdi,
             now=clock.now,
             bell=self._bells.bell,
+            step=self.step,
         )
         return (
             Servicer(
@@ -112,6 +115,7 @@ class DerRole:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._limits.run(), name="limits")
+                tasks.create_task(self._targets.run(), name="targets")
                 tasks.create_task(self._site.run(), name="site")
                 tasks.create_task(self._converse(client), name="http")
                 tasks.create_task(self._keep_time(), name="time")
@@ -228,8 +232,13 @@ class DerRole:
             age_ms=None if last_ms is None else now.mono_ms - last_ms,
             at_ms=now.utc_ms + self.core.offset_ms,
             bounds=bounds,
+            targets=self.core.targets(),
         )
         self._facade.publish(registers.UNIT, registers.BASE, registers.words(picture))
+
+    def _ems_back(self) -> None:
+        self._limits.forget()
+        self._targets.forget()
 
     def _site_seen(self, update: WatchSiteResponse) -> None:
         self.step(SiteSeen(update=update))

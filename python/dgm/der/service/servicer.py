@@ -1,10 +1,10 @@
-"""DerService: the connection to the utility and its controls, read from the core when asked."""
+"""DerService: the connection to the utility and its controls, and the opt-outs that the utility profile permits."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,9 +15,12 @@ from dgm.api.der.v1.der_pb2 import ConnectionState, Control, ControlState, Mode
 from dgm.der.core import DerCore
 from dgm.der.discovery import Link
 from dgm.der.identity import sfdi_of
+from dgm.der.orders import OptIn, OptOut
 from dgm.der.resource import ControlMode
 from dgm.der.schedule import ControlEvent, Phase
 from dgm.machine import Now
+from dgm.site.refusal import Reason, Refusal
+from dgm.site.service import refuse
 
 LINK_STATES = {
     Link.CONNECTING: ConnectionState.CONNECTION_STATE_CONNECTING,
@@ -37,7 +40,7 @@ PHASE_STATES = {
 
 
 class DerService(der_pb2_grpc.DerServiceServicer):
-    """Reads only. bell: an event that is set whenever the controls may have changed."""
+    """bell: an event that is set whenever the controls may have changed. step: gives the core an event."""
 
     def __init__(
         self,
@@ -47,12 +50,14 @@ class DerService(der_pb2_grpc.DerServiceServicer):
         lfdi: str,
         now: Callable[[], Now],
         bell: Callable[[], AbstractContextManager[asyncio.Event]],
+        step: Callable[[OptOut | OptIn], None],
     ) -> None:
         self._core = core
         self._server = server
         self._lfdi = lfdi
         self._now = now
         self._bell = bell
+        self._step = step
 
     async def GetConnection(
         self, request: der_pb2.GetConnectionRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -89,6 +94,30 @@ class DerService(der_pb2_grpc.DerServiceServicer):
                     yield der_pb2.WatchControlsResponse(controls=controls)
                 await bell.wait()
 
+    async def OptOut(
+        self, request: der_pb2.OptOutRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> der_pb2.OptOutResponse:
+        # What people say is on our clock, the schedule on the server's.
+        until_ms = request.until_utc_ms + self._core.offset_ms if request.HasField("until_utc_ms") else None
+        event = OptOut(mrid=request.mrid, lanes=frozenset(request.modes), until_ms=until_ms)
+        refusal = self._core.scheduler.opt_out_refusal(event)
+        if refusal is not None:
+            await refuse(Refusal(reason=Reason.OPT_OUT_REFUSED, message=refusal, field="mrid"), context)
+        self._step(event)
+        return der_pb2.OptOutResponse(control=self._control(request.mrid))
+
+    async def OptIn(
+        self, request: der_pb2.OptInRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> der_pb2.OptInResponse:
+        if self._control(request.mrid) is None:
+            message = f"mrid: found {request.mrid!r}; expected an event of ListControls"
+            await refuse(Refusal(reason=Reason.UNKNOWN_CONTROL, message=message, field="mrid"), context)
+        self._step(OptIn(mrid=request.mrid))
+        return der_pb2.OptInResponse(control=self._control(request.mrid))
+
+    def _control(self, mrid: str) -> Control | None:
+        return next((control for control in controls_of(self._core) if control.mrid == mrid), None)
+
 
 class Bells:
     """Wakes every stream; a slow one sees the newest state only."""
@@ -115,11 +144,12 @@ class Bells:
 def controls_of(core: DerCore) -> list[Control]:
     """Every event known, by effective start, then the defaults that rule a mode now."""
     owed = {(respond.mrid, respond.status) for respond in core.scheduler.owed()}
-    events = [_event(event, owed) for event in core.scheduler.events()]
+    holders = {mode: row.mrid for mode, row in core.scheduler.ruling().items() if not row.is_default}
+    events = [_event(event, owed, holders) for event in core.scheduler.events()]
     return [*events, *_defaults(core)]
 
 
-def _event(event: ControlEvent, owed: set[tuple[str, int]]) -> Control:
+def _event(event: ControlEvent, owed: set[tuple[str, int]], holders: Mapping[str, str]) -> Control:
     return Control(
         mrid=event.mrid,
         program_mrid=event.program_mrid,
@@ -130,6 +160,8 @@ def _event(event: ControlEvent, owed: set[tuple[str, int]]) -> Control:
         modes=[_mode(mode) for mode in event.modes],
         responses_sent=[code for code in event.sent if (event.mrid, code) not in owed],
         description=event.description,
+        superseded_by=sorted({holders[mode] for mode in event.lost if mode in holders} - {event.mrid}),
+        opted_out_modes=sorted(event.opted_out),
     )
 
 

@@ -40,7 +40,7 @@ CONTROL_STATE_REJECTED: ControlState
 CONTROL_STATE_DEFAULT: ControlState
 
 class Control(_message.Message):
-    __slots__ = ("mrid", "program_mrid", "primacy", "state", "start_utc_ms", "duration_ms", "modes", "responses_sent", "description")
+    __slots__ = ("mrid", "program_mrid", "primacy", "state", "start_utc_ms", "duration_ms", "modes", "responses_sent", "description", "superseded_by", "opted_out_modes")
     MRID_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_MRID_FIELD_NUMBER: _ClassVar[int]
     PRIMACY_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,8 @@ class Control(_message.Message):
     MODES_FIELD_NUMBER: _ClassVar[int]
     RESPONSES_SENT_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDED_BY_FIELD_NUMBER: _ClassVar[int]
+    OPTED_OUT_MODES_FIELD_NUMBER: _ClassVar[int]
     mrid: str
     program_mrid: str
     primacy: int
@@ -59,7 +61,9 @@ class Control(_message.Message):
     modes: _containers.RepeatedCompositeFieldContainer[Mode]
     responses_sent: _containers.RepeatedScalarFieldContainer[int]
     description: str
-    def __init__(self, mrid: _Optional[str] = ..., program_mrid: _Optional[str] = ..., primacy: _Optional[int] = ..., state: _Optional[_Union[ControlState, str]] = ..., start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., modes: _Optional[_Iterable[_Union[Mode, _Mapping]]] = ..., responses_sent: _Optional[_Iterable[int]] = ..., description: _Optional[str] = ...) -> None: ...
+    superseded_by: _containers.RepeatedScalarFieldContainer[str]
+    opted_out_modes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, mrid: _Optional[str] = ..., program_mrid: _Optional[str] = ..., primacy: _Optional[int] = ..., state: _Optional[_Union[ControlState, str]] = ..., start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., modes: _Optional[_Iterable[_Union[Mode, _Mapping]]] = ..., responses_sent: _Optional[_Iterable[int]] = ..., description: _Optional[str] = ..., superseded_by: _Optional[_Iterable[str]] = ..., opted_out_modes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Mode(_message.Message):
     __slots__ = ("name", "power_w", "permille", "on")
@@ -108,6 +112,34 @@ class ListControlsResponse(_message.Message):
     CONTROLS_FIELD_NUMBER: _ClassVar[int]
     controls: _containers.RepeatedCompositeFieldContainer[Control]
     def __init__(self, controls: _Optional[_Iterable[_Union[Control, _Mapping]]] = ...) -> None: ...
+
+class OptOutRequest(_message.Message):
+    __slots__ = ("mrid", "modes", "until_utc_ms")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    MODES_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    modes: _containers.RepeatedScalarFieldContainer[str]
+    until_utc_ms: int
+    def __init__(self, mrid: _Optional[str] = ..., modes: _Optional[_Iterable[str]] = ..., until_utc_ms: _Optional[int] = ...) -> None: ...
+
+class OptOutResponse(_message.Message):
+    __slots__ = ("control",)
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    control: Control
+    def __init__(self, control: _Optional[_Union[Control, _Mapping]] = ...) -> None: ...
+
+class OptInRequest(_message.Message):
+    __slots__ = ("mrid",)
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    def __init__(self, mrid: _Optional[str] = ...) -> None: ...
+
+class OptInResponse(_message.Message):
+    __slots__ = ("control",)
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    control: Control
+    def __init__(self, control: _Optional[_Union[Control, _Mapping]] = ...) -> None: ...
 
 class WatchControlsRequest(_message.Message):
     __slots__ = ()

@@ -49,6 +49,16 @@ class DerServiceStub:
                 request_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.WatchControlsRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.WatchControlsResponse.FromString,
                 _registered_method=True)
+        self.OptOut = channel.unary_unary(
+                '/dgm.api.der.v1.DerService/OptOut',
+                request_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptOutRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptOutResponse.FromString,
+                _registered_method=True)
+        self.OptIn = channel.unary_unary(
+                '/dgm.api.der.v1.DerService/OptIn',
+                request_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInResponse.FromString,
+                _registered_method=True)
 
 
 class DerServiceServicer:
@@ -72,6 +82,18 @@ class DerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OptOut(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OptIn(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +111,16 @@ def add_DerServiceServicer_to_server(servicer, server):
                     servicer.WatchControls,
                     request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.WatchControlsRequest.FromString,
                     response_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.WatchControlsResponse.SerializeToString,
+            ),
+            'OptOut': grpc.unary_unary_rpc_method_handler(
+                    servicer.OptOut,
+                    request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptOutRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptOutResponse.SerializeToString,
+            ),
+            'OptIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.OptIn,
+                    request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -172,6 +204,60 @@ class DerService:
             '/dgm.api.der.v1.DerService/WatchControls',
             dgm_dot_api_dot_der_dot_v1_dot_der__pb2.WatchControlsRequest.SerializeToString,
             dgm_dot_api_dot_der_dot_v1_dot_der__pb2.WatchControlsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OptOut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.der.v1.DerService/OptOut',
+            dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptOutRequest.SerializeToString,
+            dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptOutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OptIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.der.v1.DerService/OptIn',
+            dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInRequest.SerializeToString,
+            dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInResponse.FromString,
             options,
             channel_credentials,
             insecure,

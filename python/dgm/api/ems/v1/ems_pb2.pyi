@@ -15,6 +15,7 @@ class Quantity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUANTITY_GROSS_LOAD: _ClassVar[Quantity]
     QUANTITY_GROSS_GENERATION: _ClassVar[Quantity]
     QUANTITY_CURRENT: _ClassVar[Quantity]
+    QUANTITY_DER_OUTPUT: _ClassVar[Quantity]
 
 class LimitState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -41,6 +42,7 @@ QUANTITY_NET_EXPORT: Quantity
 QUANTITY_GROSS_LOAD: Quantity
 QUANTITY_GROSS_GENERATION: Quantity
 QUANTITY_CURRENT: Quantity
+QUANTITY_DER_OUTPUT: Quantity
 LIMIT_STATE_UNSPECIFIED: LimitState
 LIMIT_STATE_PENDING: LimitState
 LIMIT_STATE_ACTIVE: LimitState
