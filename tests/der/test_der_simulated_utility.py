@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from der_documents import faults
 from der_joined import LFDI, ZERO_MS, joined
 
+from dgm.cli.utility import read_script
 from dgm.der import resource as r
 from dgm.der.codec import Dialect, decode, encode
 from dgm.der.xml import AUS_13_BETA_NS, AUS_13_NS, AUS_NS
+from dgm.errors import ConfigError
 from dgm.sim.utility import judge
 from dgm.sim.utility.documents import Listing, build
 from dgm.sim.utility.records import Exchange, Received, Records, Reply
@@ -29,6 +32,7 @@ VALUES: dict[str, Any] = {
     "var": {"refType": 2, "value": -100},
     "droop": {"dBOF": 36, "dBUF": 36, "kOF": 5, "kUF": 5, "openLoopTms": 500},
 }
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "examples" / "utility.yaml"
 PROGRAM = {"program": {"name": "1"}}
 
 
@@ -227,3 +231,19 @@ def polled(*times_s: int) -> Records:
 )
 def test_the_judge_allows_one_missed_poll_in_five_and_no_over_polling(times_s: tuple[int, ...], is_fine: bool) -> None:
     assert (judge.polls(polled(*times_s), "x", every_s=60, from_ms=0, to_ms=300_000) == []) is is_fine
+
+
+def test_the_example_script_is_played_to_its_end_by_the_gateway() -> None:
+    document = read_script(EXAMPLE)
+    world = joined(document["steps"]).run(600)
+    assert world.server.director.is_over
+    assert judge.responses(world.server.records, {"first": [1, 2, 6]}) == []
+    assert world.xml_faults == []
+
+
+@pytest.mark.parametrize("text", ["", "steps: 3", "stops: []", "steps: [{do: [{explode: 1}]}]", "a: [", "\u0000"])
+def test_a_script_file_that_is_wrong_is_bad_input(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "script.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"script\.yaml: 1 problem, nothing started"):
+        read_script(path)
