@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from der_documents import faults
 from der_examples import site
 
-from dgm.der.codec import DEFAULT, decode, encode
+from dgm.der.codec import Dialect, decode, encode
 from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.der.profiles.loader import load
@@ -55,6 +55,11 @@ class Joined:
     def now(self) -> Now:
         """This instant."""
         return Now(mono_ms=self.now_ms, utc_ms=ZERO_MS + self.now_ms)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What both sides write: the CSIP-AUS namespace that the utility speaks, as if it had been negotiated."""
+        return Dialect(aus_namespace=self.server.state.aus)
 
     def restart(self, **changes: Any) -> None:
         """The gateway goes down and comes back with its journal alone."""
@@ -115,7 +120,7 @@ class Joined:
         if self.cut:
             return NoAnswer(tag=request.tag)
         url = urlsplit(request.url)
-        body = b"" if request.body is None else encode(request.body)
+        body = b"" if request.body is None else encode(request.body, self.dialect)
         self._judge(body, request.url)
         received = Received(
             method=request.method, path=url.path, query=dict(parse_qsl(url.query)), body=body, lfdi=LFDI
@@ -145,7 +150,7 @@ class Joined:
         """By the published schema; bodies seen before are not judged again."""
         if body and hash(body) not in self._seen_bodies:
             self._seen_bodies.add(hash(body))
-            self.xml_faults += [f"{url}: {fault}" for fault in faults(body, DEFAULT)]
+            self.xml_faults += [f"{url}: {fault}" for fault in faults(body, self.dialect)]
 
 
 def core_of(*, pin: str = "111115", in_band: bool = False, utility: str = "csip-aus-1.2", draw: int = 0) -> DerCore:
