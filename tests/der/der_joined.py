@@ -8,7 +8,6 @@ conversation and what the EMS is told to hold, not how inverters follow it (test
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -16,13 +15,13 @@ from urllib.parse import parse_qsl, urlsplit
 from der_documents import faults
 from der_examples import site
 
-from dgm.api.site.v1.site_pb2 import CircuitState, PhaseValues, Quality, Sample, WatchSiteResponse
-from dgm.der.codec import DEFAULT, decode, encode
+from dgm.der.codec import Dialect, decode, encode
 from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.der.profiles.loader import load
 from dgm.errors import PeerError
 from dgm.machine import Now, Tick
+from dgm.sim.utility.plant import SITE_STEP_MS, SitePlant
 from dgm.sim.utility.records import Received, Reply
 from dgm.sim.utility.script import Director, steps_of
 from dgm.sim.utility.server import Server
@@ -31,44 +30,7 @@ from dgm.sim.utility.state import Rates, State
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
 ZERO_MS = 1_900_000_000_000 - 1_900_000_000_000 % 3_600_000 + 17_000
 """Not on a minute mark, so that the marks have to be found."""
-SITE_STEP_MS = 5_000
 REQUESTS_AT_ONCE_MAX = 500
-RATING_W = 100_000
-"""What the plant may export and import at most, as the procedures' maxExportW and maxImportW."""
-
-
-@dataclass(slots=True, kw_only=True)
-class SitePlant:
-    """Generation, load and a battery at rest. Powers are W; what it could do, and what the bounds leave of it."""
-
-    generation_w: int = 0
-    load_w: int = 0
-    load_steps_w: tuple[int, ...] = ()
-
-    def seen(self, bounds: Mapping[str, int], step: int) -> WatchSiteResponse:
-        """What the site shows while these bounds hold."""
-        load_w = self.load_steps_w[step // 12 % len(self.load_steps_w)] if self.load_steps_w else self.load_w
-        load_w = min(
-            load_w, bounds.get("opModLoadLimW", load_w), self.generation_w + bounds.get("opModImpLimW", load_w)
-        )
-        most_w = min(bounds.get("opModGenLimW", self.generation_w), bounds.get("opModExpLimW", 10**9) + load_w)
-        made_w = min(self.generation_w, most_w)
-        load_w = min(load_w, made_w + bounds.get("opModImpLimW", load_w))
-        return _update(net_w=load_w - made_w, made_w=made_w)
-
-
-def _update(*, net_w: int, made_w: int) -> WatchSiteResponse:
-    voltage = PhaseValues(l1=230_100, l2=230_200, l3=230_300)
-    good: dict[str, Any] = {"quality": Quality.QUALITY_GOOD, "reactive_var": 0, "voltage_mv": voltage}
-    return WatchSiteResponse(
-        snapshot=True,
-        samples=[
-            Sample(asset_id="meter", power_w=net_w, **good),
-            Sample(asset_id="pv-1", power_w=-made_w, **good),
-            Sample(asset_id="battery", power_w=0, soc_permille=634, **good),
-        ],
-        circuits=[CircuitState(circuit_id="grid", net_power_w=net_w)],
-    )
 
 
 @dataclass(slots=True)
@@ -93,6 +55,11 @@ class Joined:
     def now(self) -> Now:
         """This instant."""
         return Now(mono_ms=self.now_ms, utc_ms=ZERO_MS + self.now_ms)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What both sides write: the CSIP-AUS namespace that the utility speaks, as if it had been negotiated."""
+        return Dialect(aus_namespace=self.server.state.aus)
 
     def restart(self, **changes: Any) -> None:
         """The gateway goes down and comes back with its journal alone."""
@@ -153,7 +120,7 @@ class Joined:
         if self.cut:
             return NoAnswer(tag=request.tag)
         url = urlsplit(request.url)
-        body = b"" if request.body is None else encode(request.body)
+        body = b"" if request.body is None else encode(request.body, self.dialect)
         self._judge(body, request.url)
         received = Received(
             method=request.method, path=url.path, query=dict(parse_qsl(url.query)), body=body, lfdi=LFDI
@@ -183,7 +150,7 @@ class Joined:
         """By the published schema; bodies seen before are not judged again."""
         if body and hash(body) not in self._seen_bodies:
             self._seen_bodies.add(hash(body))
-            self.xml_faults += [f"{url}: {fault}" for fault in faults(body, DEFAULT)]
+            self.xml_faults += [f"{url}: {fault}" for fault in faults(body, self.dialect)]
 
 
 def core_of(*, pin: str = "111115", in_band: bool = False, utility: str = "csip-aus-1.2", draw: int = 0) -> DerCore:

@@ -10,17 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from der_documents import faults
-from der_examples import site, utility_config
+from der_examples import Watch, site, utility_config
 
 from dgm.der import resource as r
 from dgm.der.client import UtilityClient, tls_context
-from dgm.der.codec import Dialect
+from dgm.der.codec import Dialect, decode
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.sim.live import pki as test_pki
 from dgm.sim.live.pki import TestPki
-from dgm.sim.live.utility import Utility
+from dgm.sim.live.utility import Utility, UtilityServer
+from dgm.sim.live.utility import tls_context as server_context
 from dgm.sim.utility.documents import Listing, build
+from dgm.sim.utility.state import mrid_of
 from dgm.sim.utility.xml import check
 
 MRID = "0600ABCD000000000000000100037244"
@@ -43,6 +46,11 @@ async def start(config: dict[str, object], directory: Path) -> tuple[asyncio.sub
         line = await process.stdout.readline()
     assert line.startswith(b"READY ")
     return process, json.loads(line.removeprefix(b"READY "))
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +174,54 @@ def test_every_document_that_the_utility_serves_is_valid(pki: TestPki) -> None:
 )
 def test_the_schema_check_names_what_is_wrong(body: bytes, fault: str) -> None:
     assert fault in " ".join(check(body, "DERStatus")[1])
+
+
+async def test_a_script_is_played_on_sockets_and_its_changes_are_pushed_over_mutual_tls(
+    pki: TestPki, tmp_path: Path, watch: Watch
+) -> None:
+    told: list[r.Resource] = []
+
+    async def listen(request: web.Request) -> web.Response:
+        told.append(decode(await request.read()))
+        watch.ring()
+        return web.Response(status=204)
+
+    application = web.Application()
+    application.router.add_post("/notify", listen)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    der = site(pki=pki.root_certificate.parent).der
+    device = {"certificate": der.certificate, "private_key": der.private_key, "ca": der.ca}
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context(device)).start()
+    port = runner.addresses[0][1]
+    control = {"name": "c", "program": "1", "start_in_s": 60, "duration_s": 60, "modes": {"opModExpLimW": 0}}
+    script = [
+        {"do": [{"set": {"subscribable": True}}, {"program": {"name": "1"}}]},
+        {"when": {"post": "sub"}, "do": [{"control": control}]},
+    ]
+    utility = Utility(utility_config(pki, script=script))
+    server = UtilityServer(utility)
+    client = UtilityClient(tls_context(der, tmp_path))
+    try:
+        url = (await server.start()).removesuffix("/dcap")
+        core = utility.server
+        wish = r.Subscription(
+            subscribed=core.href("derc 1"),
+            encoding=0,
+            level="+S1",
+            limit=9,
+            notification_uri=f"https://127.0.0.1:{port}/notify",
+        )
+        answer = await client.send(Request(tag=1, method="POST", url=url + core.href("sub"), body=wish))
+        assert isinstance(answer, Answer)
+        assert answer.status == 201
+        await watch.until(lambda: bool(told))
+    finally:
+        await client.close()
+        await server.stop()
+        await runner.cleanup()
+    (notification,) = told
+    assert isinstance(notification, r.Notification)
+    assert isinstance(notification.resource, r.DERControlList)
+    assert [item.mrid for item in notification.resource.items] == [mrid_of("control", "c")]
+    assert utility.summary()["notifications"] == 1

@@ -17,7 +17,7 @@ from dgm.sim.utility.xml import SEP
 GAP_PERMILLE_MAX = 1500
 INTERVALS_PER_MISS = 5
 WINDOW_INTERVALS = 3
-EARLY_PERMILLE = 100
+EARLY_PERMILLE = 500
 """A poll this much of an interval before its time is still that poll."""
 MARK_S = 60
 
@@ -28,12 +28,13 @@ def polls(records: Records, name: str, *, every_s: float, from_ms: int, to_ms: i
     every_ms = every_s * 1000
     edges = [from_ms, *times, to_ms]
     gaps = [later - earlier for earlier, later in pairwise(edges)]
-    missed = sum(gap * 1000 > every_ms * GAP_PERMILLE_MAX for gap in gaps)
+    wide = [gap for gap in gaps if gap * 1000 > every_ms * GAP_PERMILLE_MAX]
+    missed = sum(int(gap / every_ms + 0.5) - 1 for gap in wide)
     allowed = int((to_ms - from_ms) / every_ms) // INTERVALS_PER_MISS
     found = []
     if missed > allowed:
         found.append(
-            f"{name}: {missed} gaps above 1.5 x {every_s} s; {allowed} allowed; polls at {_shown(times, from_ms)}"
+            f"{name}: {missed} polls missed at {every_s} s; {allowed} allowed; polls at {_shown(times, from_ms)}"
         )
     window_ms = WINDOW_INTERVALS * every_ms
     for first in times:

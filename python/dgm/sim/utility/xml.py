@@ -261,15 +261,8 @@ def active_power(name: str, watts: int) -> str:
     return nest(name, element("multiplier", multiplier), element("value", watts))
 
 
-_SWITCH, _POWER_FACTOR, _FIXED_VAR, _NUMBER, _DROOP, _CURVE, _POWER = (
-    "switch",
-    "pf",
-    "var",
-    "number",
-    "droop",
-    "curve",
-    "power",
-)
+_SWITCH, _NUMBER, _POWER, _CURVE = "switch", "number", "power", "curve"
+_POWER_FACTOR, _FIXED_VAR, _DROOP = "power factor", "var", "droop"
 MODES: Mapping[str, str] = {
     "opModConnect": _SWITCH,
     "opModEnergize": _SWITCH,
