@@ -87,7 +87,9 @@ class Ledger(Generic[ThenT]):
 
     def wake_time(self) -> int | None:
         """Monotonic ms of the next try of a failing disk, or of the end of a memory."""
-        return min((at for at in (self._retry_ms, self._forget_ms) if at is not None), default=None)
+        if self._retry_ms is None or self._forget_ms is None:
+            return self._forget_ms if self._retry_ms is None else self._retry_ms
+        return min(self._retry_ms, self._forget_ms)
 
     # The disk.
 

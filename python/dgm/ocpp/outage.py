@@ -150,6 +150,9 @@ class Outage:
 
     def wake_time(self) -> int | None:
         """Monotonic ms of the next retry."""
+        if self.is_plain:
+            # Asked after each reading of each station: live, nothing is open, tried again or about to be closed.
+            return self.ledger.wake_time()
         times = (self._asked.until_ms if self._asked else None, self._retry_ms, self._hang_up_ms)
         others = (self.ledger.wake_time(), min(self._late.values(), default=None))
         return min((at for at in (*times, *others) if at is not None), default=None)
