@@ -17,9 +17,11 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from dgm.der import resource as r
-from dgm.der.outbox import POST_S_DEFAULT, Letter, Outbox, Report
+from dgm.der.groups import FunctionSet, Sources
+from dgm.der.nodes import EXPECTED, Document, Node, resolve
+from dgm.der.outbox import POST_S_DEFAULT, AnyResponse, Letter, Outbox, Report
 from dgm.der.scheduler import ProgramsKnown, ResponseTaken
-from dgm.der.walk import EXPECTED, Document, Identity, Node, Walk, resolve, walk
+from dgm.der.walk import Identity, Walk, walk
 from dgm.machine import Now, Tick
 
 PAGE_ITEMS = 50
@@ -75,7 +77,7 @@ class SendResponse:
     """Post a response."""
 
     reply_to: str
-    response: r.DERControlResponse
+    response: AnyResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +104,16 @@ class ClockMeasured:
     offset_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetKnown:
+    """The complete set of sources of one function set beside DER, told when it has changed."""
+
+    function_set: FunctionSet
+    sources: Sources
+
+
 DiscoveryEvent = Answer | NoAnswer | SendResponse | SendReadings | Report | Tick
-DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | ResponseTaken
+DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken
 
 
 @dataclass(slots=True)
@@ -187,6 +197,7 @@ class Discovery:
         self._documents: dict[Node, Document] = {}
         self._offsets_ms: dict[Node, int] = {}
         self._moved: dict[str, str] = {}
+        self._sets: dict[FunctionSet, Sources] = {}
         self._polls: dict[Node, _Poll] = {}
         self._walk: Walk = walk(identity, {})
         self._outbox = Outbox(mirrors, post_s=post_s)
@@ -372,12 +383,18 @@ class Discovery:
 
     def _known(self) -> list[DiscoveryEffect]:
         """All programs, if they are known completely, with how far the clocks of their groups are from the server's."""
-        programs, offsets_ms = self._walk.programs, self._offsets_ms
-        if programs is None:
-            return []
-        server_ms = self._server.offset_ms
+        offsets_ms, server_ms = self._offsets_ms, self._server.offset_ms
         apart = {mrid: offsets_ms[node] - server_ms for mrid, node in self._walk.clocks.items() if node in offsets_ms}
-        return [ProgramsKnown(programs=programs, offsets_ms=apart)]
+        programs, effects = self._walk.programs, list[DiscoveryEffect]()
+        if programs is not None:
+            of_programs = {item.mrid: apart[item.mrid] for item in programs if item.mrid in apart}
+            effects.append(ProgramsKnown(programs=programs, offsets_ms=of_programs))
+        for name, found in self._walk.sets.items():
+            sources = tuple(replace(item, clock_offset_ms=apart.get(item.mrid, 0)) for item in found)
+            if self._sets.get(name) != sources:
+                self._sets[name] = sources
+                effects.append(SetKnown(function_set=name, sources=sources))
+        return effects
 
     def _clock(self, node: Node, time: r.Time, flight: _Flight) -> list[DiscoveryEffect]:
         """Narrow the offset to what this answer allows: at some moment in flight the server's second was current_s.
@@ -417,7 +434,7 @@ class Discovery:
             done = self._outbox.refused(letter, answer.status, retry_ms)
         if isinstance(letter.body, r.MirrorUsagePoint) and ok and self._outbox.is_complete() and self._walk.mirrors:
             self._polls.pop(self._walk.mirrors, None)  # fetch it again now: it tells the postRate
-        if isinstance(letter.body, r.DERControlResponse) and done:
+        if isinstance(letter.body, AnyResponse) and done:
             self.counters.responses_given_up += not ok
             return [ResponseTaken(mrid=letter.body.subject, status=letter.body.status or 0)]
         return []

@@ -22,6 +22,9 @@ POST_S_DEFAULT = 300
 """Where neither the server nor the utility profile states a postRate."""
 
 
+AnyResponse = r.DERControlResponse | r.DrResponse | r.PriceResponse | r.TextResponse
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The plant as it is to be told to the server; a part that is None is not sent."""
@@ -56,7 +59,7 @@ class Outbox:
         self._mirrors = {mirror.mrid: mirror for mirror in mirrors}
         self._places: dict[str, str] = {}
         self._rates: dict[str, int] = {}
-        self._responses: deque[tuple[str, r.DERControlResponse]] = deque()
+        self._responses: deque[tuple[str, AnyResponse]] = deque()
         self._readings: deque[tuple[str, r.MirrorMeterReading]] = deque(maxlen=READINGS_MAX)
         self._report = Report()
         self._told: dict[str, tuple[r.Resource, int]] = {}
@@ -65,7 +68,7 @@ class Outbox:
 
     # -- what is to be told -----------------------------------------------------------------------------------------
 
-    def add_response(self, reply_to: str, response: r.DERControlResponse) -> None:
+    def add_response(self, reply_to: str, response: AnyResponse) -> None:
         """Queue a response; they are sent in this order."""
         if len(self._responses) < RESPONSES_MAX:
             self._responses.append((reply_to, response))
@@ -131,7 +134,7 @@ class Outbox:
         return self._backoff[key].failures if key in self._backoff else 0
 
     def _drop_head(self, kind: str) -> None:
-        queue: deque[tuple[str, r.DERControlResponse]] | deque[tuple[str, r.MirrorMeterReading]]
+        queue: deque[tuple[str, AnyResponse]] | deque[tuple[str, r.MirrorMeterReading]]
         queue = self._responses if kind == "response" else self._readings
         if queue:
             queue.popleft()
