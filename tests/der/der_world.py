@@ -96,7 +96,8 @@ class DictServer:
             return replace(trouble, tag=request.tag)
         if request.method != "GET":
             self.bodies.append((request.method, parts.path, request.body))
-            location = f"/mup/{len(self.bodies)}" if isinstance(request.body, r.MirrorUsagePoint) else None
+            made = {r.MirrorUsagePoint: "/mup", r.Subscription: "/sub"}.get(type(request.body))
+            location = f"{made}/{len(self.bodies)}" if made else None
             return Answer(tag=request.tag, status=201 if request.method == "POST" else 204, location=location)
         document = self.documents.get(parts.path)
         if document is None:

@@ -26,6 +26,7 @@ from dgm.der.discovery import (
     DiscoveryEffect,
     DiscoveryEvent,
     NoAnswer,
+    Notified,
     Request,
     SendReadings,
     SendResponse,
@@ -66,7 +67,7 @@ class Keep:
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-CoreEvent = Answer | NoAnswer | SiteSeen | SiteLost | Tick
+CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | Tick
 CoreEffect = Request | Keep
 
 
@@ -95,6 +96,7 @@ class DerCore:
             mirrors=self._mirrors.values(),
             in_band=der.in_band_registration,
             post_s=profile.post_s or POST_S_DEFAULT,
+            notification_url=der.notify.url or None,
         )
         self.scheduler = Scheduler(draw, profile=profile)
         self.further = FurtherSets(profile, draw, lfdi)
@@ -137,7 +139,7 @@ class DerCore:
         server_now = self._server(now)
         effects: list[CoreEffect] = []
         match event:
-            case Answer() | NoAnswer():
+            case Answer() | NoAnswer() | Notified():
                 effects += self._converse(event, now)
             case SiteSeen():
                 self._site.take(event.update)
