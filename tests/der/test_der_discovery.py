@@ -21,6 +21,7 @@ from dgm.der.discovery import (
 from dgm.der.identity import sfdi_of
 from dgm.der.nodes import VERSIONS_PATH, EntryPoint
 from dgm.der.outbox import Report
+from dgm.der.scheduler import ResponseTaken
 
 
 def test_the_walk_reaches_every_event_by_links_from_dcap_alone() -> None:
@@ -340,6 +341,20 @@ def test_one_document_that_fails_does_not_hold_up_the_others() -> None:
     world = World(server).run(1000)
     assert mrids(world) == ["E0"]
     assert 5 <= len(server.times("/tm")) < 15
+
+
+def test_a_storm_of_server_errors_costs_no_response_however_long_it_is() -> None:
+    server = DictServer(documents())
+    world = World(server).run(100)
+    server.trouble = lambda method, path, at_ms: Answer(tag=0, status=500)
+    response = r.DERControlResponse(created_s=0, lfdi=LFDI, status=1, subject="E0")
+    world.give(SendResponse(reply_to="/rsp", response=response))
+    world.run(6 * 3600)
+    assert world.taken == []
+    server.trouble = lambda method, path, at_ms: None
+    world.run(7 * 3600)
+    assert world.taken == [ResponseTaken(mrid="E0", status=1)]
+    assert len(server.times("/rsp", "POST")) < 60
 
 
 def test_an_answer_of_another_kind_is_counted_and_not_taken() -> None:

@@ -484,7 +484,7 @@ class Discovery:
             self._failed()
             failures = self._outbox.failures(letter.key) + 1
             retry_ms = self._later(RETRY_DOCUMENT_MS, failures, self._identity.poll_s * 1000)
-            done = self._outbox.refused(letter, answer.status, retry_ms)
+            done = self._outbox.refused(letter, answer.status, retry_ms, is_lost=self.link is Link.LOST)
         if isinstance(letter.body, r.MirrorUsagePoint) and ok and self._outbox.is_complete() and self._walk.mirrors:
             self._polls.pop(self._walk.mirrors, None)  # fetch it again now: it tells the postRate
         if isinstance(letter.body, AnyResponse) and done:

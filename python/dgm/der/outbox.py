@@ -17,7 +17,7 @@ RESPONSES_MAX = 2000
 READINGS_MAX = 240
 """Readings waiting for the server; the oldest are dropped."""
 TRIES_MAX = 10
-"""A response that the server fails to take this often (transport failures not counted) is given up."""
+"""A response that the server fails to take this often, while it answers other requests, is given up."""
 POST_S_DEFAULT = 300
 """Where neither the server nor the utility profile states a postRate."""
 
@@ -112,15 +112,15 @@ class Outbox:
         else:
             self._drop_head(kind)
 
-    def refused(self, letter: Letter, status: int, not_before_ms: int) -> bool:
-        """The server has not accepted it. True: it is given up for good."""
+    def refused(self, letter: Letter, status: int, not_before_ms: int, *, is_lost: bool = False) -> bool:
+        """The server has not accepted it. True: it is given up for good. is_lost: it accepts nothing at all now."""
         kind, _, name = letter.key.partition(":")
         if kind == "reading" and 400 <= status < 500:
             if status in (404, 410):
                 self._places.pop(name, None)  # the mirror is gone: make it again
             self._drop_head(kind)
             return True
-        if kind == "response" and (400 <= status < 500 or self.failures(letter.key) >= TRIES_MAX):
+        if kind == "response" and (400 <= status < 500 or (self.failures(letter.key) >= TRIES_MAX and not is_lost)):
             self._drop_head(kind)
             self._backoff.pop(letter.key, None)
             return True
