@@ -131,6 +131,8 @@ def _fill_defaults(config: DgmConfig) -> None:
     )
     if config.HasField("der"):
         _default(config.der, profile=profiles.DEFAULT)
+        if config.der.HasField("notify") and not config.der.notify.host:
+            config.der.notify.host = "127.0.0.1"
         if config.der.profile in profiles.names():
             _default(config.der, poll_s=profiles.load(config.der.profile).poll_s)
     if config.HasField("ocpp"):
@@ -466,6 +468,8 @@ def _der(config: DgmConfig) -> Iterator[Finding]:
         yield "der.pin", repr(der.pin), "6 digits (5 and a check digit), in quotes"
     if der.profile not in profiles.names():
         yield "der.profile", repr(der.profile), "one of " + ", ".join(profiles.names())
+    if der.HasField("notify") and not re.fullmatch(r"https://[^/\s?#]+/\S*", der.notify.url):
+        yield "der.notify.url", repr(der.notify.url), "https://host[:port]/path at which the utility reaches us"
     if der.site_rating_w <= 0:
         yield "der.site_rating_w", str(der.site_rating_w), "W, above 0 (setMaxW)"
 
@@ -489,6 +493,8 @@ def _ems_ranges(config: DgmConfig) -> Iterator[Finding]:
 
 def _ports(config: DgmConfig) -> Iterator[Finding]:
     wanted = [(path, facade.host, facade.port) for path, facade in _facades(config)]
+    if config.der.HasField("notify"):
+        wanted.append(("der.notify.port", config.der.notify.host, config.der.notify.port))
     if config.HasField("ocpp"):
         wanted.append(("ocpp.port", config.ocpp.host, config.ocpp.port))
         if config.ocpp.HasField("tls"):

@@ -132,6 +132,16 @@ def test_no_call_may_stand_before_a_safety_reduction_for_longer_than_10_s() -> N
     assert any("ocpp.call_timeout_s" in problem and "1..10" in problem for problem in problems_of(changed(ocpp=slow)))
 
 
+def test_a_place_for_notifications_is_a_url_and_a_port_of_its_own() -> None:
+    files = {"certificate": "a.pem", "private_key": "a.key", "ca": "ca.pem"}
+    der = files | {"url": "https://utility.example/dcap", "site_rating_w": 100_000}
+    found = problems_of(changed(der=der | {"notify": {"url": "http://site.example/notify", "port": 80}}))
+    assert any("der.notify.url" in problem for problem in found)
+    assert any("der.notify.port" in problem for problem in found)
+    der |= {"notify": {"url": "https://site.example:9443/notify", "port": 9443}}
+    assert config.parse(changed(der=der)).der.notify.host == "127.0.0.1"
+
+
 def test_a_facade_is_secured_whole_or_not_at_all() -> None:
     ocpp = yaml.safe_load(EXAMPLE)["ocpp"]
     files = {"certificate": "a.pem", "private_key": "a.key", "ca": "ca.pem"}

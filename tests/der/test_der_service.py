@@ -28,9 +28,10 @@ from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.der.v1.der_pb2 import ConnectionState, ControlState
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.der import registers
-from dgm.der.client import certificate_ends, certificate_warnings, check_files
+from dgm.der import resource as r
+from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, check_files
 from dgm.der.core import DerCore, SiteSeen
-from dgm.der.discovery import Link
+from dgm.der.discovery import Answer, Link, Request
 from dgm.der.effect import Wanted
 from dgm.der.orders import OptIn, OptOut
 from dgm.der.resource import ControlBase, ControlMode, DERControl
@@ -38,6 +39,7 @@ from dgm.der.service import DerRole
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService, controls_of
 from dgm.der.service.target_link import TargetSync
+from dgm.der.tls import client_context
 from dgm.journal import Journal
 from dgm.machine import Now
 from dgm.sim.live import pki as test_pki
@@ -421,3 +423,26 @@ async def refused(call: Any) -> str:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     return info.reason
+
+
+async def test_with_a_place_for_notifications_the_role_listens_there_for_the_utility_alone(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
+) -> None:
+    async with utility_of(utility_config(pki), watch) as (_, url):
+        config = site(url, pki.root_certificate.parent)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        config.der.notify.host, config.der.notify.port = "127.0.0.1", port
+        config.der.notify.url = f"https://127.0.0.1:{port}/notify"
+        tls = client_context(ca=pki.root_certificate, certificate=pki.server_certificate, private_key=pki.server_key)
+        tls.check_hostname = False
+        role = DerRole(context(tmp_path, config, ems.target, journal=journal))
+        async with running(role):
+            await watch.until(lambda: role.core.discovery.link is Link.READY)
+            client = UtilityClient(tls)
+            forged = r.Notification(subscribed="/dc", status=r.NotificationState.DEFAULT, subscription_uri="/sub/9")
+            answer = await client.send(Request(tag=1, method="POST", url=config.der.notify.url, body=forged))
+            await client.close()
+            assert isinstance(answer, Answer)
+            assert answer.status == 400

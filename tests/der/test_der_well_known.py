@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dgm.der.codec.well_known import entry_of
-from dgm.der.walk import EntryPoint
+from dgm.der.nodes import EntryPoint
 from dgm.der.xml import AUS_13_NS, AUS_NS
 from dgm.errors import PeerError
 

@@ -32,8 +32,8 @@ from dgm.der.codec import DEFAULT, Dialect, Edition, decode, encode
 from dgm.der.codec.well_known import entry_of
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.der.identity import PEN_DIGITS, is_valid_pin, lfdi_of
+from dgm.der.nodes import VERSIONS_PATH, Document, EntryPoint
 from dgm.der.tls import MANDATORY_SUITE, client_context
-from dgm.der.walk import VERSIONS_PATH, Document, EntryPoint
 from dgm.der.xml import MAX_BODY_BYTES
 from dgm.errors import PeerError, Problem
 

@@ -26,12 +26,15 @@ from dgm.der.discovery import (
     DiscoveryEffect,
     DiscoveryEvent,
     NoAnswer,
+    Notified,
     Request,
     SendReadings,
     SendResponse,
+    SetKnown,
 )
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import SWITCHES, Bound, bounds
+from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
@@ -65,7 +68,7 @@ class Keep:
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-CoreEvent = Answer | NoAnswer | SiteSeen | SiteLost | OptOut | OptIn | Tick
+CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | OptOut | OptIn | Tick
 CoreEffect = Request | Keep
 
 
@@ -94,12 +97,14 @@ class DerCore:
             mirrors=self._mirrors.values(),
             in_band=der.in_band_registration,
             post_s=profile.post_s or POST_S_DEFAULT,
+            notification_url=der.notify.url or None,
         )
         self._acts_on = acts_on(has_battery=plant.has_battery(config))
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
         self._storage = plant.storage_of(config)
         self._ramps = Ramps()
         self._effect = Effect()
+        self.further = FurtherSets(profile, draw, lfdi)
         self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
         self._site = plant.SiteView(config)
         self._settings: r.DERSettings | None = None
@@ -121,14 +126,17 @@ class DerCore:
         its schedule: a limit that is missing here may be one of them, so nothing is deleted at the EMS.
         """
         damaged = list(self.scheduler.restore(_schedule(stored)))
+        of_further = self.further.restore(stored)
         try:
             self._offset_ms = int(stored.get(OFFSET_KEY, b"0"))
         except ValueError:
             damaged.append(Damaged(key=OFFSET_KEY, why="found no whole number of ms; the server is asked for its time"))
-        self.damaged = tuple(damaged)
         self.is_informed = bool(_schedule(stored)) and not damaged
+        damaged += of_further
+        self.damaged = tuple(damaged)
         owed = self.scheduler.owed()
         effects = [effect for respond in owed for effect in self._respond(respond, now)]
+        effects += self._reply(self.further.owed(), now)
         return [*_put_aside(damaged, stored), *effects, *self.handle(Tick(), now)]
 
     def handle(self, event: CoreEvent, now: Now) -> list[CoreEffect]:
@@ -136,7 +144,7 @@ class DerCore:
         server_now = self._server(now)
         effects: list[CoreEffect] = []
         match event:
-            case Answer() | NoAnswer():
+            case Answer() | NoAnswer() | Notified():
                 effects += self._converse(event, now)
             case SiteSeen():
                 self._site.take(event.update)
@@ -157,7 +165,8 @@ class DerCore:
 
     def wake_time(self) -> int | None:
         """Monotonic ms of the next thing to do."""
-        times = (self.discovery.wake_time(), self.scheduler.wake_time(), self._metering.wake_time())
+        parts = (self.discovery, self.scheduler, self.further, self._metering)
+        times = (part.wake_time() for part in parts)
         return min((time for time in times if time is not None), default=None)
 
     def bounds(self, now: Now) -> dict[str, Bound]:
@@ -191,6 +200,7 @@ class DerCore:
         effects = [
             effect for respond in self.scheduler.handle(Tick(), server_now) for effect in self._respond(respond, now)
         ]
+        effects += self._reply(self.further.advance(server_now), now)
         effects += self._metered(self._metering.advance(server_now), now)
         effects += self._converse(self._report(server_now), now)
         return effects
@@ -235,7 +245,9 @@ class DerCore:
                 return [out for respond in responds for out in self._respond(respond, now)]
             case ResponseTaken():
                 self.scheduler.handle(effect, self._server(now))
-                return []
+                return self._reply(self.further.taken(effect, self._server(now)), now)
+            case SetKnown():
+                return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
             case _:
                 assert_never(effect)
 
@@ -250,6 +262,10 @@ class DerCore:
         )
         return self._converse(SendResponse(reply_to=respond.reply_to, response=response), now)
 
+    def _reply(self, replies: Iterable[Reply], now: Now) -> list[CoreEffect]:
+        sends = [SendResponse(reply_to=reply_to, response=response) for reply_to, response in replies]
+        return [effect for send in sends for effect in self._converse(send, now)]
+
     def _metered(self, done: list[Metered], now: Now) -> list[CoreEffect]:
         if not done:
             return []
@@ -262,6 +278,7 @@ class DerCore:
     def _kept_first(self, effects: list[CoreEffect]) -> list[CoreEffect]:
         """The journal before the wire: what was decided must outlive us before anybody hears of it."""
         changed = self.scheduler.changed() if self.is_informed else {}
+        changed |= self.further.changed()
         return [Keep(entries=tuple(changed.items())), *effects] if changed else effects
 
 

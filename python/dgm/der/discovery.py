@@ -17,9 +17,12 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from dgm.der import resource as r
-from dgm.der.outbox import POST_S_DEFAULT, Letter, Outbox, Report
+from dgm.der.groups import FunctionSet, Sources
+from dgm.der.nodes import EXPECTED, Document, Node, resolve
+from dgm.der.outbox import POST_S_DEFAULT, AnyResponse, Letter, Outbox, Report
 from dgm.der.scheduler import ProgramsKnown, ResponseTaken
-from dgm.der.walk import EXPECTED, Document, Identity, Node, Walk, resolve, walk
+from dgm.der.subscriptions import Subscriptions
+from dgm.der.walk import Identity, Walk, walk
 from dgm.machine import Now, Tick
 
 PAGE_ITEMS = 50
@@ -75,7 +78,7 @@ class SendResponse:
     """Post a response."""
 
     reply_to: str
-    response: r.DERControlResponse
+    response: AnyResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,13 @@ class SendReadings:
     """Post readings: (mRID of the mirror, reading), oldest first."""
 
     readings: tuple[tuple[str, r.MirrorMeterReading], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notified:
+    """The server tells of a change, in a subscription of ours (`is_ours`)."""
+
+    notification: r.Notification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +112,16 @@ class ClockMeasured:
     offset_ms: int
 
 
-DiscoveryEvent = Answer | NoAnswer | SendResponse | SendReadings | Report | Tick
-DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | ResponseTaken
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetKnown:
+    """The complete set of sources of one function set beside DER, told when it has changed."""
+
+    function_set: FunctionSet
+    sources: Sources
+
+
+DiscoveryEvent = Answer | NoAnswer | Notified | SendResponse | SendReadings | Report | Tick
+DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken
 
 
 @dataclass(slots=True)
@@ -136,6 +154,7 @@ class _Flight:
     hops: int = 0
     paging: str = ""
     moves: tuple[tuple[str, str], ...] = ()
+    subscribed: Node | None = None
 
     @property
     def place(self) -> str:
@@ -153,6 +172,7 @@ class Counters:
     redirects: int = 0
     holds: int = 0
     malformed: int = 0
+    notifications: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -180,6 +200,7 @@ class Discovery:
         mirrors: Iterable[r.MirrorUsagePoint] = (),
         in_band: bool = False,
         post_s: int = POST_S_DEFAULT,
+        notification_url: str | None = None,
     ) -> None:
         self._identity = identity
         self._draw = draw
@@ -187,6 +208,9 @@ class Discovery:
         self._documents: dict[Node, Document] = {}
         self._offsets_ms: dict[Node, int] = {}
         self._moved: dict[str, str] = {}
+        self._sets: dict[FunctionSet, Sources] = {}
+        self._subscriptions = Subscriptions(identity.url, notification_url)
+        self._signalled: set[Node] = set()
         self._polls: dict[Node, _Poll] = {}
         self._walk: Walk = walk(identity, {})
         self._outbox = Outbox(mirrors, post_s=post_s)
@@ -235,6 +259,10 @@ class Discovery:
         """How often readings of a mirror are wanted."""
         return self._outbox.post_rate_s(mirror_mrid)
 
+    def is_ours(self, notification: r.Notification) -> bool:
+        """A notification is of a subscription that we hold."""
+        return self._subscriptions.node_of(notification) is not None
+
     # -- the machine ------------------------------------------------------------------------------------------------
 
     def handle(self, event: DiscoveryEvent, now: Now) -> list[DiscoveryEffect]:
@@ -246,6 +274,8 @@ class Discovery:
                 effects += self._answered(event)
             case NoAnswer():
                 self._unanswered(event)
+            case Notified():
+                effects += self._notified(event.notification)
             case SendResponse():
                 self._outbox.add_response(event.reply_to, event.response)
             case SendReadings():
@@ -264,7 +294,8 @@ class Discovery:
         """When the next request is due; None while one is in flight."""
         if self._flight is not None:
             return None
-        due = [self._polls.get(node, _Poll()).due_ms(poll_s) for node, poll_s in self._walk.wanted.items()]
+        due = [self._due_ms(node, poll_s) for node, poll_s in self._walk.wanted.items()]
+        due += self._subscriptions.wake_ms()
         due += self._outbox.wake_ms(self._walk.own, self._walk.der)
         coming = [time for time in due if time > self._now.mono_ms]
         hold = self._server.hold_until_ms
@@ -293,6 +324,9 @@ class Discovery:
             self._server.why = f"{flight.request.method} {urlsplit(flight.request.url).path}: HTTP {answer.status}"
         if flight.node is not None:
             return self._fetched(flight, flight.node, answer) if ok else self._not_fetched(flight.node)
+        if flight.subscribed is not None:
+            self._subscriptions.answered(flight.subscribed, answer.location, self._now.mono_ms, ok=ok)
+            return []
         if flight.letter is not None:
             return self._delivered(flight.letter, answer, ok=ok)
         self._registration_answered(ok=ok)
@@ -344,13 +378,42 @@ class Discovery:
                 return []
             # mypy cannot see that the items of one list resource are all of its own type.
             document = replace(document, items=items)  # type: ignore[arg-type]
+        if self._server.unsuccessful >= LOST_AFTER_FAILURES:
+            self._subscriptions.drop_all()
         self._succeeded()
+        is_untold = node not in self._signalled and _content(self._documents.get(node)) != _content(document)
+        if is_untold and self._subscriptions.holds(node):
+            self._subscriptions.drop(node)  # and make it anew: nobody has told us
+        self._signalled.discard(node)
         self.counters.polls += 1
         self._polls[node] = _Poll(asked_ms=flight.asked.mono_ms)
         self._documents[node] = document
         return self._rewalk(node, flight)
 
-    def _rewalk(self, node: Node, flight: _Flight) -> list[DiscoveryEffect]:
+    def _notified(self, notification: r.Notification) -> list[DiscoveryEffect]:
+        """Take what was sent if it is all of the document; else fetch it, at once."""
+        node = self._subscriptions.node_of(notification)
+        if node is None:
+            return []
+        self.counters.notifications += 1
+        self._signalled.add(node)
+        document = notification.resource
+        if notification.status is not r.NotificationState.DEFAULT:
+            self._subscriptions.drop(node)
+            # It moved, was defined anew or is gone: what links to it says which.
+            self._polls.clear()
+            return []
+        is_expected = isinstance(document, EXPECTED[node.kind]) and not isinstance(document, r.Time)
+        is_whole = not isinstance(document, r.ListResource) or len(document.items) == document.all
+        in_flight = self._flight is not None and self._flight.node == node
+        if not is_expected or not is_whole or in_flight:
+            self._polls.pop(node, None)
+            return []
+        self._polls[node] = _Poll(asked_ms=self._now.mono_ms)
+        self._documents[node] = _as_document(document, self._documents.get(node))
+        return self._rewalk(node, None)
+
+    def _rewalk(self, node: Node, flight: _Flight | None) -> list[DiscoveryEffect]:
         self._walk = walk(self._identity, self._documents)
         for gone in self._documents.keys() - self._walk.wanted.keys():
             del self._documents[gone]
@@ -358,10 +421,11 @@ class Discovery:
             del self._polls[gone]
         for clock in self._offsets_ms.keys() - self._walk.wanted.keys():
             del self._offsets_ms[clock]
+        self._subscriptions.keep_only(self._walk.wanted)
         document = self._documents.get(node)
         match document:
             case r.Time():
-                return self._clock(node, document, flight)
+                return [] if flight is None else self._clock(node, document, flight)
             case r.MirrorUsagePointList():
                 self._outbox.learn_mirrors(document.items)
                 return []
@@ -372,12 +436,18 @@ class Discovery:
 
     def _known(self) -> list[DiscoveryEffect]:
         """All programs, if they are known completely, with how far the clocks of their groups are from the server's."""
-        programs, offsets_ms = self._walk.programs, self._offsets_ms
-        if programs is None:
-            return []
-        server_ms = self._server.offset_ms
+        offsets_ms, server_ms = self._offsets_ms, self._server.offset_ms
         apart = {mrid: offsets_ms[node] - server_ms for mrid, node in self._walk.clocks.items() if node in offsets_ms}
-        return [ProgramsKnown(programs=programs, offsets_ms=apart)]
+        programs, effects = self._walk.programs, list[DiscoveryEffect]()
+        if programs is not None:
+            of_programs = {item.mrid: apart[item.mrid] for item in programs if item.mrid in apart}
+            effects.append(ProgramsKnown(programs=programs, offsets_ms=of_programs))
+        for name, found in self._walk.sets.items():
+            sources = tuple(replace(item, clock_offset_ms=apart.get(item.mrid, 0)) for item in found)
+            if self._sets.get(name) != sources:
+                self._sets[name] = sources
+                effects.append(SetKnown(function_set=name, sources=sources))
+        return effects
 
     def _clock(self, node: Node, time: r.Time, flight: _Flight) -> list[DiscoveryEffect]:
         """Narrow the offset to what this answer allows: at some moment in flight the server's second was current_s.
@@ -414,10 +484,10 @@ class Discovery:
             self._failed()
             failures = self._outbox.failures(letter.key) + 1
             retry_ms = self._later(RETRY_DOCUMENT_MS, failures, self._identity.poll_s * 1000)
-            done = self._outbox.refused(letter, answer.status, retry_ms)
+            done = self._outbox.refused(letter, answer.status, retry_ms, is_lost=self.link is Link.LOST)
         if isinstance(letter.body, r.MirrorUsagePoint) and ok and self._outbox.is_complete() and self._walk.mirrors:
             self._polls.pop(self._walk.mirrors, None)  # fetch it again now: it tells the postRate
-        if isinstance(letter.body, r.DERControlResponse) and done:
+        if isinstance(letter.body, AnyResponse) and done:
             self.counters.responses_given_up += not ok
             return [ResponseTaken(mrid=letter.body.subject, status=letter.body.status or 0)]
         return []
@@ -480,7 +550,7 @@ class Discovery:
         if node is not None:
             self._send_get(node, items=(), asked=self._now)
             return []
-        if self._register():
+        if self._register() or self._subscribe():
             return []
         mirrors = self._walk.mirrors
         known = mirrors is not None and mirrors in self._documents
@@ -495,11 +565,23 @@ class Discovery:
     def _due_node(self) -> Node | None:
         """The document that has been due for longest; among new ones the first of the walk."""
         due = [
-            (self._polls.get(node, _Poll()).due_ms(poll_s), order, node)
-            for order, (node, poll_s) in enumerate(self._walk.wanted.items())
+            (self._due_ms(node, poll_s), order, node) for order, (node, poll_s) in enumerate(self._walk.wanted.items())
         ]
         first = min(due, key=lambda item: item[:2])
         return first[2] if first[0] <= self._now.mono_ms else None
+
+    def _due_ms(self, node: Node, poll_s: int) -> int:
+        return self._polls.get(node, _Poll()).due_ms(self._subscriptions.poll_s(node, poll_s))
+
+    def _subscribe(self) -> bool:
+        own = self._walk.own
+        url = resolve(self._identity.url, own.subscription_list_link) if own and own.subscription_list_link else None
+        found = self._subscriptions.due(self._documents, self._now.mono_ms) if url else None
+        if url is None or found is None:
+            return False
+        request = self._request("POST", self._place(url), found[1])
+        self._flight = _Flight(request=request, asked=self._now, subscribed=found[0])
+        return True
 
     def _register(self) -> bool:
         """In-band registration: once per fetched list that does not hold us, so a refusal is not repeated fast."""
@@ -542,3 +624,19 @@ class Discovery:
     def _request(self, method: str, url: str, body: r.Resource | None) -> Request:
         self._tag += 1
         return Request(tag=self._tag, method=method, url=url, body=body)
+
+
+def _content(document: Document | None) -> object:
+    """What a document says; how a list was cut into pages is no part of it."""
+    return document.items if isinstance(document, r.ListResource) else document
+
+
+def _as_document(sent: object, before: Document | None) -> Document:
+    """What a notification carries, with the pollRate and the like of the document before where it states none."""
+    document: Document = sent  # type: ignore[assignment]  # the caller has looked at its class
+    kept = {
+        name: getattr(before, name)
+        for name in ("href", "poll_s", "subscribable")
+        if getattr(document, name, 0) is None and getattr(before, name, None) is not None
+    }
+    return replace(document, **kept) if kept else document

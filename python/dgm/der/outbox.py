@@ -17,9 +17,12 @@ RESPONSES_MAX = 2000
 READINGS_MAX = 240
 """Readings waiting for the server; the oldest are dropped."""
 TRIES_MAX = 10
-"""A response that the server fails to take this often (transport failures not counted) is given up."""
+"""A response that the server fails to take this often, while it answers other requests, is given up."""
 POST_S_DEFAULT = 300
 """Where neither the server nor the utility profile states a postRate."""
+
+
+AnyResponse = r.DERControlResponse | r.DrResponse | r.PriceResponse | r.TextResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class Outbox:
         self._mirrors = {mirror.mrid: mirror for mirror in mirrors}
         self._places: dict[str, str] = {}
         self._rates: dict[str, int] = {}
-        self._responses: deque[tuple[str, r.DERControlResponse]] = deque()
+        self._responses: deque[tuple[str, AnyResponse]] = deque()
         self._readings: deque[tuple[str, r.MirrorMeterReading]] = deque(maxlen=READINGS_MAX)
         self._report = Report()
         self._told: dict[str, tuple[r.Resource, int]] = {}
@@ -65,7 +68,7 @@ class Outbox:
 
     # -- what is to be told -----------------------------------------------------------------------------------------
 
-    def add_response(self, reply_to: str, response: r.DERControlResponse) -> None:
+    def add_response(self, reply_to: str, response: AnyResponse) -> None:
         """Queue a response; they are sent in this order."""
         if len(self._responses) < RESPONSES_MAX:
             self._responses.append((reply_to, response))
@@ -109,15 +112,15 @@ class Outbox:
         else:
             self._drop_head(kind)
 
-    def refused(self, letter: Letter, status: int, not_before_ms: int) -> bool:
-        """The server has not accepted it. True: it is given up for good."""
+    def refused(self, letter: Letter, status: int, not_before_ms: int, *, is_lost: bool = False) -> bool:
+        """The server has not accepted it. True: it is given up for good. is_lost: it accepts nothing at all now."""
         kind, _, name = letter.key.partition(":")
         if kind == "reading" and 400 <= status < 500:
             if status in (404, 410):
                 self._places.pop(name, None)  # the mirror is gone: make it again
             self._drop_head(kind)
             return True
-        if kind == "response" and (400 <= status < 500 or self.failures(letter.key) >= TRIES_MAX):
+        if kind == "response" and (400 <= status < 500 or (self.failures(letter.key) >= TRIES_MAX and not is_lost)):
             self._drop_head(kind)
             self._backoff.pop(letter.key, None)
             return True
@@ -131,7 +134,7 @@ class Outbox:
         return self._backoff[key].failures if key in self._backoff else 0
 
     def _drop_head(self, kind: str) -> None:
-        queue: deque[tuple[str, r.DERControlResponse]] | deque[tuple[str, r.MirrorMeterReading]]
+        queue: deque[tuple[str, AnyResponse]] | deque[tuple[str, r.MirrorMeterReading]]
         queue = self._responses if kind == "response" else self._readings
         if queue:
             queue.popleft()

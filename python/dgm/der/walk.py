@@ -4,7 +4,7 @@
 
     /dcap ─> Time
           ─> EndDeviceList ─> own EndDevice ─> Registration (PIN) ─> FSA list ─> Time, DERPrograms ─> controls, default
-          │                                 └> DERList            (nothing below a wrong PIN)
+          │                                 └> DERList            (nothing below a wrong PIN)     └> groups
           └> MirrorUsagePointList
 
 Pure: from documents to a Walk. Because the whole plan is derived anew from what is linked now, a list that fills later,
@@ -13,65 +13,13 @@ moves or vanishes needs no code of its own; a document that is no longer linked 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from dgm.der import resource as r
-
-VERSIONS_PATH = "/.well-known/csipaus"
-"""Where `der.url` may point instead of a DeviceCapability: the list of entry points by version (CSIP-AUS v1.3)."""
-POLL_S_MIN = 1
-POLL_S_MAX = 86_400
-"""A server's pollRate is followed within these bounds; 0 would be a busy loop, more than a day deaf."""
-
-
-class Kind(Enum):
-    """What a wanted document is."""
-
-    VERSIONS = "versions"
-    CAPABILITY = "dcap"
-    TIME = "tm"
-    END_DEVICES = "edev"
-    REGISTRATION = "rg"
-    ASSIGNMENTS = "fsa"
-    PROGRAMS = "derp"
-    CONTROLS = "derc"
-    DEFAULT = "dderc"
-    DERS = "der"
-    MIRRORS = "mup"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryPoint:
-    """What the version document says: where to begin, and the CSIP-AUS namespace to send from then on."""
-
-    path: str
-    namespace: str
-
-
-EXPECTED: Mapping[Kind, type] = {
-    Kind.VERSIONS: EntryPoint,
-    Kind.CAPABILITY: r.DeviceCapability,
-    Kind.TIME: r.Time,
-    Kind.END_DEVICES: r.EndDeviceList,
-    Kind.REGISTRATION: r.Registration,
-    Kind.ASSIGNMENTS: r.FunctionSetAssignmentsList,
-    Kind.PROGRAMS: r.DERProgramList,
-    Kind.CONTROLS: r.DERControlList,
-    Kind.DEFAULT: r.DefaultDERControl,
-    Kind.DERS: r.DERList,
-    Kind.MIRRORS: r.MirrorUsagePointList,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """One document by what it is and where it is."""
-
-    kind: Kind
-    url: str
+from dgm.der.groups import NOTHING, Groups, Sets
+from dgm.der.nodes import VERSIONS_PATH, Document, Documents, EntryPoint, Kind, Node, poll_s_of, resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +37,13 @@ class Identity:
     is_pin_required: bool = False
 
 
-Document = r.Resource | EntryPoint
-Documents = Mapping[Node, Document]
-
-
 @dataclass(slots=True, kw_only=True)
 class Walk:
     """The result of one walk.
 
     wanted: poll interval in s of every linked document, in the order of the walk. programs None: not known completely.
     wrong_pin: the server means another device; no control is taken. clock: Time of the server as a whole; clocks: by
-    program mRID, the Time of its FSA where that has one of its own.
+    program mRID, the Time of its FSA where that has one of its own. sets: the other function sets, each that is known.
     """
 
     wanted: dict[Node, int] = field(default_factory=dict)
@@ -112,6 +56,7 @@ class Walk:
     programs: tuple[r.AssignedProgram, ...] | None = None
     clock: Node | None = None
     clocks: dict[str, Node] = field(default_factory=dict)
+    sets: Sets = field(default_factory=dict)
 
 
 def walk(identity: Identity, documents: Documents) -> Walk:
@@ -119,25 +64,13 @@ def walk(identity: Identity, documents: Documents) -> Walk:
     return _Walker(identity, documents).run()
 
 
-def poll_s_of(stated: int | None, default_s: int) -> int:
-    """The interval to poll at."""
-    return min(max(default_s if stated is None else stated, POLL_S_MIN), POLL_S_MAX)
-
-
-def resolve(base: str, href: str) -> str | None:
-    """The absolute https URL of a link; None for one that is not a URL or leaves TLS."""
-    try:
-        url = urljoin(base, href)
-        return url if urlsplit(url).scheme == "https" and urlsplit(url).hostname else None
-    except ValueError:
-        return None
-
-
 class _Walker:
     def __init__(self, identity: Identity, documents: Documents) -> None:
         self._identity = identity
         self._documents = documents
         self._out = Walk()
+        self._groups = Groups(identity.url, self._want)
+        self._are_groups_known = False
 
     def run(self) -> Walk:
         entry = self._entry()
@@ -183,7 +116,7 @@ class _Walker:
         own = _own_device(self._identity, devices.items)
         self._out.own = own
         if own is None or own.enabled is False:
-            self._out.programs = ()
+            self._nothing()
             return
         if own.der_list_link:
             ders = self._want(Kind.DERS, own.der_list_link)
@@ -191,12 +124,18 @@ class _Walker:
                 self._out.der = ders.items[0]
         if self._is_meant(own):
             self._assignments(own)
+            self._groups.grants(own)
+            self._out.sets = self._groups.sources(is_assigned=self._are_groups_known)
+
+    def _nothing(self) -> None:
+        """Nothing is meant for this device, and that is certain."""
+        self._out.programs, self._out.sets = (), NOTHING
 
     def _is_meant(self, own: r.EndDevice) -> bool:
         """The PIN is ours, or there is none to compare (no RegistrationLink: carry on, where the profile lets us)."""
         if not own.registration_link:
             if self._identity.is_pin_required:
-                self._out.programs = ()
+                self._nothing()
             return not self._identity.is_pin_required
         registration = self._want(Kind.REGISTRATION, own.registration_link)
         if self._identity.pin is None:
@@ -205,21 +144,23 @@ class _Walker:
             return False
         if registration.pin != self._identity.pin:
             self._out.wrong_pin = True
-            self._out.programs = ()
+            self._nothing()
             return False
         return True
 
     def _assignments(self, own: r.EndDevice) -> None:
         if not own.function_set_assignments_list_link:
-            self._out.programs = ()
+            self._out.programs, self._are_groups_known = (), True
             return
         assignments = self._want(Kind.ASSIGNMENTS, own.function_set_assignments_list_link)
         if not isinstance(assignments, r.FunctionSetAssignmentsList):
             return
+        self._are_groups_known = True
         clocks: dict[str, Node | None] = {}
         for item in assignments.items:
+            clock = self._clock(item)
             if item.der_program_list_link:
-                clocks.setdefault(item.der_program_list_link, self._clock(item))
+                clocks.setdefault(item.der_program_list_link, clock)
         lists = {link: self._want(Kind.PROGRAMS, link) for link in clocks}
         found: dict[str, r.AssignedProgram] = {}
         for link, programs in lists.items():
@@ -228,6 +169,15 @@ class _Walker:
                     self._assign(program, clocks[link], found)
         if all(isinstance(programs, r.DERProgramList) for programs in lists.values()):
             self._out.programs = tuple(found.values())
+        self._further(assignments)
+
+    def _further(self, assignments: r.FunctionSetAssignmentsList) -> None:
+        """After the DERControls, which bind: what informs."""
+        for item in assignments.items:
+            clock = self._clock(item)
+            assigned = self._groups.take(item)
+            if clock is not None:
+                self._out.clocks |= dict.fromkeys(assigned, clock)
 
     def _clock(self, item: r.FunctionSetAssignments) -> Node | None:
         """The Time of a group where it is not that of the server; asked for before what runs on it."""

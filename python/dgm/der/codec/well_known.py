@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dgm.der.codec.leaf import URI_CHARS_MAX
-from dgm.der.walk import EntryPoint
+from dgm.der.nodes import EntryPoint
 from dgm.der.xml import AUS_13_BETA_NS, AUS_13_NS, AUS_NS
 from dgm.errors import PeerError
 

@@ -16,23 +16,27 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
+from urllib.parse import urlsplit
 
 from dgm import clock
 from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import registers
+from dgm.der import resource as r
 from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, device_lfdi, dialect_of, tls_context
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
-from dgm.der.discovery import Answer, Link, Request
+from dgm.der.discovery import Answer, Link, Notified, Request
 from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.plant import root_circuit
 from dgm.der.profiles.loader import load as load_profile
 from dgm.der.registers import Picture
 from dgm.der.service.ems_link import LimitSync, SiteWatch
+from dgm.der.service.listener import NotificationListener
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.target_link import TargetSync
+from dgm.der.tls import MANDATORY_SUITE, listener_context
 from dgm.facade import keep_certificates, open_facade, with_base
 from dgm.log import logger
 from dgm.machine import Now, Tick
@@ -61,6 +65,7 @@ class DerRole:
         profile = load_profile(config.profile)
         self._tls = tls_context(config, base_dir, profile.ciphers)
         self._dialect = dialect_of(profile)
+        self._listener = self._notifications(profile.ciphers) if config.HasField("notify") else None
         self._metrics = DerMetrics(context.registry, certificate_ends_s=certificate_ends(config, base_dir))
         draws = random.SystemRandom()
         self.core = DerCore(context.config, self._lfdi, lambda most: draws.randint(0, most), profile=profile)
@@ -109,6 +114,9 @@ class DerRole:
         if self._facade is not None:
             self._show()
             self._facade.start()
+        if self._listener is not None:
+            notify = self._context.config.der.notify
+            await self._listener.start(notify.host, notify.port)
         for warning in certificate_warnings(self._context.config, self._context.base_dir):
             self._log.warning("certificate", finding=warning)
         self._log.info("started", lfdi=self._lfdi, events=len(self.core.scheduler.events()), server=self._url)
@@ -126,9 +134,27 @@ class DerRole:
         finally:
             if self._facade is not None:
                 self._facade.stop()
+            if self._listener is not None:
+                await self._listener.stop()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await client.close()
+
+    def _notifications(self, ciphers: Sequence[str]) -> NotificationListener:
+        der, base_dir = self._context.config.der, self._context.base_dir
+        tls = listener_context(
+            ca=base_dir / der.ca,
+            certificate=base_dir / der.certificate,
+            private_key=base_dir / der.private_key,
+            further=[suite for suite in ciphers if suite != MANDATORY_SUITE],
+        )
+        return NotificationListener(tls, urlsplit(der.url).hostname or "", self._notified)
+
+    def _notified(self, notification: r.Notification) -> bool:
+        is_ours = self.core.discovery.is_ours(notification)
+        if is_ours:
+            self.step(Notified(notification=notification))
+        return is_ours
 
     def step(self, event: CoreEvent) -> None:
         """One event and all its effects."""

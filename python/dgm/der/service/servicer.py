@@ -14,6 +14,7 @@ from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.der.v1.der_pb2 import ConnectionState, Control, ControlState, Mode
 from dgm.der.core import DerCore
 from dgm.der.discovery import Link
+from dgm.der.further import FurtherSets
 from dgm.der.identity import sfdi_of
 from dgm.der.orders import OptIn, OptOut
 from dgm.der.resource import ControlMode
@@ -81,6 +82,11 @@ class DerService(der_pb2_grpc.DerServiceServicer):
     ) -> der_pb2.ListControlsResponse:
         return der_pb2.ListControlsResponse(controls=controls_of(self._core))
 
+    async def GetNotices(
+        self, request: der_pb2.GetNoticesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> der_pb2.GetNoticesResponse:
+        return notices_of(self._core.further)
+
     async def WatchControls(
         self, request: der_pb2.WatchControlsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[der_pb2.WatchControlsResponse]:
@@ -139,6 +145,26 @@ class Bells:
             yield event
         finally:
             self._events.discard(event)
+
+
+def notices_of(further: FurtherSets) -> der_pb2.GetNoticesResponse:
+    """Messages and prices in force."""
+    found = der_pb2.GetNoticesResponse()
+    for text in further.messages():
+        found.messages.add(text=text.text, originator=text.originator or "", priority=text.priority)
+    for priced, event in sorted(further.prices().items()):
+        price = event.value(priced)
+        if price is not None:
+            row = found.prices.add(
+                mrid=event.mrid,
+                priced=priced,
+                start_utc_ms=event.start_ms,
+                end_utc_ms=event.end_ms,
+                tier=price.tier,
+            )
+            for block in price.blocks:
+                row.blocks.add(start=block.start, price_micro=block.price_micro)
+    return found
 
 
 def controls_of(core: DerCore) -> list[Control]:

@@ -257,7 +257,7 @@ class EmsConfig(_message.Message):
     def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ..., third_party: _Optional[bool] = ...) -> None: ...
 
 class DerConfig(_message.Message):
-    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "profile")
+    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile")
     URL_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -270,6 +270,7 @@ class DerConfig(_message.Message):
     PEN_FIELD_NUMBER: _ClassVar[int]
     NMI_FIELD_NUMBER: _ClassVar[int]
     FACADE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     url: str
     certificate: str
@@ -283,8 +284,19 @@ class DerConfig(_message.Message):
     pen: int
     nmi: str
     facade: FacadeConfig
+    notify: NotifyConfig
     profile: str
-    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., profile: _Optional[str] = ...) -> None: ...
+    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ...) -> None: ...
+
+class NotifyConfig(_message.Message):
+    __slots__ = ("host", "port", "url")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    port: int
+    url: str
+    def __init__(self, host: _Optional[str] = ..., port: _Optional[int] = ..., url: _Optional[str] = ...) -> None: ...
 
 class OcppConfig(_message.Message):
     __slots__ = ("host", "port", "profile_lease_s", "max_stack_level", "trigger_interval_s", "call_timeout_s", "facade", "tls", "passwords_file", "compression", "ping_interval_s")

@@ -141,6 +141,52 @@ class OptInResponse(_message.Message):
     control: Control
     def __init__(self, control: _Optional[_Union[Control, _Mapping]] = ...) -> None: ...
 
+class GetNoticesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetNoticesResponse(_message.Message):
+    __slots__ = ("messages", "prices")
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[Message]
+    prices: _containers.RepeatedCompositeFieldContainer[Price]
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., prices: _Optional[_Iterable[_Union[Price, _Mapping]]] = ...) -> None: ...
+
+class Message(_message.Message):
+    __slots__ = ("text", "originator", "priority")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ORIGINATOR_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    originator: str
+    priority: int
+    def __init__(self, text: _Optional[str] = ..., originator: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+
+class Price(_message.Message):
+    __slots__ = ("mrid", "priced", "start_utc_ms", "end_utc_ms", "tier", "blocks")
+    MRID_FIELD_NUMBER: _ClassVar[int]
+    PRICED_FIELD_NUMBER: _ClassVar[int]
+    START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    END_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    mrid: str
+    priced: str
+    start_utc_ms: int
+    end_utc_ms: int
+    tier: int
+    blocks: _containers.RepeatedCompositeFieldContainer[PriceBlock]
+    def __init__(self, mrid: _Optional[str] = ..., priced: _Optional[str] = ..., start_utc_ms: _Optional[int] = ..., end_utc_ms: _Optional[int] = ..., tier: _Optional[int] = ..., blocks: _Optional[_Iterable[_Union[PriceBlock, _Mapping]]] = ...) -> None: ...
+
+class PriceBlock(_message.Message):
+    __slots__ = ("start", "price_micro")
+    START_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MICRO_FIELD_NUMBER: _ClassVar[int]
+    start: int
+    price_micro: int
+    def __init__(self, start: _Optional[int] = ..., price_micro: _Optional[int] = ...) -> None: ...
+
 class WatchControlsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -44,6 +44,11 @@ class DerServiceStub:
                 request_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.ListControlsRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.ListControlsResponse.FromString,
                 _registered_method=True)
+        self.GetNotices = channel.unary_unary(
+                '/dgm.api.der.v1.DerService/GetNotices',
+                request_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.GetNoticesRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.GetNoticesResponse.FromString,
+                _registered_method=True)
         self.WatchControls = channel.unary_stream(
                 '/dgm.api.der.v1.DerService/WatchControls',
                 request_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.WatchControlsRequest.SerializeToString,
@@ -71,6 +76,12 @@ class DerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListControls(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNotices(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +117,11 @@ def add_DerServiceServicer_to_server(servicer, server):
                     servicer.ListControls,
                     request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.ListControlsRequest.FromString,
                     response_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.ListControlsResponse.SerializeToString,
+            ),
+            'GetNotices': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNotices,
+                    request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.GetNoticesRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.GetNoticesResponse.SerializeToString,
             ),
             'WatchControls': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchControls,
@@ -177,6 +193,33 @@ class DerService:
             '/dgm.api.der.v1.DerService/ListControls',
             dgm_dot_api_dot_der_dot_v1_dot_der__pb2.ListControlsRequest.SerializeToString,
             dgm_dot_api_dot_der_dot_v1_dot_der__pb2.ListControlsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNotices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.der.v1.DerService/GetNotices',
+            dgm_dot_api_dot_der_dot_v1_dot_der__pb2.GetNoticesRequest.SerializeToString,
+            dgm_dot_api_dot_der_dot_v1_dot_der__pb2.GetNoticesResponse.FromString,
             options,
             channel_credentials,
             insecure,
