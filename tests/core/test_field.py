@@ -344,8 +344,11 @@ async def test_an_inverter_without_a_binding_limit_is_capped_at_its_rating_with_
     assert all(len(words) == 6 for _, words in gateway.written(PV, 704)), "one write, never in halves"
 
 
-async def test_an_export_limit_caps_the_inverter(gateway: Gateway, running: Running) -> None:
-    limit = ActiveLimit(id="no-sun", circuit_index=0, quantity=Quantity.QUANTITY_GROSS_GENERATION, bound=10_000)
+@pytest.mark.parametrize("quantity", [Quantity.QUANTITY_GROSS_GENERATION, Quantity.QUANTITY_DER_OUTPUT])
+async def test_a_limit_on_what_comes_out_caps_the_inverter(
+    gateway: Gateway, running: Running, quantity: Quantity
+) -> None:
+    limit = ActiveLimit(id="no-sun", circuit_index=0, quantity=quantity, bound=10_000)
     running.field.put_limits(LimitSet(epoch=1, sequence=1, limits=[limit]).SerializeToString())
     await running.until(lambda: granted(running, ROOF) == -10_000)
     await running.until(lambda: holds(gateway, PV, {"WMaxLimPct": [200]}))

@@ -10,6 +10,7 @@ from der_examples import OBSERVED, site
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dgm.api.der.v1.profile_pb2 import Edition
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import plant
@@ -225,6 +226,8 @@ def test_a_stopped_plant_is_off_only_once_nothing_comes_out() -> None:
     assert still.status(7, is_stopped=True).operational_mode == r.StampedValue(time_s=7, value=1)
     assert running.status(7, is_stopped=True).gen_connect == r.StampedValue(time_s=7, value=0b101)
     assert running.status(7, is_stopped=True).operational_mode == r.StampedValue(time_s=7, value=2)
+    assert still.status(7, is_stopped=True).connect == r.StampedValue(time_s=7, value=0)
+    assert running.status(7).connect == r.StampedValue(time_s=7, value=0b011)
     assert still.status(7).gen_connect == r.StampedValue(time_s=7, value=0b011)
 
 
@@ -232,7 +235,15 @@ def test_the_bitmaps_say_what_has_an_effect_and_nothing_else() -> None:
     bits = plant.mode_bits(ALL, has_battery=True)
     named = {2, 3, 7, 20, 22}
     assert bits.modes == sum(1 << bit for bit in named) | 0b11
-    assert bits.doe == 0b1111
+    assert (bits.modes_2, bits.doe, bits.vpp) == (1 << 8, 0b1111, 1)
     without = plant.mode_bits(acts_on(has_battery=False), has_battery=False)
+    assert without.vpp is None
     assert without.modes == sum(1 << bit for bit in (2, 3, 20)) | 0b10
     assert set(ALL) <= set(MODES)
+
+
+def test_each_edition_gets_its_own_word_for_the_connection() -> None:
+    told = view().status(7)
+    of_2018, of_2023 = plant.of_edition(told, Edition.EDITION_S18), plant.of_edition(told, Edition.EDITION_S23)
+    assert (of_2018.connect, of_2018.gen_connect, of_2018.stor_connect) == (None, told.gen_connect, told.stor_connect)
+    assert (of_2023.connect, of_2023.gen_connect, of_2023.stor_connect) == (told.connect, None, None)

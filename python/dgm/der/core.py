@@ -101,6 +101,7 @@ class DerCore:
         )
         self._acts_on = acts_on(has_battery=plant.has_battery(config))
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
+        self._edition = profile.edition
         self._storage = plant.storage_of(config)
         self._ramps = Ramps()
         self._effect = Effect()
@@ -218,7 +219,7 @@ class DerCore:
         return Report(
             capability=plant.capability(self._config, self._modes(), self._storage),
             settings=self._settings,
-            status=self._site.status(time_s, is_stopped=self._is_stopped()),
+            status=plant.of_edition(self._site.status(time_s, is_stopped=self._is_stopped()), self._edition),
             connection_point=point,
         )
 

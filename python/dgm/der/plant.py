@@ -8,9 +8,10 @@ The plant (PV and batteries) is reported as one mixed DER. Only GOOD samples cou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dgm.api.config.v1.config_pb2 import AssetConfig, DerConfig, DgmConfig
+from dgm.api.der.v1.profile_pb2 import Edition
 from dgm.api.site.v1.site_pb2 import AssetType, CircuitState, Quality, Sample, WatchSiteResponse
 from dgm.der import resource as r
 from dgm.der.effect import Unit, measured
@@ -21,6 +22,8 @@ DER_TYPE_MIXED = 1
 CHARGES, DISCHARGES = 0b01, 0b10
 """modesSupported beside the modes themselves."""
 CONNECTED, AVAILABLE, OPERATING = 0b001, 0b010, 0b100
+ENERGIZED = 0b010
+"""Of connectStatus (2023), beside CONNECTED."""
 MODE_OFF, MODE_OPERATIONAL = 1, 2
 SOC_MIN_PERMILLE, SOC_MAX_PERMILLE = 200, 900
 STANDBY_W = 100
@@ -28,7 +31,10 @@ STANDBY_W = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeBits:
-    """The bitmaps of what can really be commanded; None: nothing of that kind, and then the element is not sent."""
+    """The bitmaps of what can really be commanded; None: nothing of that kind, and then the element is not sent.
+
+    What an edition does not know is left out by its dialect when it is written.
+    """
 
     modes: int
     modes_2: int | None
@@ -40,7 +46,12 @@ def mode_bits(acts_on: Iterable[str], *, has_battery: bool) -> ModeBits:
     """modesSupported and its kin for the modes that have an effect here."""
     names = tuple(acts_on)
     base = bits_of(names, Bitmap.MODES) | DISCHARGES | (CHARGES if has_battery else 0)
-    return ModeBits(modes=base, modes_2=None, doe=bits_of(names, Bitmap.DOE) or None, vpp=None)
+    return ModeBits(
+        modes=base,
+        modes_2=bits_of(names, Bitmap.MODES_2) or None,
+        doe=bits_of(names, Bitmap.DOE) or None,
+        vpp=bits_of(names, Bitmap.VPP) or None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +139,7 @@ class SiteView:
         """
         plant, batteries = self._good((*self._pv, *self._batteries)), self._good(self._batteries)
         return r.DERStatus(
+            connect=_stamp(_connected(plant, is_stopped=is_stopped), time_s),
             gen_connect=_stamp(_connect(plant, is_stopped=is_stopped), time_s),
             operational_mode=_stamp(_operational(plant, is_stopped=is_stopped), time_s),
             reading_s=time_s,
@@ -140,6 +152,13 @@ class SiteView:
         found = [self._samples.get(asset_id) for asset_id in ids]
         good = [sample for sample in found if sample is not None and sample.quality == Quality.QUALITY_GOOD]
         return good if good and len(good) == len(found) else None
+
+
+def of_edition(status: r.DERStatus, edition: Edition) -> r.DERStatus:
+    """What an edition says of the connection: 2023 forbids the two of 2018 (S23 DERStatus)."""
+    if edition == Edition.EDITION_S23:
+        return replace(status, gen_connect=None, stor_connect=None)
+    return replace(status, connect=None)
 
 
 def _sum(samples: list[Sample] | None, name: str) -> int | None:
@@ -179,6 +198,13 @@ def _connect(samples: list[Sample] | None, *, is_stopped: bool) -> int | None:
         return 0
     running = any(sample.HasField("power_w") and sample.power_w != 0 for sample in samples)
     return CONNECTED | (0 if is_stopped else AVAILABLE) | (OPERATING if running else 0)
+
+
+def _connected(samples: list[Sample] | None, *, is_stopped: bool) -> int | None:
+    """connectStatus of 2023, which replaces the two of 2018."""
+    if samples is None:
+        return None
+    return 0 if is_stopped and not _puts_out(samples) else CONNECTED | ENERGIZED
 
 
 def _operational(samples: list[Sample] | None, *, is_stopped: bool) -> int | None:
