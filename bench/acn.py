@@ -57,8 +57,7 @@ class TwoPass(BaseAlgorithm):
         asked = [0] * len(self._stations)
         for info, cap_ma in zip(active_sessions, caps_ma, strict=True):
             asked[self._stations[info.station_id]] = cap_ma
-        words = self._problem.to_bytes([Column(cap_ma=cap_ma) for cap_ma in asked])
-        granted_ma = Answer.from_bytes(_core.allocate(words)).values_ma
+        granted_ma = Answer.from_bytes(_core.allocate(self._problem.caps_to_bytes(asked))).values_ma
         return {info.station_id: [granted_ma[self._stations[info.station_id]] / 1_000] for info in active_sessions}
 
     def _learn(self) -> None:
@@ -140,7 +139,7 @@ def algorithm(policy: str) -> BaseAlgorithm:
         case "LLF":
             return algorithms.SortedSchedulingAlgo(algorithms.least_laxity_first)
         case "RR":
-            return algorithms.RoundRobin(algorithms.first_come_first_served, continuous_inc=1)
+            return algorithms.RoundRobin(algorithms.first_come_first_served)
         case _:
             raise ValueError(f"policy: expected two_pass, FCFS, EDF, LLF or RR, found {policy}")
 

@@ -98,3 +98,12 @@ def test_the_blocking_row_is_named() -> None:
     answer = Answer.from_bytes(_core.allocate(words))
     assert answer.values_ma == [5_000, 17_025]
     assert answer.rows == [None, 1]
+
+
+def test_caps_alone_are_columns_of_weight_one_in_one_stratum() -> None:
+    problem = Problem(2, [Line(budget_ma=9_000, coefficients={0: 1, 1: 1})], [])
+    assert problem.caps_to_bytes([3_000, 8_000]) == problem.to_bytes([Column(cap_ma=3_000), Column(cap_ma=8_000)])
+    with pytest.raises(ValueError, match="expected 2, found 1"):
+        problem.caps_to_bytes([3_000])
+    with pytest.raises(ValueError, match="expected 2, found 1"):
+        problem.to_bytes([Column(cap_ma=3_000)])

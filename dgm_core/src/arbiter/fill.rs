@@ -132,13 +132,14 @@ impl<'a> Filler<'a> {
             for &(row, coefficient) in self.matrix.column(column) {
                 self.weight[row] += coefficient * share.weight;
             }
-            let mut rise = (share.cap - share.floor) << SHIFT;
+            let rise = (share.cap - share.floor) << SHIFT;
+            let mut level = rise / share.weight;
             for (row, class) in self.phasors.column(column) {
-                self.standings[row].weigh(class, share.weight);
+                self.standings[row].start(class, share.weight, rise);
                 // Rounded up there: a phasor row has no whole milliamps that would absorb the rest of the division.
-                rise = ((share.cap - share.floor) << SHIFT) + share.weight - 1;
+                level = (rise + share.weight - 1) / share.weight;
             }
-            caps.push((rise / share.weight, column));
+            caps.push((level, column));
         }
         caps.sort_unstable_by(|one, other| other.cmp(one));
         caps
@@ -196,7 +197,7 @@ impl<'a> Filler<'a> {
         }
         for (above, class) in self.phasors.column(column) {
             self.standings[above].hold(class, rise);
-            self.standings[above].weigh(class, -share.weight);
+            self.standings[above].stop(class, share.weight, (share.cap - share.floor) << SHIFT);
         }
     }
 }

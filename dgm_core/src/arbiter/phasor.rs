@@ -74,6 +74,16 @@ impl PhasorRow {
         (1..1_usize << self.classes.len()).all(|vertex| self.squared(totals, vertex) <= square)
     }
 
+    /// Totals of the classes from 2^-30 mA, rounded up.
+    fn totals(&self, exact: impl Fn(usize) -> i128) -> Totals {
+        let mut totals = [0; CLASSES_MAX];
+        for (class, total) in totals.iter_mut().enumerate().take(self.classes.len()) {
+            let rounded = (exact(class) + (1 << UNIT_SHIFT) - 1) >> UNIT_SHIFT;
+            *total = i64::try_from(rounded).unwrap_or(i64::MAX);
+        }
+        totals
+    }
+
     /// Squared magnitude with only those classes drawing whose bit is in `vertex`.
     fn squared(&self, totals: &Totals, vertex: usize) -> i128 {
         let (mut along, mut across) = (0_i64, 0_i64);
@@ -95,6 +105,8 @@ type Totals = [i64; CLASSES_MAX];
 pub struct Standing {
     /// 2^-30 mA.
     held: [i128; CLASSES_MAX],
+    /// What the rising columns would add at their caps, 2^-30 mA.
+    rest: [i128; CLASSES_MAX],
     weight: [i64; CLASSES_MAX],
 }
 
@@ -104,9 +116,16 @@ impl Standing {
         self.held[class] += i128::from(amount);
     }
 
-    /// The weight of a column begins (positive) or ceases (negative) to rise.
-    pub fn weigh(&mut self, class: usize, weight: i64) {
+    /// A column begins to rise at the speed of its weight, by at most `rest` (2^-30 mA).
+    pub fn start(&mut self, class: usize, weight: i64, rest: i64) {
         self.weight[class] += weight;
+        self.rest[class] += i128::from(rest);
+    }
+
+    /// A column that began so stops.
+    pub fn stop(&mut self, class: usize, weight: i64, rest: i64) {
+        self.weight[class] -= weight;
+        self.rest[class] -= i128::from(rest);
     }
 
     /// Whether any column of the row still rises.
@@ -114,8 +133,12 @@ impl Standing {
         self.weight.iter().any(|weight| *weight > 0)
     }
 
-    /// The highest level (2^-30 mA per unit of weight) at which the row holds; 0 where it does not even hold there.
+    /// The highest level (2^-30 mA per unit of weight) at which the row holds; 0 where it does not even hold there, no
+    /// bound where it holds with every column at its cap.
     pub fn level(&self, row: &PhasorRow) -> i64 {
+        if row.holds(&row.totals(|class| self.held[class] + self.rest[class])) {
+            return i64::MAX;
+        }
         let (mut holds, mut fails) = (0, self.level_that_fails(row));
         while fails - holds > 1 {
             let middle = holds + (fails - holds) / 2;
@@ -153,15 +176,8 @@ impl Standing {
         levels.min().and_then(|level| i64::try_from(level).ok()).unwrap_or(i64::MAX)
     }
 
-    /// Totals at a level, rounded up.
     fn totals(&self, row: &PhasorRow, level: i64) -> Totals {
-        let mut totals = [0; CLASSES_MAX];
-        for (class, total) in totals.iter_mut().enumerate().take(row.classes.len()) {
-            let exact = self.held[class] + i128::from(level) * i128::from(self.weight[class]);
-            let rounded = (exact + (1 << UNIT_SHIFT) - 1) >> UNIT_SHIFT;
-            *total = i64::try_from(rounded).unwrap_or(i64::MAX);
-        }
-        totals
+        row.totals(|class| self.held[class] + i128::from(level) * i128::from(self.weight[class]))
     }
 }
 

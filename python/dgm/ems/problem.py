@@ -82,3 +82,12 @@ class Problem:
         if len(words) != len(self._head) + 4 * self._columns:
             raise ValueError(f"columns: expected {self._columns}, found {(len(words) - len(self._head)) // 4}")
         return array("q", words).tobytes() + self._rows
+
+    def caps_to_bytes(self, caps_ma: Sequence[int]) -> bytes:
+        """The words for columns that differ in nothing but their caps, without an object per column."""
+        if len(caps_ma) != self._columns:
+            raise ValueError(f"caps: expected {self._columns}, found {len(caps_ma)}")
+        words = list(self._head)
+        for cap_ma in caps_ma:
+            words += (0, cap_ma, 1, 1)
+        return array("q", words).tobytes() + self._rows
