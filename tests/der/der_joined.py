@@ -17,8 +17,9 @@ from der_examples import site
 
 from dgm.der.codec import Dialect, decode, encode
 from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
-from dgm.der.discovery import Answer, NoAnswer, Request
+from dgm.der.discovery import Answer, NoAnswer, Notified, Request
 from dgm.der.profiles.loader import load
+from dgm.der.resource import Notification
 from dgm.errors import PeerError
 from dgm.machine import Now, Tick
 from dgm.sim.utility.plant import SITE_STEP_MS, SitePlant
@@ -31,6 +32,7 @@ LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
 ZERO_MS = 1_900_000_000_000 - 1_900_000_000_000 % 3_600_000 + 17_000
 """Not on a minute mark, so that the marks have to be found."""
 REQUESTS_AT_ONCE_MAX = 500
+NOTIFY_URL = "https://site.example:9443/notify"
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Joined:
         """Let time pass."""
         while self.now_ms < until_s * 1000:
             self.server.advance(ZERO_MS + self.now_ms)
+            self._take_pushes()
             if self.now_ms >= self._site_ms:
                 self._site_ms = self.now_ms + SITE_STEP_MS
                 update = self.plant.seen(self.bounds(), self.now_ms // SITE_STEP_MS)
@@ -79,6 +82,16 @@ class Joined:
             times = [self._site_ms, int(until_s * 1000), *([] if wake is None else [max(wake, self.now_ms + 1)])]
             self.now_ms = min(times)
         return self
+
+    def _take_pushes(self) -> None:
+        """The listener's part: a notification of a subscription of ours goes to the core."""
+        for push in self.server.pushes():
+            assert push.uri == NOTIFY_URL, push.uri
+            self._judge(push.body, push.uri)
+            notification = decode(push.body)
+            assert isinstance(notification, Notification)
+            assert self.core.discovery.is_ours(notification), notification
+            self._give(Notified(notification=notification))
 
     def bounds(self) -> dict[str, int]:
         """W by mode, as the EMS is told now."""
@@ -153,11 +166,20 @@ class Joined:
             self.xml_faults += [f"{url}: {fault}" for fault in faults(body, self.dialect)]
 
 
-def core_of(*, pin: str = "111115", in_band: bool = False, utility: str = "csip-aus-1.2", draw: int = 0) -> DerCore:
+def core_of(
+    *,
+    pin: str = "111115",
+    in_band: bool = False,
+    utility: str = "csip-aus-1.2",
+    draw: int = 0,
+    subscribes: bool = False,
+) -> DerCore:
     """A gateway for the example site, before its start. draw: what every random draw gives, per mille of the most."""
     config = site("https://utility.example/dcap", pin=pin)
     config.der.poll_s = 60
     config.der.in_band_registration = in_band
+    if subscribes:
+        config.der.notify.url = NOTIFY_URL
     return DerCore(config, LFDI, lambda most: most * draw // 1000, profile=load(utility))
 
 
