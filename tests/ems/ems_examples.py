@@ -146,6 +146,9 @@ class WrittenField:
             os.eventfd_read(self._fd)
         return CoreDecided(decision=b"", readings=()) if self.desk is None else self.desk
 
+    def lines(self) -> dict[str, dict[str, int]]:
+        return {}
+
     def counters(self) -> dict[str, int]:
         return {"ticks_total": 3, "modbus_sessions": 2}
 

@@ -11,6 +11,7 @@ use super::CoreError as PyCoreError;
 use crate::arbiter::Decision;
 use crate::error::CoreError;
 use crate::field::{Field, Input};
+use crate::modbus::occupancy::FIGURES;
 use crate::reactor::notify::Notifier;
 use crate::reactor::polling::PollingThread;
 use crate::reactor::published::Published;
@@ -150,6 +151,19 @@ impl PyField {
             counters.set_item(name, value)?;
         }
         Ok(counters)
+    }
+
+    /// How each line stands, by its endpoint: figures by name, as of at most ten seconds ago.
+    fn lines<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let lines = PyDict::new(py);
+        for (endpoint, load) in self.published.lines() {
+            let figures = PyDict::new(py);
+            for (name, value) in FIGURES.iter().zip(load.figures()) {
+                figures.set_item(*name, value)?;
+            }
+            lines.set_item(endpoint, figures)?;
+        }
+        Ok(lines)
     }
 }
 

@@ -9,6 +9,7 @@
 mod admission;
 mod decision;
 mod device;
+mod device_use;
 mod facade;
 mod limits;
 mod link;
@@ -25,6 +26,7 @@ mod generated {
 pub use admission::answer_admission;
 pub use decision::encode_decision;
 pub use device::{check_device_table, decode_device_table};
+pub use device_use::answer_device_use;
 pub use facade::{decode_facade, FacadeSecurity};
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use limits::decode_limits;

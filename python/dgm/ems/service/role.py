@@ -39,6 +39,7 @@ from dgm.ems.cycle import (
     SubscriberHeard,
 )
 from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
+from dgm.ems.service.lines import LinesCollector, LineWatch
 from dgm.ems.service.metrics import EmsMetrics
 from dgm.ems.service.servicer import EmsService
 from dgm.errors import DgmError
@@ -68,6 +69,7 @@ class FieldPort(Protocol):
     def put_link(self, up: bool) -> None: ...
     def take(self, now: Now) -> CoreDecided: ...
     def counters(self) -> dict[str, int]: ...
+    def lines(self) -> dict[str, dict[str, int]]: ...
 
 
 class CoreSilent(DgmError):
@@ -93,6 +95,8 @@ class EmsRole:
         self._log = logger("ems")
         self._field = open_field(links.with_base(context.config, context.base_dir), context.epoch)
         self._metrics = EmsMetrics(context.registry, self._field.counters)
+        context.registry.register(LinesCollector(self._field.lines))
+        self._lines = LineWatch(self._log)
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._core_ms = clock.now().mono_ms
@@ -242,6 +246,7 @@ class EmsRole:
         self._metrics.cycle_s.observe(time.perf_counter() - started)
         self._metrics.overruns.inc(self.cycle.overruns - overruns)
         self._metrics.observe_evses(self.cycle.state)
+        self._lines.look(self._field.lines())
 
     async def _until(self, wake_ms: int | None) -> None:
         """Sleep until the wake time, or until a step moves it or fails."""
