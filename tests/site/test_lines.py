@@ -115,6 +115,29 @@ def test_a_setpoint_waits_for_the_setpoints_of_the_other_devices() -> None:
     assert ten.write_wait_us > 90_000
 
 
+def test_a_sunspec_battery_is_reckoned_with_its_looks_its_sign_of_life_and_every_model_that_is_read() -> None:
+    [battery] = batteries(1, 1000).assets
+    use = use_of(battery, {})
+    assert use is not None
+    # 704 and 715 are looked at, 715 hears once a second that somebody is there; 713 and 802 are polled beside 701.
+    assert list(use.look.registers) == list(use.setpoints[0].proof_registers) == [34, 3]
+    assert (use.beat.interval_us, use.look.interval_us) == (1_000_000, 2_000_000)
+    with_802 = only_line(batteries(1, 1000))
+    assert with_802.reads_per_s_milli == 3_000
+    assert with_802.look_first_us is not None
+
+
+def test_what_a_silent_device_costs_is_told_and_where_there_is_no_room_for_it_too() -> None:
+    line = only_line(meters(3, 2000, baud=9600))
+    assert line.silence_us == 500_000
+    assert line.silence_late_us is not None
+    assert "a silent device takes 500.0 ms at a time, readings of the others are late by" in str(line)
+    full = only_line(meters(5, 500, baud=9600))
+    assert full.silence_late_us is None
+    assert "of the others are ever later" in str(full)
+    assert "the others" not in str(only_line(meters(1, 500)))
+
+
 def table_device(points: list[Point], **fields: object) -> DgmConfig:
     metrics = {"power": POWER, "energy": ENERGY, "soc": SOC}
     measurements = [

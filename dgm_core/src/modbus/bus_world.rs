@@ -120,6 +120,14 @@ impl World {
         self.sources.push((device, self.now + after, interval));
     }
 
+    /// A new setpoint of a device, now.
+    pub fn set(&mut self, device: usize, power: i64) {
+        let want = Setpoint { power: Watts::new(power), epoch: 1, expires_at: Micros::new(i64::MAX) };
+        self.wanted.entry(u8::try_from(device + 1).unwrap()).or_insert(self.now);
+        self.line.set_power(device, Some(want), self.now);
+        self.carry();
+    }
+
     pub fn run(&mut self, span: Micros) {
         let end = self.now + span;
         loop {
@@ -164,10 +172,7 @@ impl World {
             }
             self.sources[source].1 = next + interval;
             self.changes += 1;
-            let power = Watts::new(-10_000 - 1_000 * (self.changes % 7));
-            let want = Setpoint { power, epoch: 1, expires_at: Micros::new(i64::MAX) };
-            self.wanted.entry(u8::try_from(device + 1).unwrap()).or_insert(self.now);
-            self.line.set_power(device, Some(want), self.now);
+            self.set(device, -10_000 - 1_000 * (self.changes % 7));
         }
     }
 

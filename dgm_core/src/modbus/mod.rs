@@ -1,7 +1,7 @@
 //! Modbus as pure codecs and state machines, driven by (bytes, now).
 //!
 //! ```text
-//! master:  line ─┬─ devices (plan, uses, device, control) ────┬─ session ── frame or rtu ── pdu
+//! master:  line ─┬─ devices (seat, plan, uses, device, ..) ──┬─ session ── frame or rtu ── pdu
 //!                └─ polled (registers: beat, breaker, image) ─┘
 //! device:  sunspec, tables, layout, models, der │ map, table ──> channels (what is polled), actuator (what is commanded)
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
@@ -42,6 +42,7 @@ pub mod polled;
 pub mod reactive;
 pub mod role;
 pub mod rtu;
+mod seat;
 pub mod server;
 pub mod session;
 pub mod standing;

@@ -68,8 +68,8 @@ class LineProof:
     def _silence(self) -> Iterator[str]:
         if self.silence_us is None:
             return
-        late = "without bound" if self.silence_late_us is None else f"{_ms(self.silence_late_us)} at most"
-        others = f", readings of the others are late by {late}" if self.devices > 1 else ""
+        late = "ever later" if self.silence_late_us is None else f"late by {_ms(self.silence_late_us)} at most"
+        others = f", readings of the others are {late}" if self.devices > 1 else ""
         yield f"a silent device takes {_ms(self.silence_us)} at a time{others}"
 
 
