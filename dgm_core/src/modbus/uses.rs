@@ -18,10 +18,13 @@ use crate::units::Micros;
 
 /// Models with their lengths that a meter is expected to have.
 const METER: [(u16, u16); 2] = [(1, 66), (203, 105)];
+/// Where a model stands is not known before: never so close to another that one read could bring both.
+const APART: (u16, u16) = (u16::MAX - 1, 125);
 /// A PV inverter.
-const PV: [(u16, u16); 5] = [(1, 66), (701, 153), (702, 50), (704, 65), (715, 7)];
+const PV: [(u16, u16); 6] = [(1, 66), (701, 153), (702, 50), (704, 65), APART, (715, 7)];
 /// A battery: 713 says how full it is, 802 what it takes and gives now.
-const BATTERY: [(u16, u16); 7] = [(1, 66), (701, 153), (702, 50), (704, 65), (713, 7), (715, 7), (802, 60)];
+const BATTERY: [(u16, u16); 9] =
+    [(1, 66), (701, 153), (702, 50), (704, 65), (713, 7), APART, (715, 7), APART, (802, 60)];
 
 /// What is known of a device.
 #[derive(Debug)]
