@@ -18,6 +18,7 @@ use crate::modbus::control::Setpoint;
 use crate::modbus::device::{DeviceConfig, Role};
 use crate::modbus::endpoint::Endpoint;
 use crate::modbus::line::{Line, LineCounters};
+use crate::modbus::occupancy::LineLoad;
 use crate::modbus::plan::Slots;
 use crate::modbus::session::{Jitter, Transport};
 use crate::modbus::standing::{Hold, Standing};
@@ -26,6 +27,9 @@ use crate::units::{AssetIndex, Micros, Millis, Watts};
 
 /// Ticks for which a setpoint holds: a tick that comes late does not end it, a loop that stands still does.
 const SETPOINT_TICKS: i64 = 10;
+
+/// How often the lines are asked what they carry.
+const LINES_EVERY: Micros = Micros::from_millis(10_000);
 
 /// What Python hands in.
 #[derive(Clone, Debug)]
@@ -78,6 +82,9 @@ pub struct Field {
     epoch: i64,
     /// How long a setpoint of PV or a battery is written without a newer tick.
     setpoint_ttl: Micros,
+    /// How each line stands, and from when on that is asked anew.
+    loads: Vec<LineLoad>,
+    loads_due: Micros,
     /// Counted since start.
     pub counters: FieldCounters,
 }
@@ -114,6 +121,8 @@ impl Field {
             lag,
             epoch,
             setpoint_ttl: Micros::new(Micros::from(tick).get() * SETPOINT_TICKS),
+            loads: Vec::new(),
+            loads_due: now,
             counters: FieldCounters::default(),
         };
         for asset in field.controllable.clone() {
@@ -165,7 +174,16 @@ impl Field {
         self.take_control(now);
         let recomputed = self.arbiter.decide(now.to_millis());
         self.command(now);
+        if self.loads_due <= now {
+            self.loads_due = now + LINES_EVERY;
+            self.loads = self.lines.iter_mut().map(|(_, line)| line.report(now)).collect();
+        }
         recomputed
+    }
+
+    /// How each line stands, by position, as of the newest of the looks that come every ten seconds.
+    pub fn line_loads(&self) -> &[LineLoad] {
+        &self.loads
     }
 
     /// Sum over all lines.
@@ -250,6 +268,7 @@ fn device(asset: &AssetSpec) -> Option<(&Modbus, DeviceConfig)> {
         role,
         period: modbus.poll_interval.into(),
         timeout: modbus.timeout.into(),
+        write_latency: modbus.write_latency.into(),
         table: modbus.table.clone(),
     };
     Some((modbus, config))

@@ -9,11 +9,7 @@ impl Field {
         let mut devices = self.assets.iter().zip(&mut self.lines);
         let found = devices.find_map(|(assets, (_, line))| Some((assets.iter().position(|of| *of == asset)?, line)));
         if let Some((device, line)) = found {
-            line.update(now, |devices| {
-                if let Some(device) = devices.device_mut(device) {
-                    device.know(learnt, now);
-                }
-            });
+            line.update(now, |devices| devices.know(device, learnt, now));
         }
     }
 

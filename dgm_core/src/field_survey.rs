@@ -35,8 +35,9 @@ impl Field {
         let place = behind.enumerate().find_map(|(line, device)| Some((line, device?)));
         let (line, device) = place.ok_or(SurveyFailure::NoMap)?;
         let (endpoint, line) = self.lines.get_mut(line).ok_or(SurveyFailure::NoMap)?;
-        let registers_max = registers_max(endpoint);
+        let most = registers_max(endpoint);
         line.update(now, |devices| {
+            let registers_max = devices.survey_registers().clamp(POINT_MAX, most);
             let config = devices.config(device).ok_or(SurveyFailure::NoMap)?;
             let ModelQuestion { ticket, model, occurrence, deadline, .. } = question;
             let (unit, timeout) = (config.unit, config.timeout);

@@ -14,7 +14,8 @@ fn us(millis: i64) -> Micros {
 fn modbus(host: &str, unit_id: u8) -> Option<Modbus> {
     let endpoint = Endpoint::Tcp { host: host.to_owned(), port: 502 };
     let transport = Transport::Tcp { window_max: 1 };
-    Some(Modbus { endpoint, transport, unit_id, poll_interval: ms(100), timeout: ms(500), table: None })
+    let (poll_interval, timeout, write_latency) = (ms(100), ms(500), ms(50));
+    Some(Modbus { endpoint, transport, unit_id, poll_interval, timeout, write_latency, table: None })
 }
 
 fn asset(id: &str, kind: AssetKind, modbus: Option<Modbus>) -> AssetSpec {
@@ -72,6 +73,17 @@ fn ticks_come_half_a_tick_after_the_slots_in_which_devices_are_read() {
     }
     assert_eq!(times, [1_234_000, 1_250_000, 1_350_000, 1_450_000]);
     assert_eq!((field.counters.ticks, field.counters.tick_overruns), (4, 0));
+}
+
+#[test]
+fn every_line_tells_from_the_first_tick_on_what_it_is_asked_for() {
+    let mut field = Field::new(&site(), 1, 0, Micros::ZERO);
+    field.tick(field.next_tick());
+    let wanted: Vec<i64> = field.line_loads().iter().map(|load| load.wanted.get()).collect();
+    assert_eq!(wanted.len(), 2);
+    // Of every 100 ms 5 for the meter, and for the battery two or three reads, two writes and their proof.
+    assert!((300..800).contains(&wanted[0]) && wanted[1] > 100, "{wanted:?}");
+    assert!(field.line_loads().iter().all(|load| load.over.get() == 0));
 }
 
 #[test]

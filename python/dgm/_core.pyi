@@ -28,6 +28,7 @@ __all__ = [
     "admission",
     "allocate",
     "check_device_table",
+    "device_use",
     "replay",
     "sunspec_decode",
 ]
@@ -89,6 +90,12 @@ def admission(question: bytes) -> bytes:
     """Whether every Modbus line can keep every deadline: core.v1.AdmissionQuestion to core.v1.AdmissionAnswer.
 
     Plans the reads of every device and proves each line, without any device. CoreError names what is out of range.
+    """
+
+def device_use(question: bytes) -> bytes:
+    """What the core will ask of a device: core.v1.DeviceUseQuestion to core.v1.AdmissionDevice, without any device.
+
+    CoreError: the table is wrong, or cannot command what the role demands.
     """
 
 @type_check_only
@@ -175,6 +182,12 @@ class Field:
         modbus_timeouts_total, modbus_bad_frames_total, writes_total, readbacks_total, readback_mismatch_total, ...).
         devices_uncontrolled: PV and batteries that are not relied on in the newest tick (an alarm above 0);
         control_lost_total: times that one of them was controlled before."""
+    def lines(self) -> dict[str, dict[str, int]]:
+        """How each Modbus line stands, by its endpoint, at most ten seconds old; nothing before the first tick.
+        used_permille: of the last window, timeouts included; wanted_permille: what is asked for, at the measured cost;
+        over_permille, over_us, unproved: why not every deadline can be kept (0: all can); write_wait_bound_us and
+        write_wait_us_max: longest wait of a setpoint for the line, reckoned and seen; blocking_us; late_total,
+        late_us_max: transactions done after their deadline; silent: devices that do not answer."""
 
 @final
 class Poller:

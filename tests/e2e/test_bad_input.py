@@ -64,7 +64,7 @@ def desk(tmp_path: Path) -> Desk:
     )
     endpoints = Endpoints(
         run_dir="run",
-        modbus={name: 1 for name in ("meter", "pv-1", "pv-2", "battery")},
+        modbus={name: port for port, name in enumerate(("meter", "pv-1", "pv-2", "battery"), start=1)},
         csms_urls={name: f"ws://{HOST}:1" for name in ("cpo-a", "cpo-b", "cpo-c")},
         ocpp_port=ports[0],
         ocpp_facade_port=ports[1],

@@ -176,6 +176,9 @@ class WrittenField:
         taken, self.models = self.models, b""
         return taken
 
+    def lines(self) -> dict[str, dict[str, int]]:
+        return {}
+
     def counters(self) -> dict[str, int]:
         return {"ticks_total": 3, "modbus_sessions": 2}
 

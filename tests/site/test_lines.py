@@ -10,14 +10,14 @@ import pytest
 
 from dgm import _core
 from dgm.api.config.v1.config_pb2 import AssetConfig, DgmConfig, ModbusConfig, SerialConfig
-from dgm.api.core.v1.admission_pb2 import AdmissionAnswer, AdmissionLine, AdmissionQuestion
-from dgm.api.core.v1.device_pb2 import DeviceTable, Measurement
-from dgm.api.core.v1.registers_pb2 import COIL, INPUT, Point, PointType, RegisterMap
+from dgm.api.core.v1.admission_pb2 import AdmissionAnswer, AdmissionDevice, AdmissionLine, AdmissionQuestion
+from dgm.api.core.v1.device_pb2 import ENERGY, POWER, SOC, DeviceTable, Measurement
+from dgm.api.core.v1.registers_pb2 import INPUT, Point, PointType, RegisterMap
 from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.cli.check import run_check
 from dgm.devices import tables
 from dgm.site.lines import LineProof, line_proofs
-from dgm.site.uses import DeviceUse, use_of
+from dgm.site.uses import use_of
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "site.example.yaml"
 
@@ -115,8 +115,34 @@ def test_a_setpoint_waits_for_the_setpoints_of_the_other_devices() -> None:
     assert ten.write_wait_us > 90_000
 
 
+def test_a_sunspec_battery_is_reckoned_with_its_looks_its_sign_of_life_and_every_model_that_is_read() -> None:
+    [battery] = batteries(1, 1000).assets
+    use = use_of(battery, {})
+    assert use is not None
+    # 704 and 715 are looked at, 715 hears once a second that somebody is there; 713 and 802 are polled beside 701.
+    assert list(use.look.registers) == list(use.setpoints[0].proof_registers) == [34, 3]
+    assert (use.beat.interval_us, use.look.interval_us) == (1_000_000, 2_000_000)
+    with_802 = only_line(batteries(1, 1000))
+    assert with_802.reads_per_s_milli == 3_000
+    assert with_802.look_first_us is not None
+
+
+def test_what_a_silent_device_costs_is_told_and_where_there_is_no_room_for_it_too() -> None:
+    line = only_line(meters(3, 2000, baud=9600))
+    assert line.silence_us == 500_000
+    assert line.silence_late_us is not None
+    assert "a silent device takes 500.0 ms at a time, readings of the others are late by" in str(line)
+    full = only_line(meters(5, 500, baud=9600))
+    assert full.silence_late_us is None
+    assert "of the others are ever later" in str(full)
+    assert "the others" not in str(only_line(meters(1, 500)))
+
+
 def table_device(points: list[Point], **fields: object) -> DgmConfig:
-    measurements = [Measurement(point=point.name) for point in points if point.name in ("power", "energy", "running")]
+    metrics = {"power": POWER, "energy": ENERGY, "soc": SOC}
+    measurements = [
+        Measurement(point=point.name, metric=metrics[point.name]) for point in points if point.name in metrics
+    ]
     table = DeviceTable(map=RegisterMap(name="x", points=points, **fields), measurements=measurements)  # type: ignore[arg-type]
     meter = AssetConfig(id="m", type=AssetType.ASSET_TYPE_METER, modbus=modbus(100, device="x"))
     return DgmConfig(assets=[meter], devices=[table])
@@ -128,11 +154,11 @@ def test_a_device_table_is_polled_by_what_it_measures_each_point_with_its_scale_
         Point(name="power_sf", table=INPUT, address=40, type=PointType.I16),
         Point(name="energy", table=INPUT, address=200, type=PointType.U64),
         Point(name="unused", table=INPUT, address=300, type=PointType.U16),
-        Point(name="running", table=COIL, address=0, type=PointType.BIT),
+        Point(name="soc", table=INPUT, address=400, type=PointType.U16),
     ]
     line = only_line(table_device(points))
     assert line.holds
-    assert line.reads_per_s_milli == 30_000, "41 and 4 registers, 159 apart, and a coil: three reads"
+    assert line.reads_per_s_milli == 30_000, "41, 4 and 1 registers, more than a read apart: three reads"
 
 
 def test_a_point_that_does_not_fit_into_one_read_is_named() -> None:
@@ -141,7 +167,9 @@ def test_a_point_that_does_not_fit_into_one_read_is_named() -> None:
         Point(name="sf", address=90, table=INPUT, type=PointType.I16),
     ]
     line = only_line(table_device(points, read_registers_max=50))
-    assert "m: power does not fit into one read" in line.findings
+    [finding] = line.findings
+    assert "found power at INPUT 0..1, 91 registers with its scale factor; expected at most 50" in finding
+    assert not line.holds
 
 
 def test_a_battery_by_table_is_reckoned_with_its_writes_their_proof_and_its_sign_of_life() -> None:
@@ -149,9 +177,11 @@ def test_a_battery_by_table_is_reckoned_with_its_writes_their_proof_and_its_sign
     use = use_of(battery, {"dgm_pcs": tables.load("dgm_pcs")})
     assert use is not None
     # remote_enable, timer, revert and setpoint stand side by side; the mode stands by itself.
-    assert (use.writes, use.proofs) == ((6,), (1, 6))
-    assert (use.beat_us, use.beat_registers) == (1_000_000, 1)
-    assert "state" in {need.name for need in use.polled}
+    [setpoint] = use.setpoints
+    assert [*setpoint.write_registers] == [6]
+    assert [*setpoint.proof_registers] == [1, 6]
+    assert (use.beat.interval_us, use.beat.registers) == (1_000_000, 1)
+    assert "state" in {need.name for need in use.needs}
     line = only_line(DgmConfig(assets=[battery], devices=[tables.load("dgm_pcs")]))
     assert line.holds
     assert line.write_wait_us is not None
@@ -167,8 +197,8 @@ def test_no_fixed_rule_plans_a_shipped_table_better(name: str) -> None:
     for baud, fixed_us, register_us in ((0, 5000.0, 0.2), (9600, 32_917.0, 2291.7), (115_200, 14_742.0, 191.0)):
         line = AdmissionLine(name="l", baud=baud, bits_per_character=11 if baud else 0, write_latency_us=10_000_000)
         line.round_trip_us = 10_000 if baud else 5_000
-        device = line.devices.add(name="a", read_registers_max=use.registers_max)
-        for need in use.polled:
+        device = line.devices.add(name="a", read_registers_max=use.read_registers_max)
+        for need in use.needs:
             device.needs.add(period_us=1_000_000).MergeFrom(need)
         answer = AdmissionAnswer.FromString(_core.admission(AdmissionQuestion(lines=[line]).SerializeToString()))
         planned = sum(fixed_us + register_us * read.count for read in answer.lines[0].reads)
@@ -177,15 +207,15 @@ def test_no_fixed_rule_plans_a_shipped_table_better(name: str) -> None:
             assert planned <= other * 1.0001, f"{name}, {baud} baud, gaps up to {fill}"
 
 
-def grown(use: DeviceUse, fill: int) -> list[int]:
+def grown(use: AdmissionDevice, fill: int) -> list[int]:
     """Registers of each request that is grown over gaps of at most `fill`."""
     groups: dict[tuple[int, int], list[int]] = {}
-    for need in use.polled:
+    for need in use.needs:
         groups.setdefault((need.table, need.group), []).extend((need.address, need.address + need.count))
     requests: list[tuple[int, int, int]] = []
     for table, start, end in sorted((table, min(ends), max(ends)) for (table, _), ends in groups.items()):
         known = requests[-1] if requests else (0, 0, 0)
-        if known[0] == table and start <= known[2] + fill and max(end, known[2]) - known[1] <= use.registers_max:
+        if known[0] == table and start <= known[2] + fill and max(end, known[2]) - known[1] <= use.read_registers_max:
             requests[-1] = (table, known[1], max(end, known[2]))
         else:
             requests.append((table, start, end))

@@ -329,6 +329,21 @@ impl Actuator {
         Some(writes)
     }
 
+    /// Registers of each write of a setpoint, in order, where the device has every point.
+    pub fn write_registers(&self) -> Vec<u16> {
+        let mut writes: Vec<(u32, u16)> = Vec::new();
+        for Entry { slot, .. } in &self.entries {
+            let (start, count) = (u32::from(slot.address), slot.kind.registers());
+            match writes.last_mut() {
+                Some((end, held)) if *end == start && *held + count <= self.limits.write => {
+                    (*end, *held) = (start + u32::from(count), *held + count);
+                }
+                _ => writes.push((start + u32::from(count), count)),
+            }
+        }
+        writes.into_iter().map(|(_, count)| count).collect()
+    }
+
     /// The registers of an entry; `Some(None)`: it is left as it is.
     fn words(&self, entry: &Entry, seen: &Seen, power: Watts, fallback: &Fallback) -> Option<Option<Vec<u16>>> {
         let Entry { slot, term } = entry;

@@ -5,14 +5,14 @@
 //! ```
 //!
 //! The same for SunSpec models and device tables: both only say where which metric stands. A value and its scale factor
-//! come from one read, and so do the parts of a sum (a device that tells its power by phase only). Rounding: loads and
-//! currents up, what a battery holds or may do down.
+//! come from one read, and so do the parts of a sum (a device that tells its power by phase only). How long a read may
+//! be, the line says (`Terms`). Rounding: loads and currents up, what a battery holds or may do down.
 use super::number::{Raw, Rounding};
 use super::pdu::{Span, Table};
-use super::planning;
+use super::planning::admission::plan_reads;
 use super::planning::cost::{LineCost, ROUND_TRIP_ASSUMED};
 use super::planning::holes::{end, ReadProfile};
-use super::planning::reads::{Need, ReadBounds};
+use super::planning::reads::{Need, ReadBounds, Shortcoming};
 use super::point::{Block, Slot};
 use crate::site::image::{Quality, Reading};
 use crate::units::{Micros, Milliamps, Millis, Millivolts, Nanos, Permille, Vars, WattHours, Watts};
@@ -47,6 +47,22 @@ pub enum Gaps {
     Read,
     /// The device has refused such a read.
     Left,
+}
+
+/// What a line asks of the reads of its devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// What it costs.
+    pub cost: LineCost,
+    /// How long a read may keep a setpoint waiting.
+    pub blocking: Micros,
+}
+
+impl Default for Terms {
+    /// A line that nobody knows yet.
+    fn default() -> Self {
+        Self { cost: LineCost::tcp(ROUND_TRIP_ASSUMED), blocking: Micros::new(i64::MAX) }
+    }
 }
 
 /// All numbers of a device have one rhythm: that of its polls, which the line knows and the plan need not.
@@ -90,6 +106,7 @@ pub struct Sources {
     reads: Box<[(Table, Span)]>,
     read_max: u16,
     gaps: Gaps,
+    terms: Terms,
 }
 
 impl Sources {
@@ -98,8 +115,35 @@ impl Sources {
     pub fn new(mut channels: Vec<Channel>, running: Vec<State>, read_max: u16) -> Option<Self> {
         channels.sort_by_key(|channel| channel.metric);
         let (channels, running) = (channels.into(), running.into());
-        let mut sources = Self { channels, running, reads: Box::default(), read_max, gaps: Gaps::Read };
+        let (reads, terms) = (Box::default(), Terms::default());
+        let mut sources = Self { channels, running, reads, read_max, gaps: Gaps::Read, terms };
         sources.plan().map(|()| sources)
+    }
+
+    /// Plans the reads for a line; positions of before mean nothing any more.
+    pub fn replan(&mut self, terms: Terms) {
+        let before = std::mem::replace(&mut self.terms, terms);
+        // What could be read before can be read.
+        if before != terms && self.plan().is_none() {
+            self.terms = before;
+        }
+    }
+
+    /// What must come whole, each in one read.
+    pub fn runs(&self) -> Vec<(Table, Span)> {
+        let sums = self.channels.chunk_by(|one, next| one.metric == next.metric).filter_map(whole);
+        sums.chain(self.running.iter().map(|state| (state.slot.table, state.slot.span()))).collect()
+    }
+
+    /// Most registers of one read.
+    pub fn read_max(&self) -> u16 {
+        self.read_max
+    }
+
+    /// The read by which the device is found: its power, and nothing else.
+    pub fn probe(&self) -> Option<(Table, Span)> {
+        let mut sums = self.channels.chunk_by(|one, next| one.metric == next.metric);
+        sums.find(|sum| sum.iter().any(|channel| channel.metric == Metric::Power)).and_then(whole)
     }
 
     fn plan(&mut self) -> Option<()> {
@@ -107,7 +151,7 @@ impl Sources {
         let sums = self.channels.chunk_by(|one, next| one.metric == next.metric);
         let sums = sums.map(whole).collect::<Option<Vec<_>>>()?;
         let states = self.running.iter().map(|state| (state.slot.table, state.slot.span()));
-        self.reads = reads(sums.into_iter().chain(states), self.read_max, self.gaps)?.into();
+        self.reads = reads_within(sums.into_iter().chain(states), self.read_max, self.gaps, self.terms)?.into();
         Some(())
     }
 
@@ -209,15 +253,30 @@ fn set<T>(values: &mut [Option<T>; 3], phase: usize, value: Option<T>) {
 /// been measured, without a register that nobody asked for where the device refuses gaps. `None`: a run is longer than a
 /// read may be.
 pub fn reads(runs: impl Iterator<Item = (Table, Span)>, read_max: u16, gaps: Gaps) -> Option<Vec<(Table, Span)>> {
+    reads_within(runs, read_max, gaps, Terms::default())
+}
+
+/// The same on a line of these terms.
+fn reads_within(
+    runs: impl Iterator<Item = (Table, Span)>,
+    read_max: u16,
+    gaps: Gaps,
+    terms: Terms,
+) -> Option<Vec<(Table, Span)>> {
     let need = |(table, span)| Need { table, span, group: None, period: PERIOD, deadline: PERIOD };
     let needs: Vec<Need> = runs.map(need).collect();
-    let cost = match gaps {
-        Gaps::Read => LineCost::tcp(ROUND_TRIP_ASSUMED),
-        Gaps::Left => LineCost::new(Nanos::ZERO, Nanos::new(1)),
+    let bounds = match gaps {
+        Gaps::Read => ReadBounds { cost: terms.cost, registers_max: read_max, blocking: terms.blocking },
+        // A request is free and a register is not, so none is read for nothing; as many as the line allows.
+        Gaps::Left => ReadBounds {
+            cost: LineCost::new(Nanos::ZERO, Nanos::new(1_000)),
+            registers_max: read_max,
+            blocking: Micros::new(i64::from(terms.cost.registers_within(terms.blocking, read_max))),
+        },
     };
-    let bounds = ReadBounds { cost, registers_max: read_max, blocking: PERIOD };
-    let plan = planning::reads::plan(&needs, bounds, &ReadProfile::default());
-    plan.shortcomings.is_empty().then(|| plan.reads.into_iter().map(|read| (read.table, read.span)).collect())
+    let plan = plan_reads(&needs, bounds, &ReadProfile::default());
+    let is_whole = plan.shortcomings.iter().all(|(_, why)| matches!(why, Shortcoming::Blocks { .. }));
+    is_whole.then(|| plan.reads.into_iter().map(|read| (read.table, read.span)).collect())
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@
 //! granted it and the time at which it ends: an older epoch is refused, an ended one is not renewed. A read-back that
 //! differs means that somebody else commands the device: it counts as uncontrolled until a third of the revert timer has
 //! passed undisturbed. It decides nothing.
+use std::cmp::Ordering;
+
 use super::actuator::{Actuator, Write};
 pub use super::actuator::{Fallback, Kind};
 use super::audit::{Audit, Entry, Verdict};
@@ -27,6 +29,16 @@ use crate::units::{Micros, Watts};
 pub const RETRY: Micros = Micros::from_millis(1_000);
 /// Longest time for which nobody looks at the command registers.
 pub const LOOK: Micros = Micros::from_millis(2_000);
+
+/// A third of the time for which a write holds: then it is renewed.
+pub fn renewal(actuator: &Actuator, fallback: &Fallback) -> Micros {
+    Micros::new(actuator.holds_for(fallback).get() / 3)
+}
+
+/// Shortest time between two looks.
+pub fn look_interval(renewal: Micros) -> Micros {
+    renewal.min(LOOK)
+}
 
 /// What a device is to do, and for how long that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +97,8 @@ pub struct Control {
     written: Option<Written>,
     /// What stood on it when it was lost.
     left: Option<Written>,
+    /// The value last written, whatever has become of it.
+    last: Option<Watts>,
     /// The holding registers that the looks of this round have shown.
     shown: Vec<Write>,
     scale_changed: bool,
@@ -116,6 +130,7 @@ impl Control {
             writing: None,
             written: None,
             left: None,
+            last: None,
             shown: Vec::new(),
             scale_changed: false,
             looked_at: Micros::new(i64::MIN),
@@ -216,10 +231,54 @@ impl Control {
         }
     }
 
+    /// What it is commanded by, and what it shall fall back to.
+    pub fn terms(&self) -> (&Actuator, &Fallback) {
+        (&self.actuator, &self.fallback)
+    }
+
     /// The transaction wanted now.
     pub fn offer(&self, now: Micros) -> Option<Offer> {
-        let due = self.due().filter(|due| *due <= now)?;
-        Some(Offer { class: Class::Control, deadline: due })
+        self.next_offer().filter(|offer| offer.due <= now)
+    }
+
+    /// The transaction wanted next.
+    pub fn next_offer(&self) -> Option<Offer> {
+        let (due, class) = (self.due()?, self.class());
+        let is_urgent = class == Class::Write && self.want.is_some_and(|want| self.takes_away(want.power));
+        Some(Offer { class, due, is_urgent })
+    }
+
+    /// Whether nothing is half done.
+    pub fn is_at_rest(&self) -> bool {
+        self.step == Step::Idle
+    }
+
+    fn class(&self) -> Class {
+        let is_new = self.want.is_some() && !self.is_held();
+        match self.step {
+            Step::Idle if is_new => Class::Write,
+            Step::Idle if self.next_beat() <= self.renewal_due().min(self.next_look()) => Class::Beat,
+            Step::Look(_) | Step::Confirm(_) if is_new => Class::Write,
+            Step::Idle | Step::Look(_) => Class::Look,
+            Step::Rating(_) if self.want.is_none() => Class::Look,
+            Step::Rating(_) | Step::Write(_) => Class::Write,
+            Step::Confirm(_) => Class::Proof,
+            Step::Beat => Class::Beat,
+        }
+    }
+
+    /// Whether the value wanted is the one that was written.
+    fn is_held(&self) -> bool {
+        self.written.as_ref().zip(self.want).is_some_and(|(written, want)| written.setpoint.power == want.power)
+    }
+
+    /// Whether less is charged, discharged or generated than by the value before; of an unknown one everything may be.
+    fn takes_away(&self, power: Watts) -> bool {
+        self.last.is_none_or(|last| match last.cmp(&Watts::ZERO) {
+            Ordering::Greater => power < last,
+            Ordering::Less => power > last,
+            Ordering::Equal => false,
+        })
     }
 
     /// When the next transaction is wanted.
@@ -227,24 +286,27 @@ impl Control {
         match (self.step, &self.written, self.want) {
             (Step::Idle, _, None) => None,
             (Step::Idle, Some(written), Some(want)) if written.setpoint.power == want.power => {
-                let next = self.renewal_of(written.at).min(self.next_look()).min(self.next_beat());
+                let next = self.renewal_due().min(self.next_look()).min(self.next_beat());
                 Some(next.max(self.retry_at))
             }
             _ => Some(self.retry_at),
         }
     }
 
-    /// A third of the time for which a write holds.
     fn renewal(&self) -> Micros {
-        Micros::new(self.actuator.holds_for(&self.fallback).get() / 3)
+        renewal(&self.actuator, &self.fallback)
     }
 
     fn renewal_of(&self, last: Micros) -> Micros {
         last + self.renewal()
     }
 
+    fn renewal_due(&self) -> Micros {
+        self.written.as_ref().map_or(Micros::new(i64::MIN), |written| self.renewal_of(written.at))
+    }
+
     fn next_look(&self) -> Micros {
-        self.looked_at + self.renewal().min(LOOK)
+        self.looked_at + look_interval(self.renewal())
     }
 
     fn next_beat(&self) -> Micros {
@@ -282,8 +344,10 @@ impl Control {
     /// A new value is written at once, unless nobody has looked for too long: else values that change all the time would
     /// hide another master. A renewal looks first.
     fn begin(&mut self, now: Micros) {
-        let Some(want) = self.want else { return };
-        let is_held = self.written.as_ref().is_some_and(|written| written.setpoint.power == want.power);
+        if self.want.is_none() {
+            return;
+        }
+        let is_held = self.is_held();
         if self.next_beat() <= now && is_held {
             self.step = Step::Beat;
         } else if self.written.is_none() || self.next_look() <= now || is_held {
@@ -484,6 +548,7 @@ impl Control {
             return Outcome::Underway;
         }
         if let Some((setpoint, writes)) = self.writing.take() {
+            self.last = Some(setpoint.power);
             self.written = Some(Written { setpoint, at: now, writes });
             self.audit.sent();
         }

@@ -6,22 +6,25 @@
 //!                                                                     └── control: see `control`
 //! ```
 //!
-//! It says which transaction it wants and takes the answer; whose turn it is, the line decides.
+//! It says which transaction it wants and takes the answer; whose turn it is, and how long a read may be, the line
+//! decides.
 use std::sync::Arc;
 
 use super::actuator::{Fallback, Kind};
 use super::audit::Audit;
-use super::channels::{self, Sources};
+use super::channels::{self, Sources, Terms};
 use super::control::{Control, Memory, Outcome, Setpoint};
+use super::der;
 use super::learnt::{Learnt, Recall, Recalled};
-use super::pdu::{Exception, RegisterBytes, ReplyView, Request, Table};
+use super::pdu::{Exception, RegisterBytes, ReplyView, Request, Span, Table, READ_MAX};
 use super::plan::{Class, Offer, Slots};
+use super::planning::admission::{scan_registers, DeviceQuestion};
 use super::point::Block;
 use super::session::{Completion, Failure};
 use super::standing::Standing;
 use super::sunspec::{ModelMap, Progress, Scan};
 use super::table::DeviceTable;
-use super::{der, models};
+use super::uses::{expected, sunspec_sources, Known};
 use crate::site::image::{Quality, Reading};
 use crate::units::{Micros, Millis};
 
@@ -44,7 +47,8 @@ pub enum Role {
 }
 
 impl Role {
-    fn command(&self) -> Option<(Kind, Fallback)> {
+    /// What it is commanded as; `None`: it is only read.
+    pub fn command(&self) -> Option<(Kind, Fallback)> {
         match self {
             Self::Meter => None,
             Self::Pv(fallback) => Some((Kind::Cap, *fallback)),
@@ -64,6 +68,8 @@ pub struct DeviceConfig {
     pub period: Micros,
     /// Longest wait for an answer.
     pub timeout: Micros,
+    /// How long a setpoint may wait for the line.
+    pub write_latency: Micros,
     /// Its registers, if it does not describe itself by SunSpec models.
     pub table: Option<Arc<DeviceTable>>,
 }
@@ -85,7 +91,7 @@ enum Search {
     SunSpec(Scan),
     /// It was found before: by what is known of it.
     Recall(Recall),
-    /// By the answer to the first read of its table, which is planned anew where the device refuses it.
+    /// By the answer to a read of its power.
     Table(Box<Sources>),
 }
 
@@ -101,13 +107,19 @@ pub struct Device {
     config: DeviceConfig,
     stage: Stage,
     slots: Slots,
+    /// How long its reads may be.
+    terms: Terms,
     /// The poll that has begun: its reading so far, and which read comes next.
     half_read: Option<(Box<Reading>, usize)>,
+    /// By when the poll that has begun, or the next one, must be done.
+    poll_deadline: Micros,
     want: Option<Setpoint>,
     failures: u32,
     unusable: bool,
     /// It was silent to the search: long reads may be the reason.
     was_silent: bool,
+    /// The last transaction was not answered.
+    was_mute: bool,
     /// What was known of the control over it when it was lost.
     memory: Option<Box<Memory>>,
     /// Its SunSpec map, and whether that has not been told yet.
@@ -119,16 +131,20 @@ pub struct Device {
 
 impl Device {
     /// A device that has not been looked for yet.
-    pub fn new(config: DeviceConfig, now: Micros) -> Self {
+    pub fn new(config: DeviceConfig, terms: Terms, now: Micros) -> Self {
+        let slots = Slots::new(config.period, now);
         Self {
-            stage: Stage::Searching { search: first_search(&config, false), from: now },
-            slots: Slots::new(config.period, now),
+            stage: Stage::Searching { search: first_search(&config, terms, false), from: now },
+            poll_deadline: slots.deadline(),
+            slots,
             config,
+            terms,
             half_read: None,
             want: None,
             failures: 0,
             unusable: false,
             was_silent: false,
+            was_mute: false,
             memory: None,
             learnt: None,
             is_learnt_new: false,
@@ -223,8 +239,8 @@ impl Device {
         }
         let known = self.learnt.as_deref().filter(|_| self.config.table.is_none() && !self.was_silent);
         let search = match known {
-            Some(learnt) => Search::Recall(Recall::new(learnt)),
-            None => first_search(&self.config, self.was_silent),
+            Some(learnt) => Search::Recall(Recall::new(learnt, reads_long(self.terms))),
+            None => first_search(&self.config, self.terms, self.was_silent),
         };
         let stage = std::mem::replace(&mut self.stage, Stage::Searching { search, from });
         let learnt = match stage {
@@ -239,51 +255,84 @@ impl Device {
         self.failures = 0;
     }
 
-    /// The transactions wanted now.
-    pub fn offers(&self, now: Micros) -> impl Iterator<Item = Offer> {
-        let (poll, control) = match &self.stage {
-            // Searching yields to the polls of devices that are found.
-            Stage::Searching { from, .. } => (poll_offer(*from, *from + SEARCH_AGAIN, now), None),
-            Stage::Serving { control, .. } => (
-                poll_offer(self.poll_due(), self.slots.deadline(), now),
-                control.as_ref().and_then(|control| control.offer(now)),
-            ),
-        };
-        control.into_iter().chain(poll)
+    /// The reading wanted next, or the next step of the search, with the time by which it must be done.
+    pub fn poll_offer(&self) -> (Offer, Micros) {
+        let offer = |class, due| Offer { class, due, is_urgent: false };
+        match (&self.stage, &self.half_read) {
+            (Stage::Searching { from, .. }, _) => (offer(Class::Search, *from), *from + SEARCH_AGAIN),
+            // A poll that is half done is due at once.
+            (Stage::Serving { .. }, Some((reading, _))) => {
+                (offer(Class::Poll, Micros::from(reading.measured_at)), self.poll_deadline)
+            }
+            (Stage::Serving { .. }, None) => (offer(Class::Poll, self.slots.due()), self.slots.deadline()),
+        }
     }
 
-    /// When the next transaction is wanted.
-    pub fn wake_time(&self) -> Micros {
+    /// What its setpoint wants next.
+    pub fn control_offer(&self) -> Option<Offer> {
+        self.control().and_then(Control::next_offer)
+    }
+
+    /// What its setpoint wants now.
+    pub fn control_due(&self, now: Micros) -> Option<Offer> {
+        self.control().and_then(|control| control.offer(now))
+    }
+
+    /// Whether its setpoint has nothing half done.
+    pub fn is_at_rest(&self) -> bool {
+        self.control().is_none_or(Control::is_at_rest)
+    }
+
+    /// Whether it has not answered of late, but not for so long that it is searched.
+    pub fn is_failing(&self) -> bool {
+        self.is_serving() && self.was_mute
+    }
+
+    /// What it asks of its line: as it was found, else as it is expected.
+    pub fn question(&self) -> Option<DeviceQuestion> {
         match &self.stage {
-            Stage::Searching { from, .. } => *from,
-            Stage::Serving { control, .. } => {
-                let due = control.as_ref().and_then(|control| control.due());
-                due.map_or(self.poll_due(), |due| due.min(self.poll_due()))
+            Stage::Searching { .. } => expected(&self.config),
+            Stage::Serving { sources, control } => {
+                let actuator = control.as_ref().map(|control| control.terms().0);
+                Some(Known { sources: sources.as_ref(), actuator }.question(&self.config))
             }
         }
     }
 
-    /// A poll that is half done is due at once.
-    fn poll_due(&self) -> Micros {
-        self.half_read.as_ref().map_or(self.slots.due(), |(reading, _)| Micros::from(reading.measured_at))
+    /// The registers of the reads of a poll, as they are planned.
+    pub fn polled(&self) -> &[(Table, Span)] {
+        match &self.stage {
+            Stage::Serving { sources, .. } => sources.reads(),
+            Stage::Searching { .. } => &[],
+        }
+    }
+
+    /// How long its reads may be from the next poll on.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
+        if let (Stage::Serving { sources, .. }, None) = (&mut self.stage, &self.half_read) {
+            sources.replan(terms);
+        }
     }
 
     /// The request of the transaction offered.
     pub fn take(&mut self, class: Class, now: Micros) -> Option<Request> {
         let (table, span) = match (&mut self.stage, class) {
-            (Stage::Serving { control, .. }, Class::Control) => return control.as_mut()?.take(now),
-            (Stage::Searching { .. }, Class::Control) => return None,
-            (Stage::Searching { search: Search::SunSpec(scan), .. }, Class::Poll) => (Table::Holding, scan.next_span()),
-            (Stage::Searching { search: Search::Recall(recall), .. }, Class::Poll) => {
+            (Stage::Serving { control, .. }, class) if class.is_control() => return control.as_mut()?.take(now),
+            (Stage::Searching { search: Search::SunSpec(scan), .. }, Class::Search) => {
+                (Table::Holding, scan.next_span())
+            }
+            (Stage::Searching { search: Search::Recall(recall), .. }, Class::Search) => {
                 (Table::Holding, recall.next_span())
             }
-            (Stage::Searching { search: Search::Table(sources), .. }, Class::Poll) => {
-                sources.reads().first().copied()?
-            }
-            (Stage::Serving { sources, .. }, Class::Poll) => {
+            (Stage::Searching { search: Search::Table(sources), .. }, Class::Search) => sources.probe()?,
+            (Stage::Searching { .. }, _) => return None,
+            (Stage::Serving { sources, .. }, _) => {
                 let at = match &self.half_read {
                     Some((_, at)) => *at,
                     None => {
+                        sources.replan(self.terms);
+                        self.poll_deadline = self.slots.deadline();
                         self.polls_missed += self.slots.advance(now);
                         0
                     }
@@ -297,9 +346,10 @@ impl Device {
     /// Takes what became of the transaction.
     pub fn complete(&mut self, class: Class, completion: &Completion<'_>, now: Micros) -> Event {
         self.failures = if completion.result.is_ok() { 0 } else { self.failures.saturating_add(1) };
+        self.was_mute = completion.result == Err(Failure::TimedOut);
         let event = match (&mut self.stage, class) {
             (Stage::Searching { .. }, _) => self.search(completion, now),
-            (Stage::Serving { control: Some(control), .. }, Class::Control) => {
+            (Stage::Serving { control: Some(control), .. }, class) if class.is_control() => {
                 Event::Control(control.complete(&completion.result, now))
             }
             (Stage::Serving { .. }, _) => self.read(completion, now),
@@ -319,10 +369,6 @@ impl Device {
                     let sources = sources.clone();
                     self.serve_table(sources, now)
                 }
-                Err(Failure::Refused(Exception::IllegalAddress)) if sources.refused(0).is_some() => {
-                    *from = now;
-                    return Event::Nothing;
-                }
                 Err(Failure::Refused(_) | Failure::Malformed) => None,
                 Err(_) => {
                     self.lose(now + SEARCH_AGAIN);
@@ -336,7 +382,7 @@ impl Device {
                 }
                 Recalled::Same(map) => self.serve(&map, now),
                 Recalled::Other => {
-                    (*search, *from) = (Search::SunSpec(Scan::default()), now);
+                    (*search, *from) = (first_search(&self.config, self.terms, false), now);
                     self.learn(None);
                     return Event::Nothing;
                 }
@@ -382,11 +428,7 @@ impl Device {
     }
 
     fn serve(&mut self, map: &ModelMap, now: Micros) -> Option<Stage> {
-        let sources = match self.config.role {
-            Role::Meter => models::meter(map)?,
-            Role::Pv(_) => models::pv(map)?,
-            Role::Battery(_) => models::battery(map)?,
-        };
+        let sources = sunspec_sources(map, self.config.role)?;
         let command = self.config.role.command();
         let control = command.and_then(|(kind, fallback)| Some(Control::new(der::actuator(map, kind)?, fallback)));
         Some(self.serving(Box::new(sources), control, now))
@@ -401,7 +443,8 @@ impl Device {
     }
 
     /// A device that was fought over, or did not follow, is not trusted because it was away.
-    fn serving(&mut self, sources: Box<Sources>, control: Option<Control>, now: Micros) -> Stage {
+    fn serving(&mut self, mut sources: Box<Sources>, control: Option<Control>, now: Micros) -> Stage {
+        sources.replan(self.terms);
         let control = control.map(|mut control| {
             if let Some(memory) = self.memory.take() {
                 control.remember(*memory, now);
@@ -451,16 +494,17 @@ fn words_of<'a>(completion: &Completion<'a>) -> Result<RegisterBytes<'a>, Failur
     }
 }
 
-fn first_search(config: &DeviceConfig, was_silent: bool) -> Search {
-    match (&config.table, was_silent) {
-        (Some(table), _) => Search::Table(Box::new(table.sources().clone())),
-        (None, false) => Search::SunSpec(Scan::default()),
-        (None, true) => Search::SunSpec(Scan::short()),
-    }
+/// Whether a search may read many registers at once.
+fn reads_long(terms: Terms) -> bool {
+    scan_registers(terms.cost, terms.blocking) == READ_MAX
 }
 
-fn poll_offer(due: Micros, deadline: Micros, now: Micros) -> Option<Offer> {
-    (due <= now).then_some(Offer { class: Class::Poll, deadline })
+fn first_search(config: &DeviceConfig, terms: Terms, was_silent: bool) -> Search {
+    match &config.table {
+        Some(table) => Search::Table(Box::new(table.sources().clone())),
+        None if was_silent || !reads_long(terms) => Search::SunSpec(Scan::short()),
+        None => Search::SunSpec(Scan::default()),
+    }
 }
 
 fn failed(measured_at: Millis) -> Event {

@@ -15,8 +15,8 @@ use crate::error::CoreError;
 
 /// Registers of the common model that say which device it is: maker to serial number.
 pub const IDENTITY: u16 = 64;
-/// Longest read of a device that refuses long ones: half the identity.
-pub const SHORT: u16 = IDENTITY / 2;
+/// Longest read of a device that refuses long ones, or of a line that has no time for them: a part of the identity.
+pub const SHORT: u16 = 8;
 
 /// What was found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,14 +61,14 @@ impl Learnt {
         Ok(())
     }
 
-    /// What must be read again, and what it must show.
-    fn checks(&self) -> Vec<(u16, Vec<u16>)> {
+    /// What must be read again, and what it must show; by short reads where long ones are not answered or not wanted.
+    fn checks(&self, is_long: bool) -> Vec<(u16, Vec<u16>)> {
         let mut head = MARKER.to_vec();
         head.extend(self.models.first().into_iter().flat_map(|common| [common.id, common.length]));
         head.extend(&self.identity);
         let last = self.models.last().map(|last| (last.address, vec![last.id, last.length]));
         let tail = last.into_iter().chain(self.end.map(|end| (end, vec![END])));
-        let run = if self.is_long { READ_MAX } else { SHORT };
+        let run = if self.is_long && is_long { READ_MAX } else { SHORT };
         let starts = (self.base..).step_by(usize::from(run));
         starts.zip(head.chunks(usize::from(run)).map(<[u16]>::to_vec)).chain(tail).collect()
     }
@@ -96,9 +96,9 @@ pub struct Recall {
 }
 
 impl Recall {
-    /// Nothing read yet.
-    pub fn new(learnt: &Learnt) -> Self {
-        let mut checks = learnt.checks();
+    /// Nothing read yet; `is_long`: the line has time for long reads.
+    pub fn new(learnt: &Learnt, is_long: bool) -> Self {
+        let mut checks = learnt.checks(is_long);
         checks.reverse();
         Self { models: learnt.models.clone(), checks }
     }

@@ -1,5 +1,6 @@
 //! Devices that are known again, and devices that are not.
 #![allow(clippy::unwrap_used)]
+use super::super::channels::Terms;
 use super::super::device::{Device, DeviceConfig, Role};
 use super::super::fake_device::FakeDevice;
 use super::super::pdu::{Exception, Reply, ReplyView, Request, Table};
@@ -47,7 +48,7 @@ fn learn(words: &[u16], longest: u16) -> (Option<Learnt>, usize) {
 
 /// Holds a device against what is known; the outcome and the reads it took.
 fn recall(learnt: &Learnt, words: &[u16], longest: u16) -> (Recalled, usize) {
-    let mut recall = Recall::new(learnt);
+    let mut recall = Recall::new(learnt, true);
     for reads in 1..20 {
         let bytes = answer(words, recall.next_span(), longest);
         let view = bytes.as_deref().map(|bytes| RegisterBytes::new(bytes).unwrap()).map_err(|failure| *failure);
@@ -101,7 +102,7 @@ fn another_serial_number_another_chain_and_another_map_are_another_device() {
 fn silence_proves_nothing() {
     let (learnt, _) = learn(&image(7, &CHAIN), READ_MAX);
     for failure in [Failure::TimedOut, Failure::Disconnected] {
-        assert_eq!(Recall::new(&learnt.clone().unwrap()).advance(Err(failure)), Recalled::Lost);
+        assert_eq!(Recall::new(&learnt.clone().unwrap(), true).advance(Err(failure)), Recalled::Lost);
     }
 }
 
@@ -115,7 +116,7 @@ fn a_device_without_a_common_model_is_not_remembered() {
 fn found(device: &mut Device, fake: &mut FakeDevice) -> Vec<Span> {
     let mut reads = Vec::new();
     while !device.is_serving() {
-        let Some(Request::Read { span, .. }) = device.take(Class::Poll, Micros::ZERO) else { panic!("no read") };
+        let Some(Request::Read { span, .. }) = device.take(Class::Search, Micros::ZERO) else { panic!("no read") };
         reads.push(span);
         let bytes = fake.answer(&Request::Read { table: Table::Holding, span }).map(|reply| match reply {
             Reply::Registers(words) => wire(&words),
@@ -124,7 +125,7 @@ fn found(device: &mut Device, fake: &mut FakeDevice) -> Vec<Span> {
         let view = |bytes| ReplyView::Registers(RegisterBytes::new(bytes).unwrap());
         let result = bytes.as_deref().map(view).map_err(|failure| *failure);
         device.complete(
-            Class::Poll,
+            Class::Search,
             &Completion { token: Token::default(), result, sent_at: Micros::ZERO },
             Micros::ZERO,
         );
@@ -135,8 +136,15 @@ fn found(device: &mut Device, fake: &mut FakeDevice) -> Vec<Span> {
 
 fn meter() -> Device {
     let second = Micros::from_millis(1_000);
-    let config = DeviceConfig { unit: 1, role: Role::Meter, period: second, timeout: second, table: None };
-    Device::new(config, Micros::ZERO)
+    let config = DeviceConfig {
+        unit: 1,
+        role: Role::Meter,
+        period: second,
+        timeout: second,
+        write_latency: second,
+        table: None,
+    };
+    Device::new(config, Terms::default(), Micros::ZERO)
 }
 
 #[test]

@@ -72,10 +72,10 @@ pub struct Line<R = Devices> {
 }
 
 impl Line {
-    /// A line of SunSpec devices that has not connected yet.
+    /// A line of site devices that has not connected yet.
     pub fn new(devices: &[DeviceConfig], transport: Transport, jitter: Jitter, now: Micros) -> Self {
         let config = SessionConfig { transport, ..SessionConfig::default() };
-        Self::over(Devices::new(devices, now), config, jitter)
+        Self::over(Devices::new(devices, transport, now), config, jitter)
     }
 }
 

@@ -41,6 +41,7 @@ impl Wire {
             role: *role,
             period: Micros::from_millis(100),
             timeout: Micros::from_millis(300),
+            write_latency: Micros::from_millis(50),
             table: None,
         };
         let configs: Vec<DeviceConfig> = devices.iter().enumerate().map(config).collect();

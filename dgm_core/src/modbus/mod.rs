@@ -1,7 +1,7 @@
 //! Modbus as pure codecs and state machines, driven by (bytes, now).
 //!
 //! ```text
-//! master:  line ─┬─ devices (plan, device: poll, setpoint) ──┬─ session ── frame or rtu ── pdu
+//! master:  line ─┬─ devices (seat, plan, uses, device, ..) ──┬─ session ── frame or rtu ── pdu
 //!                └─ polled (registers: beat, breaker, image) ─┘
 //! device:  sunspec, tables, layout, models, der │ map, table ──> channels (what is polled), actuator (what is commanded)
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
@@ -12,6 +12,8 @@ pub mod actuator;
 pub mod audit;
 pub mod beat;
 pub mod breaker;
+#[cfg(test)]
+mod bus_world;
 pub mod channels;
 pub mod control;
 pub mod der;
@@ -33,6 +35,7 @@ pub mod mapped;
 pub mod models;
 pub mod number;
 pub mod obedience;
+pub mod occupancy;
 pub mod pdu;
 pub mod plan;
 pub mod planning;
@@ -41,6 +44,7 @@ pub mod polled;
 pub mod reactive;
 pub mod role;
 pub mod rtu;
+mod seat;
 pub mod server;
 pub mod session;
 pub mod standing;
@@ -49,3 +53,4 @@ pub mod survey;
 pub mod table;
 pub mod tables;
 pub mod tally;
+pub mod uses;

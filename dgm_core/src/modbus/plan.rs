@@ -1,68 +1,71 @@
-//! What a line asks next: due times aligned to slots, setpoints before polls, the earliest deadline first.
+//! What a device wants of its line, and in which lane of the line's schedule it waits.
 //!
 //! ```text
-//! devices ── Offer { class, deadline } ──> choose ──> the one transaction to send
+//! Offer { class, due } ── Write ──────────────> before all reads, the earliest deadline first
+//!                       ├ Poll, Look, Proof, Beat ──> reads, the earliest deadline first
+//!                       └ Search, and whoever has not answered ──> background
 //! ```
 //!
-//! A due setpoint waits for no queued poll, only for the transaction in flight; but after each control transaction a
-//! due poll gets one turn, so that frequent setpoints never freeze the readings they are computed from.
+//! The deadlines are `devices`'s part, the order the schedule's. A setpoint that takes power away is urgent: it waits for
+//! the transaction under way and for nothing else.
+use super::planning::schedule::Lane;
 pub use super::planning::slots::Slots;
 use crate::units::Micros;
 
 /// Why a transaction is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// A setpoint: its writes and the reads that prove it.
-    Control,
-    /// Discovery and periodic readings.
+    /// A setpoint that is not on the device yet: its writes, and the look that must stand before them.
+    Write,
+    /// A look at a device that does what it shall.
+    Look,
+    /// The read that proves what was written.
+    Proof,
+    /// A sign of life.
+    Beat,
+    /// A periodic reading.
     Poll,
+    /// Looking for a device.
+    Search,
 }
 
-/// A transaction a device wants now.
+impl Class {
+    /// Where it waits while the device answers.
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::Write => Lane::Write,
+            Self::Look | Self::Proof | Self::Beat | Self::Poll => Lane::Read,
+            Self::Search => Lane::Background,
+        }
+    }
+
+    /// Whether it is about the setpoint.
+    pub fn is_control(self) -> bool {
+        matches!(self, Self::Write | Self::Look | Self::Proof | Self::Beat)
+    }
+}
+
+/// A transaction a device wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// Why.
     pub class: Class,
-    /// By when it should have been sent.
-    pub deadline: Micros,
-}
-
-/// Whose turn it is: the device and the class of its offer.
-pub fn choose(offers: impl IntoIterator<Item = (usize, Offer)>, last: Class) -> Option<(usize, Class)> {
-    let first = match last {
-        Class::Control => Class::Poll,
-        Class::Poll => Class::Control,
-    };
-    let turn = offers.into_iter().min_by_key(|(device, offer)| (offer.class != first, offer.deadline, *device));
-    turn.map(|(device, offer)| (device, offer.class))
+    /// From when on; long past where it has always been wanted.
+    pub due: Micros,
+    /// It takes power away: it waits for nobody.
+    pub is_urgent: bool,
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn offer(class: Class, deadline: i64) -> Offer {
-        Offer { class, deadline: Micros::from_millis(deadline) }
-    }
-
     #[test]
-    fn a_setpoint_goes_before_any_poll() {
-        let offers = [(0, offer(Class::Poll, 0)), (1, offer(Class::Control, 900))];
-        assert_eq!(choose(offers, Class::Poll), Some((1, Class::Control)));
-    }
-
-    #[test]
-    fn after_a_setpoint_one_due_poll_gets_its_turn() {
-        let offers = [(0, offer(Class::Control, 0)), (0, offer(Class::Poll, 900)), (1, offer(Class::Poll, 800))];
-        assert_eq!(choose(offers, Class::Control), Some((1, Class::Poll)));
-        assert_eq!(choose([offers[0]], Class::Control), Some((0, Class::Control)));
-    }
-
-    #[test]
-    fn among_equals_the_earliest_deadline_then_the_first_device() {
-        let offers = [(0, offer(Class::Poll, 7)), (1, offer(Class::Poll, 5)), (2, offer(Class::Poll, 5))];
-        assert_eq!(choose(offers, Class::Poll), Some((1, Class::Poll)));
-        assert_eq!(choose([], Class::Poll), None);
+    fn a_setpoint_goes_before_any_poll_and_what_proves_it_among_them() {
+        assert_eq!(Class::Write.lane(), Lane::Write);
+        for class in [Class::Look, Class::Proof, Class::Beat, Class::Poll] {
+            assert_eq!(class.lane(), Lane::Read);
+        }
+        assert_eq!(Class::Search.lane(), Lane::Background);
     }
 }

@@ -65,6 +65,17 @@ impl ModelMap {
         Self(models)
     }
 
+    /// A chain that begins at the first base: models by number and length, one behind the other.
+    pub fn chained(models: &[(u16, u16)]) -> Self {
+        let first = BASES.first().copied().unwrap_or_default() + MARKER_SIZE;
+        let place = |address: &mut u16, (id, length): &(u16, u16)| {
+            let model = Model { id: *id, address: *address, length: *length };
+            *address = model.next().unwrap_or(u16::MAX);
+            Some(model)
+        };
+        Self(models.iter().scan(first, place).collect())
+    }
+
     /// The first model with one of the numbers.
     pub fn find(&self, ids: impl Fn(u16) -> bool) -> Option<Model> {
         self.0.iter().copied().find(|model| ids(model.id))

@@ -8,7 +8,7 @@ use super::super::line::Roster;
 use super::super::number::Raw;
 use super::super::pdu::Reply;
 use super::super::point::wire;
-use super::super::session::{Jitter, Session, SessionConfig};
+use super::super::session::{Jitter, Session, SessionConfig, Transport};
 use super::*;
 
 fn ms(value: i64) -> Micros {
@@ -134,8 +134,15 @@ fn orders_are_bounded_expire_and_end_with_the_connection() {
 
 #[test]
 fn an_order_waits_for_the_polls_that_are_due_and_disturbs_none() {
-    let config = DeviceConfig { unit: 1, role: Role::Meter, period: ms(100), timeout: ms(300), table: None };
-    let mut devices = Devices::new(&[config], Micros::ZERO);
+    let config = DeviceConfig {
+        unit: 1,
+        role: Role::Meter,
+        period: ms(100),
+        timeout: ms(300),
+        write_latency: ms(300),
+        table: None,
+    };
+    let mut devices = Devices::new(&[config], Transport::Tcp { window_max: 1 }, Micros::ZERO);
     let session = Session::new(SessionConfig::default(), Jitter::new(1));
     let mut device = FakeDevice::meter();
     let mut step = |devices: &mut Devices, now: Micros| {

@@ -12,6 +12,13 @@ fn admission<'py>(py: Python<'py>, question: &[u8]) -> PyResult<Bound<'py, PyByt
     Ok(PyBytes::new(py, &answer))
 }
 
+/// core.v1.AdmissionDevice to a core.v1.DeviceUseQuestion: what the core will ask of such a device.
+#[pyfunction]
+fn device_use<'py>(py: Python<'py>, question: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &wire::answer_device_use(question)?))
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(admission, module)?)
+    module.add_function(wrap_pyfunction!(admission, module)?)?;
+    module.add_function(wrap_pyfunction!(device_use, module)?)
 }

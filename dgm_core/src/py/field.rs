@@ -13,6 +13,7 @@ use crate::arbiter::Decision;
 use crate::error::CoreError;
 use crate::field::{Field, Input, ModelQuestion};
 use crate::modbus::learnt::Learnt;
+use crate::modbus::occupancy::FIGURES;
 use crate::reactor::notify::Notifier;
 use crate::reactor::polling::PollingThread;
 use crate::reactor::published::Published;
@@ -198,6 +199,19 @@ impl PyField {
             counters.set_item(name, value)?;
         }
         Ok(counters)
+    }
+
+    /// How each line stands, by its endpoint: figures by name, as of at most ten seconds ago.
+    fn lines<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let lines = PyDict::new(py);
+        for (endpoint, load) in self.published.lines() {
+            let figures = PyDict::new(py);
+            for (name, value) in FIGURES.iter().zip(load.figures()) {
+                figures.set_item(*name, value)?;
+            }
+            lines.set_item(endpoint, figures)?;
+        }
+        Ok(lines)
     }
 }
 

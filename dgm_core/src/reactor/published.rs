@@ -17,6 +17,7 @@ use super::survey_board::SurveyBoard;
 use crate::arbiter::Decision;
 use crate::field::{Field, Input};
 use crate::modbus::learnt::Learnt;
+use crate::modbus::occupancy::LineLoad;
 use crate::site::{AssetKind, Image, Quality, Reading, Site};
 use crate::units::{AssetIndex, Millis};
 
@@ -69,6 +70,7 @@ pub struct Published {
     image: Seqlock,
     counters: Seqlock,
     decision: Mutex<Arc<Decision>>,
+    lines: Mutex<Vec<(String, LineLoad)>>,
     max_ages: Vec<Millis>,
     /// Set with every tick.
     pub notifier: Notifier,
@@ -95,6 +97,7 @@ impl Published {
             image,
             counters: Seqlock::new(COUNTERS.len()),
             decision: Mutex::new(Arc::new(decision)),
+            lines: Mutex::default(),
             max_ages: max_ages(site),
             notifier,
             audit: AuditBoard::default(),
@@ -112,7 +115,23 @@ impl Published {
         self.counters.write(counters(field, times));
         let decision = Arc::new(field.arbiter().decision().clone());
         *lock(&self.decision) = decision;
+        self.publish_lines(field);
         self.notifier.set();
+    }
+
+    fn publish_lines(&self, field: &Field) {
+        let mut lines = lock(&self.lines);
+        if lines.len() != field.line_loads().len() {
+            *lines = field.lines().iter().map(|(endpoint, _)| (endpoint.to_string(), LineLoad::default())).collect();
+        }
+        for ((_, shown), load) in lines.iter_mut().zip(field.line_loads()) {
+            *shown = *load;
+        }
+    }
+
+    /// Each line with how it stands; nothing before the first tick.
+    pub fn lines(&self) -> Vec<(String, LineLoad)> {
+        lock(&self.lines).clone()
     }
 
     /// The newest decision.

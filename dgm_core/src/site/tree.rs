@@ -205,6 +205,8 @@ pub struct Modbus {
     pub poll_interval: Millis,
     /// How long an answer may take.
     pub timeout: Millis,
+    /// How long a setpoint may wait for the line.
+    pub write_latency: Millis,
     /// Its registers, if it does not describe itself by SunSpec models.
     pub table: Option<Arc<DeviceTable>>,
 }

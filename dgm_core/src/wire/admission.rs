@@ -5,14 +5,16 @@ use std::num::NonZeroU32;
 use prost::Message;
 
 use super::core::{
-    AdmissionAnswer, AdmissionDevice, AdmissionGap, AdmissionLine, AdmissionNeed, AdmissionQuestion, AdmissionRead,
-    AdmissionRow, AdmissionSetpoint,
+    AdmissionAnswer, AdmissionBeat, AdmissionDevice, AdmissionGap, AdmissionLine, AdmissionLook, AdmissionNeed,
+    AdmissionQuestion, AdmissionRead, AdmissionRow, AdmissionSetpoint,
 };
 use super::poller::{table, table_number};
 use crate::error::CoreError;
 use crate::modbus::pdu::{Span, READ_MAX, WRITE_MAX};
-use crate::modbus::planning::admission::{examine, DeviceQuestion, LineAnswer, LineQuestion, SetpointCycle};
-use crate::modbus::planning::cost::{LineCost, SerialSpeed};
+use crate::modbus::planning::admission::{
+    examine, BeatCycle, DeviceQuestion, LineAnswer, LineQuestion, LookCycle, Search, SetpointCycle,
+};
+use crate::modbus::planning::cost::{LineCost, SerialSpeed, ANSWER_ASSUMED, ROUND_TRIP_ASSUMED};
 use crate::modbus::planning::demand::Overrun;
 use crate::modbus::planning::reads::{Group, Need, Shortcoming};
 use crate::units::{count, Micros};
@@ -35,7 +37,11 @@ pub fn answer_admission(bytes: &[u8]) -> Result<Vec<u8>, CoreError> {
 
 fn line(wire: &AdmissionLine) -> Result<LineQuestion, CoreError> {
     let place = |field: &str| format!("line {}: {field}", wire.name);
-    let round_trip = Micros::new(within(wire.round_trip_us, (0, SPAN_US_MAX), || place("round_trip_us"))?);
+    let round_trip = match within(wire.round_trip_us, (0, SPAN_US_MAX), || place("round_trip_us"))? {
+        0 if wire.baud > 0 => ANSWER_ASSUMED,
+        0 => ROUND_TRIP_ASSUMED,
+        found => Micros::new(found),
+    };
     let cost = match wire.baud {
         0 => LineCost::tcp(round_trip),
         baud => {
@@ -58,7 +64,40 @@ fn device(wire: &AdmissionDevice) -> Result<DeviceQuestion, CoreError> {
     let registers_max = registers(wire.read_registers_max, READ_MAX, || place("read_registers_max"))?;
     let setpoints = wire.setpoints.iter().map(|found| setpoint(found, &place)).collect::<Result<_, _>>()?;
     let need = |found: &AdmissionNeed| need(found, &wire.name);
-    Ok(DeviceQuestion { needs: wire.needs.iter().map(need).collect::<Result<_, _>>()?, registers_max, setpoints })
+    Ok(DeviceQuestion {
+        needs: wire.needs.iter().map(need).collect::<Result<_, _>>()?,
+        registers_max,
+        setpoints,
+        look: wire.look.as_ref().map(|found| look(found, &place)).transpose()?,
+        beat: wire.beat.as_ref().map(|found| beat(found, &place)).transpose()?,
+        search: match wire.search_registers {
+            0 => Search::Models,
+            found => Search::Registers(registers(found, READ_MAX, || place("search_registers"))?),
+        },
+        timeout: Micros::new(within(wire.timeout_us, (0, SPAN_US_MAX), || place("timeout_us"))?),
+    })
+}
+
+fn look(wire: &AdmissionLook, place: &impl Fn(&str) -> String) -> Result<LookCycle, CoreError> {
+    let reads = wire.registers.iter().map(|each| registers(*each, READ_MAX, || place("look.registers")));
+    Ok(LookCycle {
+        reads: reads.collect::<Result<_, _>>()?,
+        interval: span(wire.interval_us, || place("look.interval_us"))?,
+        allowed: span(wire.deadline_us, || place("look.deadline_us"))?,
+    })
+}
+
+fn beat(wire: &AdmissionBeat, place: &impl Fn(&str) -> String) -> Result<BeatCycle, CoreError> {
+    Ok(BeatCycle {
+        registers: registers(wire.registers, WRITE_MAX, || place("beat.registers"))?,
+        interval: span(wire.interval_us, || place("beat.interval_us"))?,
+        allowed: span(wire.deadline_us, || place("beat.deadline_us"))?,
+    })
+}
+
+/// A period or a deadline.
+fn span(found: i64, place: impl Fn() -> String) -> Result<Micros, CoreError> {
+    within(found, (PERIOD_US_MIN, SPAN_US_MAX), place).map(Micros::new)
 }
 
 fn need(wire: &AdmissionNeed, device: &str) -> Result<Need, CoreError> {
@@ -113,6 +152,10 @@ fn row(wire: &AdmissionLine, line: &LineQuestion, answer: &LineAnswer) -> Admiss
         write_wait_us: answer.write_wait.map(Micros::get),
         write_latency_us: line.write_latency.get(),
         stretch_permille: answer.stretch.map(|stretch| stretch.get()),
+        look_first_us: answer.look_first.map(Micros::get),
+        silence_us: answer.silence.map(|silence| silence.timeout.get()),
+        silence_late_us: answer.silence.and_then(|silence| silence.late).map(Micros::get),
+        blocking_us: answer.write_wait.map_or(0, |_| line.blocking_time().get()),
         ..AdmissionRow::default()
     };
     match answer.overrun {

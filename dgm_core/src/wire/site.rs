@@ -24,6 +24,7 @@ const SOC_MAX_PERMILLE: i64 = 900;
 const REVERT_S: i64 = 30;
 const METER_POLL_MS: i64 = 100;
 const DEVICE_POLL_MS: i64 = 200;
+const WRITE_LATENCY_MS: i64 = 50;
 const MODBUS_TIMEOUT_MS: i64 = 500;
 const CT_SECONDARY_A: i64 = 5;
 const CURRENT_MIN_MA: i64 = 6_000;
@@ -125,6 +126,11 @@ fn modbus(config: &ModbusConfig, tables: &[WireTable], poll_ms: i64, place: &str
     let timeout = or_default(config.timeout_ms, MODBUS_TIMEOUT_MS);
     within(&place("poll_interval_ms"), poll_interval, 1, SPAN_MS_MAX)?;
     within(&place("timeout_ms"), timeout, 1, SPAN_MS_MAX)?;
+    let write_latency = match config.write_latency_ms {
+        0 => WRITE_LATENCY_MS,
+        found => found,
+    };
+    within(&place("write_latency_ms"), write_latency, 1, SPAN_MS_MAX)?;
     within(&place("unit_id"), config.unit_id, 1, 247)?;
     Ok(Modbus {
         endpoint,
@@ -132,6 +138,7 @@ fn modbus(config: &ModbusConfig, tables: &[WireTable], poll_ms: i64, place: &str
         unit_id: u8::try_from(config.unit_id).unwrap_or(u8::MAX),
         poll_interval: Millis::new(poll_interval),
         timeout: Millis::new(timeout),
+        write_latency: Millis::new(write_latency),
         table: table(config, tables, &place("device"))?,
     })
 }

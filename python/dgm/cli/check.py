@@ -94,6 +94,9 @@ def _as_json(
                 "reads_per_s_milli": line.reads_per_s_milli,
                 "load_permille": line.load_permille,
                 "write_wait_us": line.write_wait_us,
+                "look_first_us": line.look_first_us,
+                "silence_us": line.silence_us,
+                "silence_late_us": line.silence_late_us,
                 "holds": line.holds,
                 "findings": list(line.findings),
             }

@@ -100,3 +100,7 @@ class CoreField:
     def counters(self) -> dict[str, int]:
         """The core's counters and gauges by name."""
         return self._field.counters()
+
+    def lines(self) -> dict[str, dict[str, int]]:
+        """How each Modbus line stands, by its endpoint."""
+        return self._field.lines()

@@ -2,9 +2,9 @@
 
     DgmConfig ──> uses: what each device is read and written by ──> dgm_core: plan, prove ──> one row per line
 
-A line is one endpoint or one serial bus with all devices behind it. TCP is reckoned with an assumed round trip, serial
-with the baud rate and an assumed time to answer; what a line really costs is measured when it runs. Setpoints are
-reckoned as often as the device is read. Pure.
+A line is one endpoint or one serial bus with all devices behind it. The core assumes what it costs, as it does while a
+running line has not been measured, and the rule is the one that the line runs by. Setpoints are reckoned as often as
+the device is read. Pure.
 """
 
 from __future__ import annotations
@@ -20,28 +20,27 @@ from dgm.api.core.v1.admission_pb2 import (
     AdmissionLine,
     AdmissionQuestion,
     AdmissionRow,
-    AdmissionSetpoint,
 )
-from dgm.site.uses import DeviceUse, use_of
+from dgm.api.core.v1.device_pb2 import DeviceTable
+from dgm.site.uses import use_of
 
-ROUND_TRIP_ASSUMED_US = 5_000
-"""TCP: from a request to its answer. A LAN is faster, a gateway to a serial bus slower."""
-ANSWER_ASSUMED_US = 10_000
-"""Serial: from the end of a request to the first character of the answer."""
 WRITE_LATENCY_MS = 50
 
 BAUD = 9600
 START_AND_DATA_BITS = 9
 
-Uses = dict[str, DeviceUse | None]
-"""By asset id; None: its registers are not known."""
+Uses = dict[str, AdmissionDevice | str]
+"""By asset id; a text: nothing is known of its registers, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineProof:
     """One line. `findings` says what is over, by how much and what to change; empty: every deadline holds.
 
-    `write_wait_us`: the longest wait of a setpoint while every device answers; None: nobody is commanded.
+    `write_wait_us`: the longest wait of a setpoint for the line while every device answers; None: nobody is commanded.
+    `look_first_us`: what is added where nobody has looked at the device's command registers for long.
+    `silence_us`: a device that does not answer keeps the line so long at a time; `silence_late_us`: readings of the
+    others are then at most so late; None: no bound, the line has no room for it.
     """
 
     name: str
@@ -49,6 +48,9 @@ class LineProof:
     reads_per_s_milli: int
     load_permille: int
     write_wait_us: int | None
+    look_first_us: int | None = None
+    silence_us: int | None = None
+    silence_late_us: int | None = None
     findings: tuple[str, ...] = ()
 
     @property
@@ -60,7 +62,15 @@ class LineProof:
         devices = "1 device" if self.devices == 1 else f"{self.devices} devices"
         used = f"{self.reads_per_s_milli / 1000:.1f} reads/s, {self.load_permille / 10:.1f} % of the line"
         wait = "" if self.write_wait_us is None else f", setpoints wait {_ms(self.write_wait_us)} at most"
-        return "; ".join((f"{self.name}: {devices}, {used}{wait}", *self.findings))
+        look = "" if self.look_first_us is None else f" (a look before one adds {_ms(self.look_first_us)})"
+        return "; ".join((f"{self.name}: {devices}, {used}{wait}{look}", *self._silence(), *self.findings))
+
+    def _silence(self) -> Iterator[str]:
+        if self.silence_us is None:
+            return
+        late = "ever later" if self.silence_late_us is None else f"late by {_ms(self.silence_late_us)} at most"
+        others = f", readings of the others are {late}" if self.devices > 1 else ""
+        yield f"a silent device takes {_ms(self.silence_us)} at a time{others}"
 
 
 def line_proofs(config: DgmConfig) -> list[LineProof]:
@@ -70,10 +80,17 @@ def line_proofs(config: DgmConfig) -> list[LineProof]:
     for asset in config.assets:
         if asset.HasField("modbus"):
             lines.setdefault(_line_name(asset.modbus), []).append(asset)
-    uses = {asset.id: use_of(asset, tables) for assets in lines.values() for asset in assets}
+    uses = {asset.id: _use(asset, tables) for assets in lines.values() for asset in assets}
     asked = [_line(name, assets, uses) for name, assets in lines.items()]
     rows = zip(asked, _ask(asked), lines.values(), strict=True)
     return [_proof(line, row, assets, uses) for line, row, assets in rows]
+
+
+def _use(asset: AssetConfig, tables: dict[str, DeviceTable]) -> AdmissionDevice | str:
+    try:
+        return use_of(asset, tables) or f"the registers of device {asset.modbus.device!r} are not known"
+    except _core.CoreError as error:
+        return str(error)
 
 
 def _ask(lines: list[AdmissionLine]) -> list[AdmissionRow]:
@@ -86,34 +103,29 @@ def _line_name(modbus: ModbusConfig) -> str:
 
 
 def _line(name: str, assets: list[AssetConfig], uses: Uses) -> AdmissionLine:
-    line = AdmissionLine(name=name, round_trip_us=ROUND_TRIP_ASSUMED_US)
+    line = AdmissionLine(name=name)
     line.write_latency_us = min(asset.modbus.write_latency_ms or WRITE_LATENCY_MS for asset in assets) * 1000
     serial = next((asset.modbus.serial for asset in assets if asset.modbus.HasField("serial")), None)
     if serial is not None:
         parity_bits = 0 if serial.parity == "none" else 1
         line.baud = serial.baud or BAUD
         line.bits_per_character = START_AND_DATA_BITS + parity_bits + (serial.stop_bits or 2 - parity_bits)
-        line.round_trip_us = ANSWER_ASSUMED_US
     for asset in assets:
-        use = uses[asset.id]
-        if use is not None:
-            line.devices.append(_device(asset, use))
+        match uses[asset.id]:
+            case AdmissionDevice() as device:
+                line.devices.append(_device(asset, device))
     return line
 
 
-def _device(asset: AssetConfig, use: DeviceUse) -> AdmissionDevice:
+def _device(asset: AssetConfig, use: AdmissionDevice) -> AdmissionDevice:
+    """The device at the rate of the asset, which may be a slower one that is tried."""
+    device = AdmissionDevice()
+    device.CopyFrom(use)
     interval_us = asset.modbus.poll_interval_ms * 1000
-    device = AdmissionDevice(name=asset.id, read_registers_max=use.registers_max)
-    for needs, period_us in ((use.polled, interval_us), (use.looked_at, use.look_us), (use.rating, use.renewal_us)):
-        for need in needs:
-            device.needs.add().CopyFrom(need)
-            device.needs[-1].period_us = period_us
-    if use.writes:
-        device.setpoints.append(
-            AdmissionSetpoint(write_registers=use.writes, proof_registers=use.proofs, interval_us=interval_us)
-        )
-    if use.beat_us:
-        device.setpoints.append(AdmissionSetpoint(write_registers=(use.beat_registers,), interval_us=use.beat_us))
+    for need in device.needs:
+        need.period_us, need.deadline_us = interval_us, interval_us
+    for setpoint in device.setpoints:
+        setpoint.interval_us = interval_us
     return device
 
 
@@ -124,6 +136,9 @@ def _proof(line: AdmissionLine, row: AdmissionRow, assets: list[AssetConfig], us
         reads_per_s_milli=row.reads_per_s_milli,
         load_permille=row.load_permille,
         write_wait_us=row.write_wait_us if row.HasField("write_wait_us") else None,
+        look_first_us=row.look_first_us if row.HasField("look_first_us") else None,
+        silence_us=row.silence_us if row.HasField("silence_us") else None,
+        silence_late_us=row.silence_late_us if row.HasField("silence_late_us") else None,
         findings=tuple(_findings(line, row, assets, uses)),
     )
 
@@ -145,8 +160,9 @@ def _findings(line: AdmissionLine, row: AdmissionRow, assets: list[AssetConfig],
             device = line.devices[gap.device]
             yield f"{device.name}: {device.needs[gap.need].name} does not fit into one read"
     for asset in assets:
-        if uses[asset.id] is None:
-            yield f"{asset.id}: the registers of device {asset.modbus.device!r} are not known, so nothing is proved"
+        match uses[asset.id]:
+            case str() as reason:
+                yield f"{asset.id}: {reason}, so nothing is proved"
 
 
 def _slower(row: AdmissionRow, assets: list[AssetConfig], uses: Uses) -> str:

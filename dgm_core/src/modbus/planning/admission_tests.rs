@@ -22,7 +22,7 @@ fn need(start: u16, count: u16, period: Micros) -> Need {
 /// A meter with thirty points of two registers.
 fn meter(period: Micros) -> DeviceQuestion {
     let needs = (0..30).map(|at| need(at * 2, 2, period)).collect();
-    DeviceQuestion { needs, registers_max: 125, setpoints: Vec::new() }
+    DeviceQuestion { needs, registers_max: 125, setpoints: Vec::new(), ..DeviceQuestion::default() }
 }
 
 fn battery(period: Micros) -> DeviceQuestion {
@@ -84,7 +84,12 @@ fn a_point_that_blocks_the_line_by_itself_shows_in_the_wait() {
 
 #[test]
 fn a_need_that_no_read_can_bring_fails_the_line() {
-    let long = DeviceQuestion { needs: vec![need(0, 60, ms(1_000))], registers_max: 40, setpoints: Vec::new() };
+    let long = DeviceQuestion {
+        needs: vec![need(0, 60, ms(1_000))],
+        registers_max: 40,
+        setpoints: Vec::new(),
+        ..DeviceQuestion::default()
+    };
     assert!(!examine(&line(LineCost::tcp(ms(5)), vec![long])).holds(ms(50)));
 }
 
@@ -106,6 +111,7 @@ fn any_device() -> impl Strategy<Value = DeviceQuestion> {
             proofs: vec![proof],
             interval: ms(period),
         })),
+        ..DeviceQuestion::default()
     })
 }
 

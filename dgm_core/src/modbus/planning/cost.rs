@@ -13,6 +13,8 @@ use crate::units::{Micros, Nanos, Permille};
 
 /// Round trip assumed of a TCP line that has not been measured.
 pub const ROUND_TRIP_ASSUMED: Micros = Micros::from_millis(5);
+/// What a device on a serial line is assumed to take until it answers.
+pub const ANSWER_ASSUMED: Micros = Micros::from_millis(10);
 /// Cost of a register assumed of a TCP line that has not been measured: two bytes at 100 Mbit/s, rounded up.
 const TCP_REGISTER: Nanos = Nanos::new(200);
 

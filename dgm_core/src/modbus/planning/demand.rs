@@ -81,7 +81,12 @@ impl Demand {
 
     /// `Ok`: every read is done in time, always.
     pub fn prove(&self) -> Result<(), Overrun> {
-        let Some(horizon) = self.horizon() else {
+        self.prove_after(Nanos::ZERO)
+    }
+
+    /// The same though the line is kept for `begun` by something that nobody has asked for: a device that is silent.
+    pub fn prove_after(&self, begun: Nanos) -> Result<(), Overrun> {
+        let Some(horizon) = self.horizon(begun) else {
             let over = self.load().permille().get() + self.background_share().get() - 1000;
             return Err(Overrun::Overloaded { over: Permille::new(over.max(1)) });
         };
@@ -89,7 +94,7 @@ impl Demand {
         let mut ends: Vec<i128> = classes.iter().map(|class| ns(class.sum.allowed)).collect();
         for _ in 0..WINDOWS_MAX {
             let Some(window) = ends.iter().min().copied().filter(|window| *window <= horizon) else { return Ok(()) };
-            let over = self.work(&classes, window) - window;
+            let over = i128::from(begun.get()) + self.work(&classes, window) - window;
             if over > 0 {
                 return Err(Overrun::Late { window: micros_up(window), over: micros_up(over) });
             }
@@ -113,8 +118,17 @@ impl Demand {
         demand
     }
 
+    /// The same with every deadline of a read later by `late`, even beyond its period.
+    pub fn later(&self, late: Micros) -> Self {
+        let mut demand = self.clone();
+        for read in &mut demand.reads {
+            read.allowed += late;
+        }
+        demand
+    }
+
     /// Beyond this window the condition cannot fail any more; `None`: the line is overloaded.
-    fn horizon(&self) -> Option<i128> {
+    fn horizon(&self, begun: Nanos) -> Option<i128> {
         let kept = Load::of(Nanos::from(Micros::new(self.background_share().get())), Micros::new(1000));
         let free = i128::from((self.load() + kept).free().filter(|free| *free > 0)?);
         let reads = self.reads.iter().map(|read| {
@@ -123,8 +137,7 @@ impl Demand {
         });
         let writes = self.writes.iter().map(|write| i128::from(write.cost.get()));
         let longest = self.reads.iter().map(|read| read.cost).max().unwrap_or_default().max(self.background);
-        let once: i128 =
-            reads.chain(writes).sum::<i128>() + i128::from(longest.get()) + i128::from(self.background.get());
+        let once: i128 = reads.chain(writes).sum::<i128>() + i128::from((longest + self.background + begun).get());
         Some(once.saturating_mul(i128::from(Load::WHOLE)) / free)
     }
 

@@ -109,6 +109,8 @@ pub struct Schedule {
     shares: Shares,
     /// Jobs or costs have changed since the shares were bounded.
     is_stale: bool,
+    /// The shortest period among what is asked for again and again without being a periodic job.
+    shortest: Option<Micros>,
     used: [Nanos; 3],
     missed: u64,
     late: u64,
@@ -125,6 +127,7 @@ impl Schedule {
             ready: Default::default(),
             shares: Shares::default(),
             is_stale: false,
+            shortest: None,
             used: [Nanos::ZERO; 3],
             missed: 0,
             late: 0,
@@ -166,6 +169,12 @@ impl Schedule {
         if let Some(known) = self.jobs.get_mut(job.0) {
             known.cost = cost;
         }
+        self.is_stale = true;
+    }
+
+    /// Jobs that are asked for again and again come so often, the most frequent of them.
+    pub fn set_shortest(&mut self, period: Option<Micros>) {
+        self.shortest = period;
         self.is_stale = true;
     }
 
@@ -215,6 +224,18 @@ impl Schedule {
         job.missed += missed;
         self.missed += missed;
         Some(Turn { job: JobId(at), lane, due: job.due, deadline: job.deadline, missed })
+    }
+
+    /// The turn of a job that is asked for and due, whoever else waits: what takes power away goes first.
+    pub fn take(&mut self, job: JobId, now: Micros) -> Option<Turn> {
+        self.release(now);
+        self.shares.pass(now);
+        let waiting = self.waiting();
+        let known = self.jobs.get_mut(job.0).filter(|known| known.state == State::Ready)?;
+        (known.state, known.waiting) = (State::Running, waiting);
+        let turn = Turn { job, lane: known.lane, due: known.due, deadline: known.deadline, missed: 0 };
+        self.unqueue(job.0);
+        Some(turn)
     }
 
     /// The transaction of a job has ended, well or not, after `used` of line time.
@@ -300,7 +321,8 @@ impl Schedule {
     fn bound_shares(&mut self) {
         if std::mem::take(&mut self.is_stale) {
             let round = self.jobs.iter().filter(|job| job.lane == Lane::Write).map(|job| job.cost).sum::<Nanos>();
-            let shortest = self.jobs.iter().filter_map(|job| job.slots.map(|slots| slots.period())).min();
+            let periods = self.jobs.iter().filter_map(|job| job.slots.map(|slots| slots.period()));
+            let shortest = periods.chain(self.shortest).min();
             let half = shortest.map_or(round, |period| Nanos::new(Nanos::from(period).get() / 2));
             self.shares.bound(round.min(half), half);
         }

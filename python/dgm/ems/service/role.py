@@ -42,6 +42,7 @@ from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
 from dgm.ems.service.field_audit import FieldAudit
 from dgm.ems.service.field_servicer import FieldService
 from dgm.ems.service.learnt import LearntDevices
+from dgm.ems.service.lines import LinesCollector, LineWatch
 from dgm.ems.service.metrics import EmsMetrics
 from dgm.ems.service.models import ModelDesk
 from dgm.ems.service.servicer import EmsService
@@ -78,6 +79,7 @@ class FieldPort(Protocol):
     def take_learnt(self) -> bytes: ...
     def take_troubles(self) -> list[tuple[str, str | None]]: ...
     def counters(self) -> dict[str, int]: ...
+    def lines(self) -> dict[str, dict[str, int]]: ...
 
 
 class CoreSilent(DgmError):
@@ -107,6 +109,8 @@ class EmsRole:
         self._audit_bells: set[asyncio.Event] = set()
         self._learnt = LearntDevices(self.cycle.topology, context.state_dir)
         self.models = ModelDesk(self._field, self.cycle.topology)
+        context.registry.register(LinesCollector(self._field.lines))
+        self._lines = LineWatch(self._log)
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._core_ms = clock.now().mono_ms
@@ -278,6 +282,7 @@ class EmsRole:
         self._metrics.cycle_s.observe(time.perf_counter() - started)
         self._metrics.overruns.inc(self.cycle.overruns - overruns)
         self._metrics.observe_evses(self.cycle.state)
+        self._lines.look(self._field.lines())
 
     async def _until(self, wake_ms: int | None) -> None:
         """Sleep until the wake time, or until a step moves it or fails."""

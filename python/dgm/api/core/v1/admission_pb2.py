@@ -22,32 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from dgm.api.core.v1 import device_pb2 as dgm_dot_api_dot_core_dot_v1_dot_device__pb2
 from dgm.api.core.v1 import registers_pb2 as dgm_dot_api_dot_core_dot_v1_dot_registers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64gm/api/core/v1/admission.proto\x12\x0f\x64gm.api.core.v1\x1a\x1f\x64gm/api/core/v1/registers.proto\"B\n\x11\x41\x64missionQuestion\x12-\n\x05lines\x18\x01 \x03(\x0b\x32\x1e.dgm.api.core.v1.AdmissionLine\"\xab\x01\n\rAdmissionLine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61ud\x18\x02 \x01(\x03\x12\x1a\n\x12\x62its_per_character\x18\x03 \x01(\x03\x12\x15\n\rround_trip_us\x18\x04 \x01(\x03\x12\x18\n\x10write_latency_us\x18\x05 \x01(\x03\x12\x31\n\x07\x64\x65vices\x18\x06 \x03(\x0b\x32 .dgm.api.core.v1.AdmissionDevice\"\xa1\x01\n\x0f\x41\x64missionDevice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x05needs\x18\x02 \x03(\x0b\x32\x1e.dgm.api.core.v1.AdmissionNeed\x12\x1a\n\x12read_registers_max\x18\x03 \x01(\x03\x12\x35\n\tsetpoints\x18\x04 \x03(\x0b\x32\".dgm.api.core.v1.AdmissionSetpoint\"\xa3\x01\n\rAdmissionNeed\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x05table\x18\x02 \x01(\x0e\x32\x1e.dgm.api.core.v1.RegisterTable\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\x03\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12\r\n\x05group\x18\x05 \x01(\x03\x12\x11\n\tperiod_us\x18\x06 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_us\x18\x07 \x01(\x03\"Z\n\x11\x41\x64missionSetpoint\x12\x17\n\x0fwrite_registers\x18\x01 \x03(\x03\x12\x17\n\x0fproof_registers\x18\x02 \x03(\x03\x12\x13\n\x0binterval_us\x18\x03 \x01(\x03\"?\n\x0f\x41\x64missionAnswer\x12,\n\x05lines\x18\x01 \x03(\x0b\x32\x1d.dgm.api.core.v1.AdmissionRow\"\x82\x03\n\x0c\x41\x64missionRow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x19\n\x11reads_per_s_milli\x18\x03 \x01(\x03\x12\x15\n\rload_permille\x18\x04 \x01(\x03\x12\x1a\n\rwrite_wait_us\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x10write_latency_us\x18\x06 \x01(\x03\x12\x15\n\rover_permille\x18\x07 \x01(\x03\x12\x0f\n\x07over_us\x18\x08 \x01(\x03\x12\x11\n\twindow_us\x18\t \x01(\x03\x12\x10\n\x08unproved\x18\n \x01(\x08\x12\x1d\n\x10stretch_permille\x18\x0b \x01(\x03H\x01\x88\x01\x01\x12-\n\x05reads\x18\x0c \x03(\x0b\x32\x1e.dgm.api.core.v1.AdmissionRead\x12+\n\x04gaps\x18\r \x03(\x0b\x32\x1d.dgm.api.core.v1.AdmissionGapB\x10\n\x0e_write_wait_usB\x13\n\x11_stretch_permille\"\x92\x01\n\rAdmissionRead\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\x03\x12-\n\x05table\x18\x02 \x01(\x0e\x32\x1e.dgm.api.core.v1.RegisterTable\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\x03\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12\x11\n\tperiod_us\x18\x05 \x01(\x03\x12\x0f\n\x07\x63ost_us\x18\x06 \x01(\x03\"T\n\x0c\x41\x64missionGap\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\x03\x12\x0c\n\x04need\x18\x02 \x01(\x03\x12\x15\n\rregisters_max\x18\x03 \x01(\x03\x12\x0f\n\x07\x63ost_us\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64gm/api/core/v1/admission.proto\x12\x0f\x64gm.api.core.v1\x1a\x1c\x64gm/api/core/v1/device.proto\x1a\x1f\x64gm/api/core/v1/registers.proto\"B\n\x11\x41\x64missionQuestion\x12-\n\x05lines\x18\x01 \x03(\x0b\x32\x1e.dgm.api.core.v1.AdmissionLine\"\xab\x01\n\rAdmissionLine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61ud\x18\x02 \x01(\x03\x12\x1a\n\x12\x62its_per_character\x18\x03 \x01(\x03\x12\x15\n\rround_trip_us\x18\x04 \x01(\x03\x12\x18\n\x10write_latency_us\x18\x05 \x01(\x03\x12\x31\n\x07\x64\x65vices\x18\x06 \x03(\x0b\x32 .dgm.api.core.v1.AdmissionDevice\"\xc7\x02\n\x0f\x41\x64missionDevice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x05needs\x18\x02 \x03(\x0b\x32\x1e.dgm.api.core.v1.AdmissionNeed\x12\x1a\n\x12read_registers_max\x18\x03 \x01(\x03\x12\x35\n\tsetpoints\x18\x04 \x03(\x0b\x32\".dgm.api.core.v1.AdmissionSetpoint\x12\x31\n\x04look\x18\x05 \x01(\x0b\x32\x1e.dgm.api.core.v1.AdmissionLookH\x00\x88\x01\x01\x12\x31\n\x04\x62\x65\x61t\x18\x06 \x01(\x0b\x32\x1e.dgm.api.core.v1.AdmissionBeatH\x01\x88\x01\x01\x12\x18\n\x10search_registers\x18\x07 \x01(\x03\x12\x12\n\ntimeout_us\x18\x08 \x01(\x03\x42\x07\n\x05_lookB\x07\n\x05_beat\"\xcf\x01\n\x11\x44\x65viceUseQuestion\x12\x30\n\x05table\x18\x01 \x01(\x0b\x32\x1c.dgm.api.core.v1.DeviceTableH\x00\x88\x01\x01\x12,\n\x04role\x18\x02 \x01(\x0e\x32\x1e.dgm.api.core.v1.DeviceUseRole\x12\x11\n\tperiod_us\x18\x03 \x01(\x03\x12\x12\n\ntimeout_us\x18\x04 \x01(\x03\x12\x17\n\x0frevert_after_us\x18\x05 \x01(\x03\x12\x10\n\x08rating_w\x18\x06 \x01(\x03\x42\x08\n\x06_table\"\xa3\x01\n\rAdmissionNeed\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x05table\x18\x02 \x01(\x0e\x32\x1e.dgm.api.core.v1.RegisterTable\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\x03\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12\r\n\x05group\x18\x05 \x01(\x03\x12\x11\n\tperiod_us\x18\x06 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_us\x18\x07 \x01(\x03\"Z\n\x11\x41\x64missionSetpoint\x12\x17\n\x0fwrite_registers\x18\x01 \x03(\x03\x12\x17\n\x0fproof_registers\x18\x02 \x03(\x03\x12\x13\n\x0binterval_us\x18\x03 \x01(\x03\"L\n\rAdmissionLook\x12\x11\n\tregisters\x18\x01 \x03(\x03\x12\x13\n\x0binterval_us\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_us\x18\x03 \x01(\x03\"L\n\rAdmissionBeat\x12\x11\n\tregisters\x18\x01 \x01(\x03\x12\x13\n\x0binterval_us\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_us\x18\x03 \x01(\x03\"?\n\x0f\x41\x64missionAnswer\x12,\n\x05lines\x18\x01 \x03(\x0b\x32\x1d.dgm.api.core.v1.AdmissionRow\"\x9f\x04\n\x0c\x41\x64missionRow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x19\n\x11reads_per_s_milli\x18\x03 \x01(\x03\x12\x15\n\rload_permille\x18\x04 \x01(\x03\x12\x1a\n\rwrite_wait_us\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x10write_latency_us\x18\x06 \x01(\x03\x12\x15\n\rover_permille\x18\x07 \x01(\x03\x12\x0f\n\x07over_us\x18\x08 \x01(\x03\x12\x11\n\twindow_us\x18\t \x01(\x03\x12\x10\n\x08unproved\x18\n \x01(\x08\x12\x1d\n\x10stretch_permille\x18\x0b \x01(\x03H\x01\x88\x01\x01\x12-\n\x05reads\x18\x0c \x03(\x0b\x32\x1e.dgm.api.core.v1.AdmissionRead\x12+\n\x04gaps\x18\r \x03(\x0b\x32\x1d.dgm.api.core.v1.AdmissionGap\x12\x1a\n\rlook_first_us\x18\x0e \x01(\x03H\x02\x88\x01\x01\x12\x17\n\nsilence_us\x18\x0f \x01(\x03H\x03\x88\x01\x01\x12\x1c\n\x0fsilence_late_us\x18\x10 \x01(\x03H\x04\x88\x01\x01\x12\x13\n\x0b\x62locking_us\x18\x11 \x01(\x03\x42\x10\n\x0e_write_wait_usB\x13\n\x11_stretch_permilleB\x10\n\x0e_look_first_usB\r\n\x0b_silence_usB\x12\n\x10_silence_late_us\"\x92\x01\n\rAdmissionRead\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\x03\x12-\n\x05table\x18\x02 \x01(\x0e\x32\x1e.dgm.api.core.v1.RegisterTable\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\x03\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12\x11\n\tperiod_us\x18\x05 \x01(\x03\x12\x0f\n\x07\x63ost_us\x18\x06 \x01(\x03\"T\n\x0c\x41\x64missionGap\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\x03\x12\x0c\n\x04need\x18\x02 \x01(\x03\x12\x15\n\rregisters_max\x18\x03 \x01(\x03\x12\x0f\n\x07\x63ost_us\x18\x04 \x01(\x03*\x80\x01\n\rDeviceUseRole\x12\x1f\n\x1b\x44\x45VICE_USE_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45VICE_USE_ROLE_METER\x10\x01\x12\x16\n\x12\x44\x45VICE_USE_ROLE_PV\x10\x02\x12\x1b\n\x17\x44\x45VICE_USE_ROLE_BATTERY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dgm.api.core.v1.admission_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ADMISSIONQUESTION']._serialized_start=85
-  _globals['_ADMISSIONQUESTION']._serialized_end=151
-  _globals['_ADMISSIONLINE']._serialized_start=154
-  _globals['_ADMISSIONLINE']._serialized_end=325
-  _globals['_ADMISSIONDEVICE']._serialized_start=328
-  _globals['_ADMISSIONDEVICE']._serialized_end=489
-  _globals['_ADMISSIONNEED']._serialized_start=492
-  _globals['_ADMISSIONNEED']._serialized_end=655
-  _globals['_ADMISSIONSETPOINT']._serialized_start=657
-  _globals['_ADMISSIONSETPOINT']._serialized_end=747
-  _globals['_ADMISSIONANSWER']._serialized_start=749
-  _globals['_ADMISSIONANSWER']._serialized_end=812
-  _globals['_ADMISSIONROW']._serialized_start=815
-  _globals['_ADMISSIONROW']._serialized_end=1201
-  _globals['_ADMISSIONREAD']._serialized_start=1204
-  _globals['_ADMISSIONREAD']._serialized_end=1350
-  _globals['_ADMISSIONGAP']._serialized_start=1352
-  _globals['_ADMISSIONGAP']._serialized_end=1436
+  _globals['_DEVICEUSEROLE']._serialized_start=2158
+  _globals['_DEVICEUSEROLE']._serialized_end=2286
+  _globals['_ADMISSIONQUESTION']._serialized_start=115
+  _globals['_ADMISSIONQUESTION']._serialized_end=181
+  _globals['_ADMISSIONLINE']._serialized_start=184
+  _globals['_ADMISSIONLINE']._serialized_end=355
+  _globals['_ADMISSIONDEVICE']._serialized_start=358
+  _globals['_ADMISSIONDEVICE']._serialized_end=685
+  _globals['_DEVICEUSEQUESTION']._serialized_start=688
+  _globals['_DEVICEUSEQUESTION']._serialized_end=895
+  _globals['_ADMISSIONNEED']._serialized_start=898
+  _globals['_ADMISSIONNEED']._serialized_end=1061
+  _globals['_ADMISSIONSETPOINT']._serialized_start=1063
+  _globals['_ADMISSIONSETPOINT']._serialized_end=1153
+  _globals['_ADMISSIONLOOK']._serialized_start=1155
+  _globals['_ADMISSIONLOOK']._serialized_end=1231
+  _globals['_ADMISSIONBEAT']._serialized_start=1233
+  _globals['_ADMISSIONBEAT']._serialized_end=1309
+  _globals['_ADMISSIONANSWER']._serialized_start=1311
+  _globals['_ADMISSIONANSWER']._serialized_end=1374
+  _globals['_ADMISSIONROW']._serialized_start=1377
+  _globals['_ADMISSIONROW']._serialized_end=1920
+  _globals['_ADMISSIONREAD']._serialized_start=1923
+  _globals['_ADMISSIONREAD']._serialized_end=2069
+  _globals['_ADMISSIONGAP']._serialized_start=2071
+  _globals['_ADMISSIONGAP']._serialized_end=2155
 # @@protoc_insertion_point(module_scope)
