@@ -325,7 +325,12 @@ class Discovery:
         if flight.node is not None:
             return self._fetched(flight, flight.node, answer) if ok else self._not_fetched(flight.node)
         if flight.subscribed is not None:
+            is_renewal = self._subscriptions.holds(flight.subscribed)
             self._subscriptions.answered(flight.subscribed, answer.location, self._now.mono_ms, ok=ok)
+            if ok and not is_renewal:
+                # What changed between our last look and the subscription is told by nobody.
+                self._signalled.add(flight.subscribed)
+                self._polls.pop(flight.subscribed, None)
             return []
         if flight.letter is not None:
             return self._delivered(flight.letter, answer, ok=ok)
