@@ -50,6 +50,7 @@ class SitePlant:
             load_w, bounds.get("opModLoadLimW", load_w), self.generation_w + bounds.get("opModImpLimW", load_w)
         )
         most_w = min(bounds.get("opModGenLimW", self.generation_w), bounds.get("opModExpLimW", 10**9) + load_w)
+        most_w = min(most_w, *(bounds.get(mode, most_w) for mode in ("opModEnergize", "opModConnect")))
         made_w = min(self.generation_w, most_w)
         load_w = min(load_w, made_w + bounds.get("opModImpLimW", load_w))
         return _update(net_w=load_w - made_w, made_w=made_w)
