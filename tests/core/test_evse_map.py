@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from pymodbus.client import AsyncModbusTlsClient
-from test_facade_held import HOST, LATE_S, hold_interpreter
+from test_facade_held import HOST, LATE_S
+from threads import hold_interpreter
 
 from dgm import _core
 from dgm.api.config.v1.config_pb2 import FacadeConfig

@@ -6,8 +6,8 @@ import json
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
+
+from threads import hold_interpreter, left_of
 
 from dgm import _core
 from dgm.api.core.v1.registers_pb2 import HOLDING, U16, Point, RegisterMap, WriteRule
@@ -16,6 +16,7 @@ HOST = "127.0.0.1"
 HELD_S = 1.0
 LEASE_S = 0.4
 LATE_S = 0.1
+SERVING = "dgm-facade"
 
 CLIENT = """
 import json, socket, sys, time
@@ -52,22 +53,6 @@ def leased_facade() -> _core.Facade:
     return facade
 
 
-def serving_threads() -> int:
-    """Threads of this process that serve facades."""
-    names = [task.joinpath("comm").read_text() for task in Path("/proc/self/task").iterdir()]
-    return names.count("dgm-facade\n")
-
-
-def hold_interpreter(span_s: float) -> tuple[float, float]:
-    """One call into C that lets no other Python thread run; when it began and ended."""
-    count, started = 500_000, time.monotonic()
-    sum(range(count))
-    each_s = (time.monotonic() - started) / count
-    started = time.monotonic()
-    sum(range(int(span_s / each_s)))
-    return started, time.monotonic()
-
-
 def test_leases_end_and_every_request_is_answered_while_the_interpreter_is_held() -> None:
     facades = [leased_facade(), leased_facade()]
     ports = [str(facade.port()) for facade in facades]
@@ -94,15 +79,15 @@ def is_answered(facade: _core.Facade) -> bool:
 
 
 def test_all_facades_of_a_process_share_one_thread_that_ends_with_the_last() -> None:
-    before = serving_threads()
+    before = left_of(SERVING)
     facades = [leased_facade() for _ in range(3)]
     assert all(is_answered(facade) for facade in facades)
-    assert serving_threads() == before + 1
+    assert left_of(SERVING, before + 1) == before + 1
     facades[0].stop()
     assert all(is_answered(facade) for facade in facades[1:])
-    assert serving_threads() == before + 1
+    assert left_of(SERVING, before + 1) == before + 1
     assert facades[1].counters()["running"] == 1
     for facade in facades[1:]:
         facade.stop()
-    assert serving_threads() == before
+    assert left_of(SERVING, before) == before
     assert facades[2].counters()["running"] == 0

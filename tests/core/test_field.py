@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import sunspec2.modbus.client as sunspec_client
 from sunspec_devices import BATTERY, HOST, METER, PV, SITE, Gateway, offset_of
+from threads import hold_interpreter, left_of, named
 
 from dgm import _core
 from dgm.api.config.v1.config_pb2 import AssetConfig, DgmConfig, ModbusConfig
@@ -200,16 +201,11 @@ async def test_a_device_without_its_models_has_failed_and_is_counted() -> None:
         field.stop()
 
 
-def threads() -> list[str]:
-    """Names of this process's threads, those of the core included."""
-    return [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]
-
-
 async def test_after_stop_there_is_no_thread_left_that_could_send(running: Running) -> None:
     await running.until_good(GRID_METER)
-    assert "dgm-field" in threads()
+    assert named("dgm-field")
     running.field.stop()
-    assert "dgm-field" not in threads()
+    assert not left_of("dgm-field")
     assert running.count("running") == 0
     running.field.stop()
     with pytest.raises(_core.CoreError, match="started before"):
@@ -220,9 +216,9 @@ def test_a_field_that_nobody_holds_ends_its_thread() -> None:
     field = _core.Field(config_for(1).SerializeToString(), 1)
     field.start()
     assert select.select([field.fileno()], [], [], DEADLINE_S)[0], "no tick"
-    assert "dgm-field" in threads()
+    assert named("dgm-field")
     del field
-    assert "dgm-field" not in threads()
+    assert not left_of("dgm-field")
 
 
 def test_the_field_goes_on_while_python_computes() -> None:
@@ -237,12 +233,8 @@ def test_the_field_goes_on_while_python_computes() -> None:
         deadline = time.monotonic() + DEADLINE_S
         while field.counters()["devices_serving"] < 3 and time.monotonic() < deadline:
             pass
-        before, started = field.counters(), time.monotonic()
-        switch_interval = sys.getswitchinterval()
-        sys.setswitchinterval(100.0)
-        while time.monotonic() - started < 1.0:
-            sum(range(1_000))
-        sys.setswitchinterval(switch_interval)
+        before = field.counters()
+        hold_interpreter(1.0)
         after = field.counters()
         field.stop()
     finally:
