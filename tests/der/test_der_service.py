@@ -377,7 +377,12 @@ async def test_somebody_on_site_opts_out_of_a_target_and_in_again(pki: TestPki) 
     core.scheduler.handle(known(program(targeted("AA", 1, -60_000), targeted("BB", 5, -10_000))), at(10))
     core.handle(SiteSeen(update=OBSERVED), at(10))
     service = DerService(
-        core, server="", lfdi=pki.device_lfdi, now=lambda: at(11), bell=Bells().bell, step=lambda event: handle(event)
+        core,
+        server="",
+        lfdi=lambda: pki.device_lfdi,
+        now=lambda: at(11),
+        bell=Bells().bell,
+        step=lambda event: handle(event),
     )
 
     def handle(event: OptOut | OptIn) -> None:

@@ -77,17 +77,13 @@ class UtilityClient:
 
     def __init__(self, context: ssl.SSLContext, dialect: Dialect = DEFAULT) -> None:
         self.dialect = dialect
-        connector = aiohttp.TCPConnector(ssl=context, limit=1, keepalive_timeout=KEEPALIVE_S)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=TIMEOUT,
-            max_line_size=HEADER_BYTES_MAX,
-            max_field_size=HEADER_BYTES_MAX,
-            headers={"Accept": MEDIA_TYPE, "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
+        self._session = _session(context)
         self.last_error = ""
+
+    async def use(self, context: ssl.SSLContext) -> None:
+        """Close the connection; the next one is made with this TLS."""
+        await self._session.close()
+        self._session = _session(context)
 
     async def send(self, request: Request) -> Answer | NoAnswer:
         """Send one request and read its whole answer, whatever happens."""
@@ -115,6 +111,18 @@ class UtilityClient:
         """Close the connection."""
         await self._session.close()
         await asyncio.sleep(0)
+
+
+def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=1, keepalive_timeout=KEEPALIVE_S),
+        timeout=TIMEOUT,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
+        headers={"Accept": MEDIA_TYPE, "Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
@@ -148,7 +156,12 @@ def check_files(config: DgmConfig, base_dir: Path) -> list[Problem]:
     """Everything about the identity of the DER client that would keep it from talking; empty when it may start."""
     if not config.HasField("der"):
         return []
-    return list(_problems(config.der, base_dir))
+    return file_problems(config.der, base_dir)
+
+
+def file_problems(der: DerConfig, base_dir: Path) -> list[Problem]:
+    """The same, of one `der` part."""
+    return list(_problems(der, base_dir))
 
 
 def certificate_warnings(config: DgmConfig, base_dir: Path) -> list[str]:

@@ -82,23 +82,10 @@ class DerCore:
         self._config = der
         self._lfdi = lfdi
         self._has_connection_point = bool(profile.csip_aus_namespace)
+        self._profile = profile
+        self._draw = draw
         self._mirrors = mirrors(lfdi, der.pen)
-        identity = Identity(
-            url=der.url,
-            lfdi=lfdi,
-            sfdi=sfdi_of(lfdi),
-            pin=int(der.pin) if der.pin else None,
-            poll_s=der.poll_s,
-            is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
-        )
-        self.discovery = Discovery(
-            identity,
-            draw,
-            mirrors=self._mirrors.values(),
-            in_band=der.in_band_registration,
-            post_s=profile.post_s or POST_S_DEFAULT,
-            notification_url=der.notify.url or None,
-        )
+        self.discovery = self._conversation()
         self._acts_on = acts_on(has_battery=plant.has_battery(config))
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
         self._edition = profile.edition
@@ -120,6 +107,32 @@ class DerCore:
         """The server's clock less ours."""
         return self._offset_ms
 
+    def identify(self, lfdi: str, now: Now) -> list[CoreEffect]:
+        """Another certificate, so another device to the server: a new conversation. The schedule stays, and runs on."""
+        self._lfdi = self.further.lfdi = lfdi
+        self._mirrors = mirrors(lfdi, self._config.pen)
+        self.discovery = self._conversation()
+        return [*self._owed(now), *self.handle(Tick(), now)]
+
+    def _conversation(self) -> Discovery:
+        der, profile = self._config, self._profile
+        identity = Identity(
+            url=der.url,
+            lfdi=self._lfdi,
+            sfdi=sfdi_of(self._lfdi),
+            pin=int(der.pin) if der.pin else None,
+            poll_s=der.poll_s,
+            is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
+        )
+        return Discovery(
+            identity,
+            self._draw,
+            mirrors=self._mirrors.values(),
+            in_band=der.in_band_registration,
+            post_s=profile.post_s or POST_S_DEFAULT,
+            notification_url=der.notify.url or None,
+        )
+
     def restore(self, stored: Mapping[str, bytes], now: Now) -> list[CoreEffect]:
         """Take over the journal and say again what the server has not taken.
 
@@ -135,10 +148,12 @@ class DerCore:
         self.is_informed = bool(_schedule(stored)) and not damaged
         damaged += of_further
         self.damaged = tuple(damaged)
-        owed = self.scheduler.owed()
-        effects = [effect for respond in owed for effect in self._respond(respond, now)]
-        effects += self._reply(self.further.owed(), now)
-        return [*_put_aside(damaged, stored), *effects, *self.handle(Tick(), now)]
+        return [*_put_aside(damaged, stored), *self._owed(now), *self.handle(Tick(), now)]
+
+    def _owed(self, now: Now) -> list[CoreEffect]:
+        """Say again what the server has not taken."""
+        effects = [effect for respond in self.scheduler.owed() for effect in self._respond(respond, now)]
+        return effects + self._reply(self.further.owed(), now)
 
     def handle(self, event: CoreEvent, now: Now) -> list[CoreEffect]:
         """Take one event; effects are to be executed in order."""

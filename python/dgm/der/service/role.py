@@ -24,7 +24,8 @@ from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import registers
 from dgm.der import resource as r
-from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, device_lfdi, dialect_of, tls_context
+from dgm.der.certificates.credentials import LOOK_S, Credentials
+from dgm.der.client import UtilityClient, certificate_warnings, dialect_of
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, Link, Notified, Request
 from dgm.der.engine import LIVE_BYTES_MAX
@@ -36,7 +37,6 @@ from dgm.der.service.listener import NotificationListener
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.target_link import TargetSync
-from dgm.der.tls import MANDATORY_SUITE, listener_context
 from dgm.facade import keep_certificates, open_facade, with_base
 from dgm.log import logger
 from dgm.machine import Now, Tick
@@ -61,12 +61,11 @@ class DerRole:
         self.ready = asyncio.Event()
         self._context = context
         self._log = logger("der")
-        self._lfdi = device_lfdi(config, base_dir)
         profile = load_profile(config.profile)
-        self._tls = tls_context(config, base_dir, profile.ciphers)
+        self._credentials = Credentials(config, base_dir, profile.ciphers)
         self._dialect = dialect_of(profile)
-        self._listener = self._notifications(profile.ciphers) if config.HasField("notify") else None
-        self._metrics = DerMetrics(context.registry, certificate_ends_s=certificate_ends(config, base_dir))
+        self._listener = self._notifications()
+        self._metrics = DerMetrics(context.registry, certificate_ends_s=self._credentials.now.ends_s)
         draws = random.SystemRandom()
         self.core = DerCore(context.config, self._lfdi, lambda most: draws.randint(0, most), profile=profile)
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
@@ -95,7 +94,7 @@ class DerRole:
         service = DerService(
             self.core,
             server=self._context.config.der.url,
-            lfdi=self._lfdi,
+            lfdi=lambda: self._lfdi,
             now=clock.now,
             bell=self._bells.bell,
             step=self.step,
@@ -110,15 +109,12 @@ class DerRole:
 
     async def run(self) -> None:
         """Work until cancelled. Raises what a step raised."""
-        client = UtilityClient(self._tls, self._dialect)
+        client = UtilityClient(self._credentials.now.client, self._dialect)
         if self._facade is not None:
             self._show()
             self._facade.start()
-        if self._listener is not None:
-            notify = self._context.config.der.notify
-            await self._listener.start(notify.host, notify.port)
-        for warning in certificate_warnings(self._context.config, self._context.base_dir):
-            self._log.warning("certificate", finding=warning)
+        await self._listen()
+        self._warn_of_certificates()
         self._log.info("started", lfdi=self._lfdi, events=len(self.core.scheduler.events()), server=self._url)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -140,15 +136,47 @@ class DerRole:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await client.close()
 
-    def _notifications(self, ciphers: Sequence[str]) -> NotificationListener:
-        der, base_dir = self._context.config.der, self._context.base_dir
-        tls = listener_context(
-            ca=base_dir / der.ca,
-            certificate=base_dir / der.certificate,
-            private_key=base_dir / der.private_key,
-            further=[suite for suite in ciphers if suite != MANDATORY_SUITE],
-        )
-        return NotificationListener(tls, urlsplit(der.url).hostname or "", self._notified)
+    @property
+    def _lfdi(self) -> str:
+        return self._credentials.now.lfdi
+
+    def _notifications(self) -> NotificationListener | None:
+        tls = self._credentials.now.listener
+        return None if tls is None else NotificationListener(tls, urlsplit(self._url).hostname or "", self._notified)
+
+    async def _listen(self) -> None:
+        if self._listener is not None:
+            notify = self._context.config.der.notify
+            await self._listener.start(notify.host, notify.port)
+
+    def _warn_of_certificates(self) -> None:
+        for warning in certificate_warnings(self._context.config, self._context.base_dir):
+            self._log.warning("certificate", finding=warning)
+
+    async def renew(self, client: UtilityClient) -> None:
+        """Take up certificate files that have changed; those that cannot be used are told once, the old ones stay.
+
+        Between two requests only, so that no answer of the old identity reaches the new one.
+        """
+        before, told = self._lfdi, self._credentials.problem
+        is_new = self._credentials.look()
+        problem = self._credentials.problem
+        if problem and problem != told:
+            self._log.error("certificates not renewed, the old ones stay in use", problem=problem)
+        if not is_new:
+            return
+        self._log.info("certificates renewed", lfdi=self._lfdi, before=before)
+        await client.use(self._credentials.now.client)
+        self._metrics.show_certificates(self._credentials.now.ends_s)
+        self._warn_of_certificates()
+        if self._listener is not None:
+            await self._listener.stop()
+            self._listener = self._notifications()
+            await self._listen()
+        if self._lfdi != before:
+            while not self._requests.empty():
+                self._requests.get_nowait()
+            self._execute(self.core.identify(self._lfdi, clock.now()))
 
     def _notified(self, notification: r.Notification) -> bool:
         is_ours = self.core.discovery.is_ours(notification)
@@ -216,9 +244,14 @@ class DerRole:
         return self.core.discovery.wrong_pin
 
     async def _converse(self, client: UtilityClient) -> None:
-        error_told = ""
+        error_told, look_ms = "", 0
         while True:
-            request = await self._requests.get()
+            if (at_ms := clock.now().mono_ms) >= look_ms:
+                await self.renew(client)
+                look_ms = at_ms + int(LOOK_S * 1000)
+            request = await self._next_request(look_ms - at_ms)
+            if request is None:
+                continue
             answer = await client.send(request)
             code = str(answer.status) if isinstance(answer, Answer) else "none"
             self._metrics.requests.labels(code=code).inc()
@@ -226,6 +259,13 @@ class DerRole:
                 self._log.warning("the utility server does not answer", why=client.last_error)
             error_told = client.last_error
             self.step(answer)
+
+    async def _next_request(self, within_ms: int) -> Request | None:
+        try:
+            async with asyncio.timeout(within_ms / 1000):
+                return await self._requests.get()
+        except TimeoutError:
+            return None
 
     async def _keep_time(self) -> None:
         while True:
