@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from dgm.der.exchange import Answer, Request
+from dgm.der.member import Member
 from dgm.der.nodes import Node, resolve
 from dgm.der.outbox import Letter
 from dgm.machine import Now
@@ -24,7 +25,7 @@ PERMANENT = frozenset({301, 308})
 
 @dataclass(slots=True, kw_only=True)
 class Flight:
-    """The request in flight: for a document (with the items of its earlier pages) or for a letter.
+    """The request in flight: for a document (with the items of its earlier pages), or a member's letter, registration.
 
     paging: what was added to the place of a list to ask for one page of it. moves: permanent ones on the way here,
     remembered once what was wanted has been found behind them.
@@ -39,6 +40,7 @@ class Flight:
     paging: str = ""
     moves: tuple[tuple[str, str], ...] = ()
     subscribed: Node | None = None
+    member: Member | None = None
 
     @property
     def place(self) -> str:

@@ -8,7 +8,7 @@ Pure bookkeeping for `discovery`; all times are monotonic ms. `draw(n)` gives a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dgm.der.nodes import Node
@@ -99,10 +99,9 @@ class Pace:
         """Every document is due now."""
         self._polls.clear()
 
-    def keep_only(self, wanted: Iterable[Node]) -> None:
-        """Documents that are no longer linked have no pace."""
-        for gone in self._polls.keys() - set(wanted):
-            del self._polls[gone]
+    def forget(self, node: Node) -> None:
+        """A document that is no longer linked has no pace."""
+        self._polls.pop(node, None)
 
     # -- the server as a whole --------------------------------------------------------------------------------------
 
