@@ -19,6 +19,7 @@ from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import plant
 from dgm.der import resource as r
+from dgm.der.conversation import Conversation
 from dgm.der.discovery import (
     Answer,
     ClockMeasured,
@@ -73,10 +74,19 @@ CoreEffect = Request | Keep
 
 
 class DerCore:
-    """Everything the der role decides. `draw(n)` gives a uniform integer in 0..n."""
+    """Everything the der role decides for one device. `draw(n)` gives a uniform integer in 0..n.
+
+    conversation: that of an aggregator, which takes the answers and tells what is for this device (`told`).
+    """
 
     def __init__(
-        self, config: DgmConfig, lfdi: str, draw: Callable[[int], int], *, profile: UtilityProfile = STANDARD
+        self,
+        config: DgmConfig,
+        lfdi: str,
+        draw: Callable[[int], int],
+        *,
+        profile: UtilityProfile = STANDARD,
+        conversation: Conversation | None = None,
     ) -> None:
         der = config.der
         self._config = der
@@ -84,6 +94,7 @@ class DerCore:
         self._has_connection_point = bool(profile.csip_aus_namespace)
         self._profile = profile
         self._draw = draw
+        self._shared = conversation
         self._mirrors = mirrors(lfdi, der.pen)
         self.discovery = self._conversation()
         self._acts_on = acts_on(has_battery=plant.has_battery(config))
@@ -131,7 +142,13 @@ class DerCore:
             in_band=der.in_band_registration,
             post_s=profile.post_s or POST_S_DEFAULT,
             notification_url=der.notify.url or None,
+            conversation=self._shared,
         )
+
+    def told(self, effects: Iterable[DiscoveryEffect], now: Now) -> list[CoreEffect]:
+        """Take what a shared conversation has for this device; effects are to be executed in order."""
+        found = [out for effect in effects for out in self._discovered(effect, now)]
+        return self._kept_first([*found, *self._advance(now)])
 
     def restore(self, stored: Mapping[str, bytes], now: Now) -> list[CoreEffect]:
         """Take over the journal and say again what the server has not taken.
