@@ -14,7 +14,7 @@ from test_der_service import running, utility_of
 
 from dgm.der.certificates.credentials import Credentials
 from dgm.der.identity import lfdi_of
-from dgm.der.service import DerRole, role
+from dgm.der.service import DerRole, talk
 from dgm.journal import Journal
 from dgm.sim.live import pki as test_pki
 from dgm.sim.live.pki import TestPki
@@ -114,7 +114,7 @@ def test_an_expired_certificate_is_not_taken_up(pki: TestPki) -> None:
 async def test_a_running_role_goes_on_under_a_new_certificate_with_the_schedule_it_had(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(role, "LOOK_S", 0.05)
+    monkeypatch.setattr(talk, "LOOK_S", 0.05)
     watch, files = Watch(), tmp_path / "pki"
     root = test_pki.make_root("root")
     pki = test_pki.write_pki(files)

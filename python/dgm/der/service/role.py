@@ -11,12 +11,10 @@ at the EMS before the first poll. An exception in a step ends the role; leases a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
-from urllib.parse import urlsplit
 
 from dgm import clock
 from dgm.api.config.v1.config_pb2 import FacadeConfig
@@ -24,18 +22,16 @@ from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import registers
 from dgm.der import resource as r
-from dgm.der.certificates.credentials import LOOK_S, Credentials
-from dgm.der.client import UtilityClient, certificate_warnings, dialect_of
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
-from dgm.der.discovery import Answer, Link, Notified, Request
 from dgm.der.engine import LIVE_BYTES_MAX
+from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
 from dgm.der.plant import root_circuit
 from dgm.der.profiles.loader import load as load_profile
 from dgm.der.registers import Picture
 from dgm.der.service.ems_link import LimitSync, SiteWatch
-from dgm.der.service.listener import NotificationListener
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService
+from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
 from dgm.facade import keep_certificates, open_facade, with_base
 from dgm.log import logger
@@ -50,7 +46,6 @@ IDLE_S = 5.0
 """How long the role sleeps at most when the core asks for no wake time."""
 SHOW_INTERVAL_S = 1.0
 """Facade and metrics are refreshed this often."""
-CLOSE_TIMEOUT_S = 2.0
 
 
 class DerRole:
@@ -62,13 +57,10 @@ class DerRole:
         self._context = context
         self._log = logger("der")
         profile = load_profile(config.profile)
-        self._credentials = Credentials(config, base_dir, profile.ciphers)
-        self._dialect = dialect_of(profile)
-        self._listener = self._notifications()
-        self._metrics = DerMetrics(context.registry, certificate_ends_s=self._credentials.now.ends_s)
+        self._talk = Talk(context, profile, answered=self._answered, notified=self._notified, renewed=self._renewed)
+        self._metrics = DerMetrics(context.registry, certificate_ends_s=self._talk.certificate_ends_s)
         draws = random.SystemRandom()
-        self.core = DerCore(context.config, self._lfdi, lambda most: draws.randint(0, most), profile=profile)
-        self._requests: asyncio.Queue[Request] = asyncio.Queue()
+        self.core = DerCore(context.config, self._talk.lfdi, lambda most: draws.randint(0, most), profile=profile)
         self._wake = asyncio.Event()
         self._bells = Bells()
         self._heartbeat = 0
@@ -94,7 +86,7 @@ class DerRole:
         service = DerService(
             self.core,
             server=self._context.config.der.url,
-            lfdi=lambda: self._lfdi,
+            lfdi=lambda: self._talk.lfdi,
             now=clock.now,
             bell=self._bells.bell,
             step=self.step,
@@ -109,19 +101,17 @@ class DerRole:
 
     async def run(self) -> None:
         """Work until cancelled. Raises what a step raised."""
-        client = UtilityClient(self._credentials.now.client, self._dialect)
         if self._facade is not None:
             self._show()
             self._facade.start()
-        await self._listen()
-        self._warn_of_certificates()
-        self._log.info("started", lfdi=self._lfdi, events=len(self.core.scheduler.events()), server=self._url)
+        await self._talk.start()
+        self._log.info("started", lfdi=self._talk.lfdi, events=len(self.core.scheduler.events()), server=self._url)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._limits.run(), name="limits")
                 tasks.create_task(self._targets.run(), name="targets")
                 tasks.create_task(self._site.run(), name="site")
-                tasks.create_task(self._converse(client), name="http")
+                tasks.create_task(self._talk.run(), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
                 if self._facade is not None:
@@ -130,53 +120,18 @@ class DerRole:
         finally:
             if self._facade is not None:
                 self._facade.stop()
-            if self._listener is not None:
-                await self._listener.stop()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await client.close()
+            await self._talk.stop()
 
-    @property
-    def _lfdi(self) -> str:
-        return self._credentials.now.lfdi
+    def _renewed(self, before: str) -> None:
+        """Another device certificate is another device to the utility; the schedule goes on under its LFDI."""
+        self._metrics.show_certificates(self._talk.certificate_ends_s)
+        if self._talk.lfdi != before:
+            self._talk.forget()
+            self._execute(self.core.identify(self._talk.lfdi, clock.now()))
 
-    def _notifications(self) -> NotificationListener | None:
-        tls = self._credentials.now.listener
-        return None if tls is None else NotificationListener(tls, urlsplit(self._url).hostname or "", self._notified)
-
-    async def _listen(self) -> None:
-        if self._listener is not None:
-            notify = self._context.config.der.notify
-            await self._listener.start(notify.host, notify.port)
-
-    def _warn_of_certificates(self) -> None:
-        for warning in certificate_warnings(self._context.config, self._context.base_dir):
-            self._log.warning("certificate", finding=warning)
-
-    async def renew(self, client: UtilityClient) -> None:
-        """Take up certificate files that have changed; those that cannot be used are told once, the old ones stay.
-
-        Between two requests only, so that no answer of the old identity reaches the new one.
-        """
-        before, told = self._lfdi, self._credentials.problem
-        is_new = self._credentials.look()
-        problem = self._credentials.problem
-        if problem and problem != told:
-            self._log.error("certificates not renewed, the old ones stay in use", problem=problem)
-        if not is_new:
-            return
-        self._log.info("certificates renewed", lfdi=self._lfdi, before=before)
-        await client.use(self._credentials.now.client)
-        self._metrics.show_certificates(self._credentials.now.ends_s)
-        self._warn_of_certificates()
-        if self._listener is not None:
-            await self._listener.stop()
-            self._listener = self._notifications()
-            await self._listen()
-        if self._lfdi != before:
-            while not self._requests.empty():
-                self._requests.get_nowait()
-            self._execute(self.core.identify(self._lfdi, clock.now()))
+    def _answered(self, answer: Answer | NoAnswer, code: str) -> None:
+        self._metrics.requests.labels(code=code).inc()
+        self.step(answer)
 
     def _notified(self, notification: r.Notification) -> bool:
         is_ours = self.core.discovery.is_ours(notification)
@@ -209,7 +164,7 @@ class DerRole:
                 case Keep():
                     self._context.journal.put_all(TABLE, effect.entries)
                 case Request():
-                    self._requests.put_nowait(effect)
+                    self._talk.send(effect)
                 case _:
                     assert_never(effect)
         self._wake.set()
@@ -242,30 +197,6 @@ class DerRole:
     @property
     def _wrong_pin(self) -> bool:
         return self.core.discovery.wrong_pin
-
-    async def _converse(self, client: UtilityClient) -> None:
-        error_told, look_ms = "", 0
-        while True:
-            if (at_ms := clock.now().mono_ms) >= look_ms:
-                await self.renew(client)
-                look_ms = at_ms + int(LOOK_S * 1000)
-            request = await self._next_request(look_ms - at_ms)
-            if request is None:
-                continue
-            answer = await client.send(request)
-            code = str(answer.status) if isinstance(answer, Answer) else "none"
-            self._metrics.requests.labels(code=code).inc()
-            if client.last_error and client.last_error != error_told:
-                self._log.warning("the utility server does not answer", why=client.last_error)
-            error_told = client.last_error
-            self.step(answer)
-
-    async def _next_request(self, within_ms: int) -> Request | None:
-        try:
-            async with asyncio.timeout(within_ms / 1000):
-                return await self._requests.get()
-        except TimeoutError:
-            return None
 
     async def _keep_time(self) -> None:
         while True:
