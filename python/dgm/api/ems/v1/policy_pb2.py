@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from dgm.api.ems.v1 import ems_pb2 as dgm_dot_api_dot_ems_dot_v1_dot_ems__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64gm/api/ems/v1/policy.proto\x12\x0e\x64gm.api.ems.v1\x1a\x18\x64gm/api/ems/v1/ems.proto\"\x87\x01\n\x0c\x43hargingNeed\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x11\n\tenergy_wh\x18\x03 \x01(\x03\x12\x18\n\x10\x64\x65parture_utc_ms\x18\x04 \x01(\x03\x12\x18\n\x0bpower_max_w\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_power_max_w\"\xcc\x01\n\x0f\x43hargingPromise\x12*\n\x04need\x18\x01 \x01(\x0b\x32\x1c.dgm.api.ems.v1.ChargingNeed\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.dgm.api.ems.v1.PromiseState\x12\x14\n\x0c\x64\x65livered_wh\x18\x03 \x01(\x03\x12\x10\n\x08short_wh\x18\x04 \x01(\x03\x12\x18\n\x0b\x64one_utc_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x0e\n\x0c_done_utc_ms\"D\n\x16SetChargingNeedRequest\x12*\n\x04need\x18\x01 \x01(\x0b\x32\x1c.dgm.api.ems.v1.ChargingNeed\"b\n\x17SetChargingNeedResponse\x12\x30\n\x07promise\x18\x01 \x01(\x0b\x32\x1f.dgm.api.ems.v1.ChargingPromise\x12\x15\n\rclamp_reasons\x18\x02 \x03(\t\"<\n\x18\x43learChargingNeedRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\",\n\x19\x43learChargingNeedResponse\x12\x0f\n\x07\x65xisted\x18\x01 \x01(\x08\"\x1a\n\x18ListChargingNeedsRequest\"N\n\x19ListChargingNeedsResponse\x12\x31\n\x08promises\x18\x01 \x03(\x0b\x32\x1f.dgm.api.ems.v1.ChargingPromise\"l\n\x0eGuardStatement\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x14\n\x07power_w\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0b\x64uration_ms\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\n\n\x08_power_wB\x0e\n\x0c_duration_ms\"W\n\x12ReportGuardRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x31\n\tstatement\x18\x02 \x01(\x0b\x32\x1e.dgm.api.ems.v1.GuardStatement\"b\n\x13ReportGuardResponse\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.dgm.api.ems.v1.GuardState\x12\x14\n\x07power_w\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_power_w\"\xa7\x01\n\x0cPolicyStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x03(\t\x12\x11\n\tset_aside\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08lease_ms\x18\x06 \x01(\x03\x12\x0c\n\x04says\x18\x07 \x03(\t\x12#\n\x04\x63\x61ps\x18\x08 \x03(\x0b\x32\x15.dgm.api.ems.v1.Limit\"\x15\n\x13ListPoliciesRequest\"F\n\x14ListPoliciesResponse\x12.\n\x08policies\x18\x01 \x03(\x0b\x32\x1c.dgm.api.ems.v1.PolicyStatus*\x96\x01\n\x0cPromiseState\x12\x1d\n\x19PROMISE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PROMISE_STATE_PROMISED\x10\x01\x12\x19\n\x15PROMISE_STATE_AT_RISK\x10\x02\x12\x16\n\x12PROMISE_STATE_KEPT\x10\x03\x12\x18\n\x14PROMISE_STATE_MISSED\x10\x04*\xaa\x01\n\nGuardState\x12\x1b\n\x17GUARD_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10GUARD_STATE_INIT\x10\x01\x12\x1a\n\x16GUARD_STATE_CONTROLLED\x10\x02\x12\x17\n\x13GUARD_STATE_LIMITED\x10\x03\x12\x18\n\x14GUARD_STATE_FAILSAFE\x10\x04\x12\x1a\n\x16GUARD_STATE_AUTONOMOUS\x10\x05\x32\xfa\x03\n\rPolicyService\x12\x62\n\x0fSetChargingNeed\x12&.dgm.api.ems.v1.SetChargingNeedRequest\x1a\'.dgm.api.ems.v1.SetChargingNeedResponse\x12h\n\x11\x43learChargingNeed\x12(.dgm.api.ems.v1.ClearChargingNeedRequest\x1a).dgm.api.ems.v1.ClearChargingNeedResponse\x12h\n\x11ListChargingNeeds\x12(.dgm.api.ems.v1.ListChargingNeedsRequest\x1a).dgm.api.ems.v1.ListChargingNeedsResponse\x12V\n\x0bReportGuard\x12\".dgm.api.ems.v1.ReportGuardRequest\x1a#.dgm.api.ems.v1.ReportGuardResponse\x12Y\n\x0cListPolicies\x12#.dgm.api.ems.v1.ListPoliciesRequest\x1a$.dgm.api.ems.v1.ListPoliciesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64gm/api/ems/v1/policy.proto\x12\x0e\x64gm.api.ems.v1\x1a\x18\x64gm/api/ems/v1/ems.proto\"\x87\x01\n\x0c\x43hargingNeed\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x11\n\tenergy_wh\x18\x03 \x01(\x03\x12\x18\n\x10\x64\x65parture_utc_ms\x18\x04 \x01(\x03\x12\x18\n\x0bpower_max_w\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_power_max_w\"\xcc\x01\n\x0f\x43hargingPromise\x12*\n\x04need\x18\x01 \x01(\x0b\x32\x1c.dgm.api.ems.v1.ChargingNeed\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.dgm.api.ems.v1.PromiseState\x12\x14\n\x0c\x64\x65livered_wh\x18\x03 \x01(\x03\x12\x10\n\x08short_wh\x18\x04 \x01(\x03\x12\x18\n\x0b\x64one_utc_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x0e\n\x0c_done_utc_ms\"D\n\x16SetChargingNeedRequest\x12*\n\x04need\x18\x01 \x01(\x0b\x32\x1c.dgm.api.ems.v1.ChargingNeed\"b\n\x17SetChargingNeedResponse\x12\x30\n\x07promise\x18\x01 \x01(\x0b\x32\x1f.dgm.api.ems.v1.ChargingPromise\x12\x15\n\rclamp_reasons\x18\x02 \x03(\t\"<\n\x18\x43learChargingNeedRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\",\n\x19\x43learChargingNeedResponse\x12\x0f\n\x07\x65xisted\x18\x01 \x01(\x08\"\x1a\n\x18ListChargingNeedsRequest\"N\n\x19ListChargingNeedsResponse\x12\x31\n\x08promises\x18\x01 \x03(\x0b\x32\x1f.dgm.api.ems.v1.ChargingPromise\"l\n\x0eGuardStatement\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x14\n\x07power_w\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0b\x64uration_ms\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\n\n\x08_power_wB\x0e\n\x0c_duration_ms\"W\n\x12ReportGuardRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x31\n\tstatement\x18\x02 \x01(\x0b\x32\x1e.dgm.api.ems.v1.GuardStatement\"b\n\x13ReportGuardResponse\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.dgm.api.ems.v1.GuardState\x12\x14\n\x07power_w\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_power_w\"H\n\nPriceBlock\x12\x14\n\x0cstart_utc_ms\x18\x01 \x01(\x03\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x03\x12\x0f\n\x07per_mwh\x18\x03 \x01(\x03\"N\n\x10PutPricesRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12*\n\x06prices\x18\x02 \x03(\x0b\x32\x1a.dgm.api.ems.v1.PriceBlock\"!\n\x11PutPricesResponse\x12\x0c\n\x04held\x18\x01 \x01(\x03\"\xa7\x01\n\x0cPolicyStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x03(\t\x12\x11\n\tset_aside\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08lease_ms\x18\x06 \x01(\x03\x12\x0c\n\x04says\x18\x07 \x03(\t\x12#\n\x04\x63\x61ps\x18\x08 \x03(\x0b\x32\x15.dgm.api.ems.v1.Limit\"\x15\n\x13ListPoliciesRequest\"F\n\x14ListPoliciesResponse\x12.\n\x08policies\x18\x01 \x03(\x0b\x32\x1c.dgm.api.ems.v1.PolicyStatus*\x96\x01\n\x0cPromiseState\x12\x1d\n\x19PROMISE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PROMISE_STATE_PROMISED\x10\x01\x12\x19\n\x15PROMISE_STATE_AT_RISK\x10\x02\x12\x16\n\x12PROMISE_STATE_KEPT\x10\x03\x12\x18\n\x14PROMISE_STATE_MISSED\x10\x04*\xaa\x01\n\nGuardState\x12\x1b\n\x17GUARD_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10GUARD_STATE_INIT\x10\x01\x12\x1a\n\x16GUARD_STATE_CONTROLLED\x10\x02\x12\x17\n\x13GUARD_STATE_LIMITED\x10\x03\x12\x18\n\x14GUARD_STATE_FAILSAFE\x10\x04\x12\x1a\n\x16GUARD_STATE_AUTONOMOUS\x10\x05\x32\xcc\x04\n\rPolicyService\x12\x62\n\x0fSetChargingNeed\x12&.dgm.api.ems.v1.SetChargingNeedRequest\x1a\'.dgm.api.ems.v1.SetChargingNeedResponse\x12h\n\x11\x43learChargingNeed\x12(.dgm.api.ems.v1.ClearChargingNeedRequest\x1a).dgm.api.ems.v1.ClearChargingNeedResponse\x12h\n\x11ListChargingNeeds\x12(.dgm.api.ems.v1.ListChargingNeedsRequest\x1a).dgm.api.ems.v1.ListChargingNeedsResponse\x12V\n\x0bReportGuard\x12\".dgm.api.ems.v1.ReportGuardRequest\x1a#.dgm.api.ems.v1.ReportGuardResponse\x12P\n\tPutPrices\x12 .dgm.api.ems.v1.PutPricesRequest\x1a!.dgm.api.ems.v1.PutPricesResponse\x12Y\n\x0cListPolicies\x12#.dgm.api.ems.v1.ListPoliciesRequest\x1a$.dgm.api.ems.v1.ListPoliciesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dgm.api.ems.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROMISESTATE']._serialized_start=1369
-  _globals['_PROMISESTATE']._serialized_end=1519
-  _globals['_GUARDSTATE']._serialized_start=1522
-  _globals['_GUARDSTATE']._serialized_end=1692
+  _globals['_PROMISESTATE']._serialized_start=1558
+  _globals['_PROMISESTATE']._serialized_end=1708
+  _globals['_GUARDSTATE']._serialized_start=1711
+  _globals['_GUARDSTATE']._serialized_end=1881
   _globals['_CHARGINGNEED']._serialized_start=74
   _globals['_CHARGINGNEED']._serialized_end=209
   _globals['_CHARGINGPROMISE']._serialized_start=212
@@ -58,12 +58,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTGUARDREQUEST']._serialized_end=1001
   _globals['_REPORTGUARDRESPONSE']._serialized_start=1003
   _globals['_REPORTGUARDRESPONSE']._serialized_end=1101
-  _globals['_POLICYSTATUS']._serialized_start=1104
-  _globals['_POLICYSTATUS']._serialized_end=1271
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=1273
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1294
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1296
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1366
-  _globals['_POLICYSERVICE']._serialized_start=1695
-  _globals['_POLICYSERVICE']._serialized_end=2201
+  _globals['_PRICEBLOCK']._serialized_start=1103
+  _globals['_PRICEBLOCK']._serialized_end=1175
+  _globals['_PUTPRICESREQUEST']._serialized_start=1177
+  _globals['_PUTPRICESREQUEST']._serialized_end=1255
+  _globals['_PUTPRICESRESPONSE']._serialized_start=1257
+  _globals['_PUTPRICESRESPONSE']._serialized_end=1290
+  _globals['_POLICYSTATUS']._serialized_start=1293
+  _globals['_POLICYSTATUS']._serialized_end=1460
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=1462
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1483
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1485
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1555
+  _globals['_POLICYSERVICE']._serialized_start=1884
+  _globals['_POLICYSERVICE']._serialized_end=2472
 # @@protoc_insertion_point(module_scope)

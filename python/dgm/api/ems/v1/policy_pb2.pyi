@@ -130,6 +130,30 @@ class ReportGuardResponse(_message.Message):
     power_w: int
     def __init__(self, state: _Optional[_Union[GuardState, str]] = ..., power_w: _Optional[int] = ...) -> None: ...
 
+class PriceBlock(_message.Message):
+    __slots__ = ("start_utc_ms", "duration_ms", "per_mwh")
+    START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    PER_MWH_FIELD_NUMBER: _ClassVar[int]
+    start_utc_ms: int
+    duration_ms: int
+    per_mwh: int
+    def __init__(self, start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., per_mwh: _Optional[int] = ...) -> None: ...
+
+class PutPricesRequest(_message.Message):
+    __slots__ = ("source", "prices")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    prices: _containers.RepeatedCompositeFieldContainer[PriceBlock]
+    def __init__(self, source: _Optional[str] = ..., prices: _Optional[_Iterable[_Union[PriceBlock, _Mapping]]] = ...) -> None: ...
+
+class PutPricesResponse(_message.Message):
+    __slots__ = ("held",)
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    held: int
+    def __init__(self, held: _Optional[int] = ...) -> None: ...
+
 class PolicyStatus(_message.Message):
     __slots__ = ("name", "title", "parameters", "set_aside", "reason", "lease_ms", "says", "caps")
     NAME_FIELD_NUMBER: _ClassVar[int]

@@ -54,6 +54,11 @@ class PolicyServiceStub:
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ReportGuardRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ReportGuardResponse.FromString,
                 _registered_method=True)
+        self.PutPrices = channel.unary_unary(
+                '/dgm.api.ems.v1.PolicyService/PutPrices',
+                request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesResponse.FromString,
+                _registered_method=True)
         self.ListPolicies = channel.unary_unary(
                 '/dgm.api.ems.v1.PolicyService/ListPolicies',
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ListPoliciesRequest.SerializeToString,
@@ -88,6 +93,12 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutPrices(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPolicies(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -116,6 +127,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ReportGuard,
                     request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ReportGuardRequest.FromString,
                     response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ReportGuardResponse.SerializeToString,
+            ),
+            'PutPrices': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPrices,
+                    request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesResponse.SerializeToString,
             ),
             'ListPolicies': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPolicies,
@@ -231,6 +247,33 @@ class PolicyService:
             '/dgm.api.ems.v1.PolicyService/ReportGuard',
             dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ReportGuardRequest.SerializeToString,
             dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ReportGuardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPrices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.ems.v1.PolicyService/PutPrices',
+            dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesRequest.SerializeToString,
+            dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesResponse.FromString,
             options,
             channel_credentials,
             insecure,
