@@ -7,12 +7,12 @@ Explains what the core decided; decides nothing and recomputes nothing but the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dgm.api.core.v1.core_pb2 import AssetGrant, Decision, Row
 from dgm.api.ems.v1.ems_pb2 import ExplainDecisionResponse, Limit, Outcome, Quantity, RowExplanation, Setpoint
 from dgm.ems.limit_status import shown
-from dgm.ems.limits import LimitBook
+from dgm.ems.limits import Entry
 from dgm.ems.policy import Want
 from dgm.site.topology import AssetEntry, Topology
 
@@ -23,14 +23,14 @@ def explain(
     decision: Decision,
     *,
     topology: Topology,
-    book: LimitBook,
+    entry_of: Callable[[str], Entry | None],
     want: Want | None,
     outcomes: Iterable[Outcome],
     ttl_ms: int,
 ) -> ExplainDecisionResponse:
     """The chain for one controlled asset. outcomes: newest first. ttl_ms: lease of an EVSE setpoint."""
     binding_row = _binding_row(grant, decision.rows)
-    limit = _binding_limit(grant.binding_limit_id, binding_row, book, topology)
+    limit = _binding_limit(grant.binding_limit_id, binding_row, entry_of, topology)
     answer = ExplainDecisionResponse(
         setpoint=_setpoint(asset, grant, decision, ttl_ms),
         summary=summary(asset, grant, want, limit, binding_row, topology),
@@ -99,9 +99,11 @@ def _binding_row(grant: AssetGrant, rows: Sequence[Row]) -> Row | None:
     return rows[grant.binding_row]
 
 
-def _binding_limit(limit_id: str, row: Row | None, book: LimitBook, topology: Topology) -> Limit | None:
-    """The limit of the book, or, for one of the configuration, what its row says of it."""
-    entry = book.get(limit_id) if limit_id else None
+def _binding_limit(
+    limit_id: str, row: Row | None, entry_of: Callable[[str], Entry | None], topology: Topology
+) -> Limit | None:
+    """The limit or the cap of a policy of that id, or, for one of the configuration, what its row says of it."""
+    entry = entry_of(limit_id) if limit_id else None
     if entry is not None:
         return shown(entry)
     if row is None or not limit_id:
