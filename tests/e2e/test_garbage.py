@@ -25,7 +25,7 @@ from websockets.exceptions import InvalidStatus
 from dgm.api.ems.v1 import ems_pb2
 from dgm.api.site.v1.site_pb2 import Quality, WatchSiteResponse
 from dgm.der.registers import MAGIC as DER_MAGIC
-from dgm.ocpp.registers import BASE, MARKER
+from dgm.maps.table import BASE, MARKER
 
 pytestmark = pytest.mark.parametrize("live", ["run"], indirect=True)
 

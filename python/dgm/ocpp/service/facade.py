@@ -22,12 +22,12 @@ from dgm.errors import TransportError
 from dgm.facade import keep_certificates, open_facade
 from dgm.log import logger
 from dgm.machine import Now
+from dgm.maps.table import BASE, END, MODEL_AT, Common, Place, Value, declaration, encode
 from dgm.ocpp import registers
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.facade_writes import Written
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
 from dgm.ocpp.register_values import Charge, evse_values, power_w, site_values
-from dgm.ocpp.registers import END, MODEL_AT, Common, Value
 from dgm.ocpp.service.orders import Orders
 from dgm.ocpp.service.overview import SiteWatch
 from dgm.ocpp.session import Session
@@ -154,7 +154,7 @@ class EvseFacade:
     def _declare(self) -> None:
         self._declare_unit(registers.SITE_UNIT, "Site", self._names.site_id)
         server, place = self._server, registers.site_place()
-        server.declare(place.unit, registers.declaration(SITE_MODEL, place, {}, {}).SerializeToString())
+        server.declare(place.unit, declaration(SITE_MODEL, place, {}, {}).SerializeToString())
         units: dict[int, int] = {registers.SITE_UNIT: MODEL_AT + SITE_MODEL.size}
         for index, (_, evse) in enumerate(self._evses):
             settings, place = evse.settings, registers.evse_place(index, EVSE_MODEL)
@@ -162,7 +162,7 @@ class EvseFacade:
                 self._declare_unit(place.unit, "EVSE", settings.asset_id)
             highs = {"cap_ma": settings.current_max_ma, "cap_w": 2 * power_w(settings.current_max_ma, settings)}
             expired = {"cap_ma": settings.fallback_ma}
-            declared = registers.declaration(EVSE_MODEL, place, highs, expired)
+            declared = declaration(EVSE_MODEL, place, highs, expired)
             server.declare(place.unit, declared.SerializeToString())
             self._forget_cap(place)
             units[place.unit] = place.address + EVSE_MODEL.size
@@ -173,10 +173,10 @@ class EvseFacade:
     def _declare_unit(self, unit: int, kind: str, serial: str) -> None:
         common = Common(model=kind, options=f"map {registers.MAP_VERSION}", version=__version__, serial=serial)
         words = common.words(unit)
-        self._server.define(unit, registers.BASE, len(words) // 2)
-        self._server.publish(unit, registers.BASE, words)
+        self._server.define(unit, BASE, len(words) // 2)
+        self._server.publish(unit, BASE, words)
 
-    def _forget_cap(self, place: registers.Place) -> None:
+    def _forget_cap(self, place: Place) -> None:
         """Before anybody wrote there is no cap: what the register shows after a lease must not show now."""
         point = EVSE_MODEL.point("cap_ma")
         words = point.kind.absent.to_bytes(2 * point.size, "big")
@@ -197,8 +197,8 @@ class EvseFacade:
             )
             self._values[index] = values
             place = registers.evse_place(index, EVSE_MODEL)
-            self._server.publish(place.unit, place.address, registers.encode(EVSE_MODEL, values))
-        words = registers.encode(
+            self._server.publish(place.unit, place.address, encode(EVSE_MODEL, values))
+        words = encode(
             SITE_MODEL,
             site_values(
                 self._values,
