@@ -137,9 +137,10 @@ def register_map(
     form: Annotated[MapForm, typer.Option("--format", help="SunSpec-style JSON, CSV or Markdown")] = MapForm.MD,
 ) -> None:
     """Print the register map of a facade, from the table that it is served by."""
+    from dgm.der.map_documents import DER_MAP
     from dgm.ocpp.map_documents import EVSE_MAP
 
-    published = {MapName.EVSE: EVSE_MAP}[facade]
+    published = {MapName.EVSE: EVSE_MAP, MapName.DER: DER_MAP}[facade]
     typer.echo(published.printed(form.value), nl=False)
 
 

@@ -36,7 +36,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The map of one facade. name: of its files. preface: Markdown before the models."""
+    """The map of one facade. name: of its files. preface: Markdown before the models. placed: the models of our own."""
 
     name: str
     preface: str

@@ -67,12 +67,14 @@ class Range:
     """What a client may write. high None: as each EVSE or site has it (`Ratings`). absent: "nothing is asked" too.
 
     expired: what the register shows once the lease has ended, put there by the server itself; None: "not known".
+    lease_s: of a value that stands alone and ends unless it is written again; 0: it has none, or its group has.
     """
 
     low: int
     high: int | None
     absent: bool = False
     expired: int | None = None
+    lease_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +257,8 @@ def declaration(model: Model, place: Place, highs: Mapping[str, int], expired: M
             address=place.address + model.offsets[point.name],
             type=point.kind.value[3],
             length=point.length,
-            absent=[] if point.kind is Kind.TEXT else [point.kind.absent],
+            # The server takes none of 64 bits: what has so many is published before it answers.
+            absent=[] if point.kind in (Kind.TEXT, Kind.U64) else [point.kind.absent],
         )
         if point.write is not None:
             fallback = expired.get(point.name, point.write.expired)
@@ -263,6 +266,7 @@ def declaration(model: Model, place: Place, highs: Mapping[str, int], expired: M
                 registers_pb2.WriteRule(
                     low=point.write.low,
                     high=highs[point.name] if point.write.high is None else point.write.high,
+                    lease_ms=point.write.lease_s * 1000,
                     fallback=fallback,
                     allow_absent=point.write.absent,
                     min_interval_ms=WRITE_INTERVAL_MS,
