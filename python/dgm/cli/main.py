@@ -130,6 +130,7 @@ class MapName(StrEnum):
     """Of a facade."""
 
     EVSE = "evse"
+    DER = "der"
 
 
 @app.command("map")
@@ -138,10 +139,11 @@ def register_map(
     form: Annotated[MapForm, typer.Option("--format", help="SunSpec-style JSON, CSV or Markdown")] = MapForm.MD,
 ) -> None:
     """Print the register map of a facade, from the table that it is served by."""
-    from dgm.ocpp.map_documents import printed
+    from dgm.der.map_documents import DER_MAP
+    from dgm.ocpp.map_documents import EVSE_MAP
 
-    del facade  # there is one map so far
-    typer.echo(printed(form.value), nl=False)
+    published = {MapName.EVSE: EVSE_MAP, MapName.DER: DER_MAP}[facade]
+    typer.echo(published.printed(form.value), nl=False)
 
 
 def log_setup(role: str) -> None:
