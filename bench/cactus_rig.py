@@ -41,8 +41,10 @@ SUBSCRIBING = frozenset(
     {*(f"ALL-{number}" for number in range(14, 18)), *(f"{kind}-0{n}" for kind in ("GEN", "LOA") for n in range(5, 9))}
 )
 """Procedures that want notifications; in the others the client polls."""
+PLANT_W = 40_000
+"""Between 50 and 105 % of what the runner takes for the most: setMaxDischargeRateW and setMaxChargeRateW, 50 kW."""
 PLANTS = {"ALL-06": 37_500, "ALL-29": 15_000}
-"""W of generation where a procedure asks for another part of the rating than more than half."""
+"""W of generation where a procedure asks for another part of the rating."""
 RUN_REQUEST = """
 import sys
 from cactus_schema.runner import RunGroup, RunRequest, TestCertificates, TestConfig, TestDefinition, TestUser
@@ -94,7 +96,7 @@ def state_of(lane: Lane, name: str, given: argparse.Namespace) -> Drive:
     config.der.pin = PIN if name in WITH_PIN else ""
     config.der.notify.url = f"https://localhost:{free_port()}/notify" if name in SUBSCRIBING else ""
     is_load = name.startswith(("LOA", "ALT-LOA", "DRL"))
-    plant = SitePlant(load_w=60_000) if is_load else SitePlant(generation_w=PLANTS.get(name, 60_000))
+    plant = SitePlant(load_w=PLANT_W) if is_load else SitePlant(generation_w=PLANTS.get(name, PLANT_W))
     return Drive(config=config, profile=given.profile, plant=plant, log=lane.stack.folder / f"{name}.jsonl")
 
 
@@ -120,7 +122,7 @@ def _operator(name: str, plant: SitePlant) -> Callable[[Collection[str]], None]:
         if name == "ALL-07":
             plant.is_connected = not is_off
         elif name == "ALL-08":
-            plant.generation_w = 0 if is_off else 60_000
+            plant.generation_w = 0 if is_off else PLANT_W
 
     return act
 
