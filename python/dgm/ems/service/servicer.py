@@ -86,7 +86,7 @@ class EmsService(ems_pb2_grpc.EmsServiceServicer):
 
     async def ExplainDecision(self, request: ems_pb2.ExplainDecisionRequest, context: Context) -> Any:
         """Why an asset has its setpoint."""
-        return await answer(self._role.cycle.explain(request.asset_id), context)
+        return await answer(self._role.explain(request.asset_id), context)
 
 
 async def _wait(bell: asyncio.Event) -> None:
