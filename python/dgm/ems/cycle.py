@@ -34,9 +34,11 @@ from dgm.api.ems.v1.ems_pb2 import (
     ReportOutcomesResponse,
 )
 from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
+from dgm.api.ems.v1.plan_pb2 import GetFlexibilityResponse
 from dgm.api.site.v1.site_pb2 import Quality, ReportSamplesRequest, ReportSamplesResponse
 from dgm.ems.effect import EffectBook, measured_of
 from dgm.ems.explain import explain
+from dgm.ems.flexibility import flexibility, stores
 from dgm.ems.limit_status import ended_status, limit_status
 from dgm.ems.limits import Change, Entry, Forget, Keep, LimitBook
 from dgm.ems.policy import PolicyMemory, Want, decide_wants, target_rows
@@ -185,6 +187,7 @@ class Cycle:
         self._gates = {"samples": ReportGate(), "outcomes": ReportGate()}
         self._outcomes: dict[int, deque[tuple[int, Outcome]]] = {}
         self._effects = EffectBook()
+        self._stores = stores(config)
         self._ended: deque[tuple[int, Entry]] = deque(maxlen=ENDED_MAX)
         self._listed: list[LimitStatus] = []
         self._has_ocpp = config.HasField("ocpp")
@@ -261,6 +264,10 @@ class Cycle:
             step=self._effects.get(asset.index),
             now=now,
         )
+
+    def flexibility(self, now: Now) -> GetFlexibilityResponse:
+        """How much more or less the site could import now, and for how long."""
+        return flexibility(self.state, self.decision, self._stores, {}, now)
 
     def _outcomes_of(self, asset: AssetEntry) -> Iterable[tuple[int, Outcome]]:
         return reversed(self._outcomes.get(asset.index, ()))
