@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -23,6 +24,7 @@ from dgm.api.config.v1.config_pb2 import (
     EvseConfig,
     FacadeConfig,
     OwnIdentityConfig,
+    SiteConfig,
 )
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.der.profiles import loader as profiles
@@ -118,7 +120,7 @@ def _fill_defaults(config: DgmConfig) -> None:
     for station in config.stations:
         _default(station, security_profile=0)
         for evse in station.evses:
-            _default(evse, current_min_ma=6000, current_step_ma=1000, fallback_ma=0, weight=1, stratum=1)
+            _default(evse, current_min_ma=6000, current_step_ma=1000, weight=1, stratum=1)
     _default(
         config.ems,
         tick_ms=100,
@@ -249,6 +251,27 @@ def _circuits(config: DgmConfig) -> Iterator[Finding]:
             yield f"{path}.max_uncontrolled_w", "nothing", expected
         if circuit.margin_permille > 200:
             yield f"{path}.margin_permille", str(circuit.margin_permille), "0..200"
+        if circuit.HasField("breaker_ma") and circuit.current_limit_ma > circuit.breaker_ma:
+            expected = f"{circuit.breaker_ma} mA at most, the breaker_ma of this circuit"
+            yield f"{path}.current_limit_ma", str(circuit.current_limit_ma), expected
+    yield from _stated(config.site)
+
+
+def _stated(site: SiteConfig) -> Iterator[Finding]:
+    """What `dgm check` proves the site against."""
+    if site.HasField("power_factor_floor_permille") and not 500 <= site.power_factor_floor_permille <= 1000:
+        yield "site.power_factor_floor_permille", str(site.power_factor_floor_permille), "500..1000"
+    if site.HasField("upstream_failsafe_s") and site.upstream_failsafe_s <= 0:
+        yield "site.upstream_failsafe_s", str(site.upstream_failsafe_s), "s, above 0"
+    if site.HasField("dr_promise"):
+        for name in ("power_w", "duration_s"):
+            if getattr(site.dr_promise, name) <= 0:
+                yield f"site.dr_promise.{name}", str(getattr(site.dr_promise, name)), "above 0"
+    if site.drilled_on:
+        try:
+            date.fromisoformat(site.drilled_on)
+        except ValueError:
+            yield "site.drilled_on", repr(site.drilled_on), "a day, YYYY-MM-DD, in quotes"
 
 
 def _has_limit(circuit: CircuitConfig) -> bool:

@@ -12,7 +12,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import cert, client, field, policy, utility
+from dgm.cli import cert, client, field, planning, policy, utility
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -24,6 +24,7 @@ app.add_typer(cert.certificates, name="cert")
 app.command("stations")(client.stations)
 app.command("watch")(client.watch)
 app.command("explain")(client.explain)
+app.command("flex")(planning.flex)
 app.command("audit")(field.audit)
 app.add_typer(field.device, name="device")
 app.command("policies")(policy.policies)

@@ -34,6 +34,8 @@ from dgm.api.ems.v1.ems_pb2 import (
     ReportOutcomesRequest,
     ReportOutcomesResponse,
 )
+from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
+from dgm.api.ems.v1.plan_pb2 import GetFlexibilityResponse
 from dgm.api.ems.v1.policy_pb2 import (
     ClearChargingNeedRequest,
     PutPricesRequest,
@@ -42,7 +44,9 @@ from dgm.api.ems.v1.policy_pb2 import (
 )
 from dgm.api.site.v1.site_pb2 import Quality, ReportSamplesRequest, ReportSamplesResponse
 from dgm.ems.calendar import Offset, utc_offset
+from dgm.ems.effect import EffectBook, measured_of
 from dgm.ems.explain import explain
+from dgm.ems.flexibility import flexibility, stores
 from dgm.ems.guidance import Guidance
 from dgm.ems.limit_status import ended_status, limit_status
 from dgm.ems.limits import Change, Entry, Forget, Keep, LimitBook
@@ -202,7 +206,9 @@ class Cycle:
         self._memory = PolicyMemory()
         self._wants: list[Want] = []
         self._gates = {"samples": ReportGate(), "outcomes": ReportGate()}
-        self._outcomes: dict[int, deque[Outcome]] = {}
+        self._outcomes: dict[int, deque[tuple[int, Outcome]]] = {}
+        self._effects = EffectBook()
+        self._stores = stores(config)
         self._ended: deque[tuple[int, Entry]] = deque(maxlen=ENDED_MAX)
         self._listed: list[LimitStatus] = []
         self._has_ocpp = config.HasField("ocpp")
@@ -239,7 +245,7 @@ class Cycle:
             case ReportSamplesRequest():
                 return self._samples(event, now)
             case ReportOutcomesRequest():
-                return self._report_outcomes(event)
+                return self._report_outcomes(event, now)
             case SetChargingNeedRequest() | ClearChargingNeedRequest() | ReportGuardRequest() | PutPricesRequest():
                 return self._guide(event, now)
             case CoreDecided():
@@ -269,8 +275,10 @@ class Cycle:
         """The limit of a source or the cap of a policy that has this id."""
         return self.book.get(limit_id) or self.guidance.get(limit_id)
 
-    def explain(self, asset_id: str) -> ExplainDecisionResponse | Refusal:
-        """Why an asset has its setpoint."""
+    def explain(
+        self, asset_id: str, now: Now, *, written: FieldAuditEntry | None = None
+    ) -> ExplainDecisionResponse | Refusal:
+        """Why an asset has its setpoint. written: the newest command to it, for a Modbus device."""
         asset = self.topology.asset(asset_id)
         if asset is None:
             message = f"asset {asset_id!r} is not in the site"
@@ -279,16 +287,28 @@ class Cycle:
         if self.decision is None or grant is None:
             message = f"nothing has been decided for {asset_id!r} yet, or it is not controlled"
             return Refusal(reason=Reason.NO_DECISION, message=message, field="asset_id")
+        want = self._wants[asset.index] if self._wants else None
         return explain(
             asset,
             grant,
             self.decision,
             topology=self.topology,
             entry_of=self.entry,
-            want=self._wants[asset.index] if self._wants else None,
-            outcomes=reversed(self._outcomes.get(asset.index, ())),
+            want=want,
+            outcomes=[_aged(outcome, now.mono_ms - at_ms) for at_ms, outcome in self._outcomes_of(asset)],
             ttl_ms=self._setpoint_ttl_ms,
+            target_source="" if want is None else self._targets.source_of(want.target_id),
+            written=written,
+            step=self._effects.get(asset.index),
+            now=now,
         )
+
+    def flexibility(self, now: Now) -> GetFlexibilityResponse:
+        """How much more or less the site could import now, and for how long."""
+        return flexibility(self.state, self.decision, self._stores, {}, now)
+
+    def _outcomes_of(self, asset: AssetEntry) -> Iterable[tuple[int, Outcome]]:
+        return reversed(self._outcomes.get(asset.index, ()))
 
     def _grant_of(self, asset: AssetEntry) -> AssetGrant | None:
         grants = [] if self.decision is None else self.decision.grants
@@ -383,9 +403,11 @@ class Cycle:
         if verdict is not Verdict.NEW:
             return [reply]
         rows = [_sample_row(asset, self.state.take(asset.index, sample, now), now) for asset, sample in known]
+        for asset, _ in known:
+            self._see(asset)
         return [SendSamples(rows=rows), reply] if rows else [reply]
 
-    def _report_outcomes(self, request: ReportOutcomesRequest) -> list[Effect]:
+    def _report_outcomes(self, request: ReportOutcomesRequest, now: Now) -> list[Effect]:
         verdict = self._gates["outcomes"].judge(request.source, request.sequence)
         known = [(asset, outcome) for outcome in request.outcomes if (asset := self._evse(outcome.asset_id))]
         unknown = [outcome.asset_id for outcome in request.outcomes if self._evse(outcome.asset_id) is None]
@@ -394,7 +416,7 @@ class Cycle:
         if refusal is not None or verdict is not Verdict.NEW or not known:
             return [reply]
         for asset, outcome in known:
-            self._outcomes.setdefault(asset.index, deque(maxlen=OUTCOMES_MAX)).append(outcome)
+            self._outcomes.setdefault(asset.index, deque(maxlen=OUTCOMES_MAX)).append((now.mono_ms, outcome))
         return [SendOutcomes(rows=[self._outcome_row(asset, outcome) for asset, outcome in known]), reply]
 
     def _outcome_row(self, asset: AssetEntry, outcome: Outcome) -> Row:
@@ -412,11 +434,23 @@ class Cycle:
         decision = Decision.FromString(event.decision)
         for index, reading in event.readings:
             self.state.put_reading(index, reading)
+            self._see(self.topology.assets[index])
         if _tick_of(decision) <= _tick_of(self.decision):
             return []  # no tick has been decided since: its leases are not renewed
         self.decision = decision
         self.state.put_decision(decision, now)
+        for grant in decision.grants:
+            value = grant.current_ma if grant.HasField("current_ma") else grant.power_w
+            if self._effects.is_news(grant.asset_index, value):
+                measured = self._measured(self.topology.assets[grant.asset_index])
+                self._effects.granted(grant.asset_index, value, measured, now)
         return [PublishSetpoints()] if self.setpoints.put_decision(decision, now) else []
+
+    def _measured(self, asset: AssetEntry) -> int | None:
+        return measured_of(asset, self.state.reading(asset.index), self.topology.nominal_voltage_mv)
+
+    def _see(self, asset: AssetEntry) -> None:
+        self._effects.measured(asset.index, self._measured(asset), self.state.reading(asset.index).measured_ms)
 
     def _tick(self, now: Now) -> list[Effect]:
         effects = self._limits_changed(self.book.advance(now), now)
@@ -485,6 +519,14 @@ def _sample_row(asset: AssetEntry, reading: Reading, now: Now) -> Row:
     values: Row = (reading.power_w, *own_ma, reading.soc_permille, reading.energy_wh)
     age_ms = min(reading.age_ms(now), VALUE_MAX)
     return (asset.index, age_ms, int(reading.plug_state), *(values if good else (None,) * len(values)))
+
+
+def _aged(outcome: Outcome, by_ms: int) -> Outcome:
+    """The outcome with its age as of now: it grows while we hold it."""
+    found = Outcome()
+    found.CopyFrom(outcome)
+    found.age_ms += max(0, by_ms)
+    return found
 
 
 def _in_column(value: int | None) -> int | None:

@@ -74,6 +74,11 @@ class TargetBook:
         del self._entries[target_id]
         return True
 
+    def source_of(self, target_id: str) -> str:
+        """Who put a target; empty: there is none of that id."""
+        held = self._entries.get(target_id)
+        return "" if held is None else held.target.source
+
     def winners(self, now: Now) -> dict[int, WantedTarget]:
         """The target that holds for each asset now: highest priority, then the newest."""
         self._drop_expired(now)

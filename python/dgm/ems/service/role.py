@@ -186,6 +186,11 @@ class EmsRole:
         """A subscriber of setpoints of the ocpp role is there."""
         self._advance(SubscriberHeard())
 
+    def explain(self, asset_id: str) -> Message | Refusal:
+        """Why an asset has its setpoint, with the newest command to it where it is a Modbus device."""
+        entries = self._audit.book.entries(asset_id) if asset_id else []
+        return self.cycle.explain(asset_id, clock.now(), written=entries[-1] if entries else None)
+
     @contextlib.contextmanager
     def bell(self, effect: type[Effect]) -> Iterator[asyncio.Event]:
         """An event that is set whenever `effect` comes up, for as long as the stream lives."""
