@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from dgm.der import resource as r
 from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, device_lfdi, dialect_of, tls_context
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, Link, Notified, Request
+from dgm.der.effect import Wanted
 from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.plant import root_circuit
 from dgm.der.profiles.loader import load as load_profile
@@ -82,7 +83,7 @@ class DerRole:
             may_delete=lambda: self.core.is_informed,
             now=self._server_now,
         )
-        self._targets = TargetSync(channel, wanted=lambda: self.core.wanted(clock.now()), now=self._server_now)
+        self._targets = TargetSync(channel, wanted=self._wanted, now=self._server_now)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._restore()
 
@@ -240,6 +241,10 @@ class DerRole:
     def _show(self) -> None:
         now = clock.now()
         self._metrics.show(self.core, self.core.bounds(now), now)
+
+    def _wanted(self) -> Mapping[str, Wanted]:
+        """For our EMS; where PV and batteries are another EMS's it reads what is asked of them on the facade."""
+        return {} if self._context.config.ems.third_party else self.core.wanted(clock.now())
 
     def _ems_back(self) -> None:
         self._limits.forget()
