@@ -31,7 +31,7 @@ def run_check(site: Path, *, json_out: bool) -> int:
         problems = examined.problems
         unverified = unverified_devices(examined.config)
         certificates = certificate_warnings(examined.config, site.resolve().parent)
-        if not examined.in_file:
+        if not examined.in_file and not examined.config.der.end_devices:
             rows = fallback_proof(examined.config)
             lines = line_proofs(shared(examined.config))
     except ConfigError as error:

@@ -78,6 +78,8 @@ class Aggregator:
         self._lfdis: dict[Member, str] = {core.discovery.member: lfdi for lfdi, core in self.cores.items()}
         self._wakes: Agenda[str] = Agenda()
         self._own.hears_all = False
+        self.touched: set[str] = set()
+        """Devices whose core has worked since somebody cleared this."""
 
     @property
     def own(self) -> Member:
@@ -140,6 +142,7 @@ class Aggregator:
 
     def _settled(self, lfdi: str) -> list[Told]:
         """A core has worked: when it wants to again, and what came of it for others."""
+        self.touched.add(lfdi)
         core = self.cores[lfdi]
         wake_ms = core.wake_time()
         if wake_ms is None:
