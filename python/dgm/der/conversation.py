@@ -342,13 +342,17 @@ class Conversation:
             failures = outbox.failures(letter.key) + 1
             retry_ms = self.pace.later(RETRY_DOCUMENT_MS, failures, self._poll_s * 1000, at_ms)
             done = outbox.refused(letter, answer.status, retry_ms, is_lost=member.link is Link.LOST)
-        if isinstance(letter.body, r.MirrorUsagePoint) and ok and outbox.is_complete() and member.walk.mirrors:
+        if isinstance(letter.body, r.MirrorUsagePoint) and ok and member.walk.mirrors and self._are_mirrors_made():
             self._ask_again(member.walk.mirrors)  # fetch it again now: it tells the postRate
         self._telling[member] = None
         if isinstance(letter.body, AnyResponse) and done:
             self.pace.counters.responses_given_up += not ok
             return [(member, ResponseTaken(mrid=letter.body.subject, status=letter.body.status or 0))]
         return []
+
+    def _are_mirrors_made(self) -> bool:
+        """Of every device that the server knows: one look at the list is for all of them."""
+        return all(member.outbox.is_complete() for member in self._members if member.walk.own is not None)
 
     def _registration_answered(self, member: Member, *, ok: bool) -> None:
         if ok and member.walk.end_devices is not None:
