@@ -257,7 +257,7 @@ class EmsConfig(_message.Message):
     def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ..., third_party: _Optional[bool] = ...) -> None: ...
 
 class DerConfig(_message.Message):
-    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile")
+    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile", "site_rating_va", "site_rating_var", "min_power_factor_permille")
     URL_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -272,6 +272,9 @@ class DerConfig(_message.Message):
     FACADE_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    SITE_RATING_VA_FIELD_NUMBER: _ClassVar[int]
+    SITE_RATING_VAR_FIELD_NUMBER: _ClassVar[int]
+    MIN_POWER_FACTOR_PERMILLE_FIELD_NUMBER: _ClassVar[int]
     url: str
     certificate: str
     private_key: str
@@ -286,7 +289,10 @@ class DerConfig(_message.Message):
     facade: FacadeConfig
     notify: NotifyConfig
     profile: str
-    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ...) -> None: ...
+    site_rating_va: int
+    site_rating_var: int
+    min_power_factor_permille: int
+    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ..., site_rating_va: _Optional[int] = ..., site_rating_var: _Optional[int] = ..., min_power_factor_permille: _Optional[int] = ...) -> None: ...
 
 class NotifyConfig(_message.Message):
     __slots__ = ("host", "port", "url")
