@@ -104,7 +104,6 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
     "SetPoint": _optional(_INT, "coolingSetpoint", "heatingSetpoint"),
     "PowerFactor": _seq(
         Child("displacement", _UINT, required=True),
-        Child("excitation", _BOOL, required=True),
         Child("multiplier", r"-?[0-9]", required=True),
     ),
     "DERCapability": _seq(
