@@ -41,6 +41,8 @@ SUBSCRIBING = frozenset(
     {*(f"ALL-{number}" for number in range(14, 18)), *(f"{kind}-0{n}" for kind in ("GEN", "LOA") for n in range(5, 9))}
 )
 """Procedures that want notifications; in the others the client polls."""
+OF_REPORT = ("resource-requests", "all-polls-at-correct-time")
+"""Criteria that the runner judges in its report only: the summary is made without the requests."""
 PLANT_W = 40_000
 """Between 50 and 105 % of what the runner takes for the most: setMaxDischargeRateW and setMaxChargeRateW, 50 kW."""
 PLANTS = {"ALL-06": 37_500, "ALL-29": 15_000}
@@ -86,7 +88,9 @@ async def judge(lane: Lane, name: str, given: argparse.Namespace) -> dict[str, A
         with contextlib.suppress(asyncio.CancelledError):
             await gateway
     async with lane.session.post(f"{lane.runner}/finalize") as answer:
-        return {"name": name, **verdict(await answer.read(), why), "requests": state.answered}
+        archive = await answer.read()
+    (lane.stack.folder / f"{name}.zip").write_bytes(archive)
+    return {"name": name, **verdict(archive, why), "requests": state.answered}
 
 
 def state_of(lane: Lane, name: str, given: argparse.Namespace) -> Drive:
@@ -164,23 +168,30 @@ def verdict(content: bytes, why: str) -> dict[str, Any]:
     """What the runner says of a procedure, from its archive."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-        name = next(item for item in archive.namelist() if item.startswith("CactusTestProcedureSummary"))
+        summary, report = _document(archive, "CactusTestProcedureSummary"), _document(archive, "ReportingData")
     except (zipfile.BadZipFile, StopIteration):
         return {"passed": False, "why": f"{why} no summary: {content[:300]!r}"}
-    summary = _snake(json.loads(archive.read(name)))
-    criteria = summary.get("criteria", [])
+    criteria = [item for item in summary.get("criteria", []) if item["type"] not in OF_REPORT]
     failed = [f"{item['type']}: {item['details']}"[:400] for item in criteria if item.get("success") is False]
+    checks = report.get("check_results") or {}
+    failed += [f"{key}: {item.get('description')}"[:400] for key, item in checks.items() if not item["passed"]]
     xml = {fault for item in summary.get("request_history") or [] for fault in item.get("body_xml_errors") or []}
     warnings = [f"{item['type']}: {item['message']}"[:400] for item in summary.get("warnings", [])]
     steps = summary.get("step_status") or {}
     return {
-        "passed": bool(criteria) and not failed and not xml and not why,
+        "passed": bool(criteria or checks) and not failed and not xml and not why,
         "why": why,
         "failed": failed,
         "open_steps": [key for key, item in steps.items() if not item.get("completed_at")],
         "xml": sorted(xml)[:5],
         "warnings": warnings,
     }
+
+
+def _document(archive: zipfile.ZipFile, start: str) -> dict[str, Any]:
+    name = next(item for item in archive.namelist() if item.startswith(start))
+    found: dict[str, Any] = _snake(json.loads(archive.read(name)))
+    return found
 
 
 def _snake(value: Any) -> Any:

@@ -499,6 +499,11 @@ def _der(config: DgmConfig) -> Iterator[Finding]:
         yield "der.notify.url", repr(der.notify.url), "https://host[:port]/path at which the utility reaches us"
     if der.site_rating_w <= 0 and not der.end_devices:
         yield "der.site_rating_w", str(der.site_rating_w), "W, above 0 (setMaxW)"
+    for name in ("site_rating_va", "site_rating_var"):
+        if getattr(der, name) < 0:
+            yield f"der.{name}", str(getattr(der, name)), "0 or above; absent: not told"
+    if not 0 <= der.min_power_factor_permille <= 1000:
+        yield "der.min_power_factor_permille", str(der.min_power_factor_permille), "1..1000; absent: not told"
 
 
 def _aggregator(config: DgmConfig) -> Iterator[Finding]:

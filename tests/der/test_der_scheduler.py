@@ -66,6 +66,23 @@ def test_a_cancellation_with_randomisation_winds_down_within_its_range() -> None
     assert driver.sent == [("A", 1, 0), ("A", 2, 0), ("A", 6, 17)]
 
 
+@pytest.mark.parametrize(("old", "new"), [("A", "B"), ("B", "A")])
+def test_of_two_events_of_one_time_the_one_that_the_server_calls_superseded_loses(old: str, new: str) -> None:
+    driver = Driver()
+    driver.give(0, program(control(old, 10, 60, {IMP: 5000})))
+    marked = control(old, 10, 60, {IMP: 5000}, status=r.EventState.SUPERSEDED)
+    driver.give(5, program(marked, control(new, 20, 20, {IMP: 0})))
+    driver.run(100)
+    assert [(mrid, code) for mrid, code, _ in driver.sent] == [
+        (old, 1),
+        (new, 1),
+        (old, 2),
+        (old, 7),
+        (new, 2),
+        (new, 3),
+    ]
+
+
 def test_an_event_that_was_cancelled_between_two_polls_is_received_and_cancelled_but_never_acted_on() -> None:
     driver = Driver()
     cancelled = program(

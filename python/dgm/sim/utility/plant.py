@@ -30,7 +30,8 @@ assets:
   - {id: battery, type: BATTERY, circuit: grid, power_max_w: 50000, energy_wh: 100000, revert_w: 0,
       modbus: {host: 127.0.0.1, port: 5022, unit_id: 1}}
 der: {url: "https://127.0.0.1:1/dcap", certificate: device.pem, private_key: device.key, ca: root.pem, poll_s: 60,
-  site_rating_w: 150000, battery_charge_rating_w: 50000}
+  site_rating_w: 150000, battery_charge_rating_w: 50000, site_rating_va: 160000, site_rating_var: 60000,
+  min_power_factor_permille: 900}
 """
 """A site.yaml for a client under test; the caller fills in `der`."""
 
