@@ -32,11 +32,11 @@ from dgm.api.ems.v1.policy_pb2 import (
 )
 from dgm.ems.calendar import Offset, local_at
 from dgm.ems.history import History
-from dgm.ems.ledger import Ledger
+from dgm.ems.ledger import SLOT_MS, Ledger
 from dgm.ems.limit_rules import BOUND_MAX, ID_LENGTH_MAX, invalid, out_of_range
 from dgm.ems.limits import Entry, Forget, Keep
 from dgm.ems.needs import NEED_TABLE, NeedBook
-from dgm.ems.policies import lpc, registry
+from dgm.ems.policies import lpc, registry, tariff
 from dgm.ems.policy import WantedTarget
 from dgm.ems.snapshot import (
     GUARD_SILENT_MS,
@@ -85,6 +85,8 @@ class Guidance:
         self._cycle_ms = config.ems.cycle_ms
         self._guards: dict[str, GuardSeen] = {}
         self._prices: dict[str, list[Price]] = {}
+        self._tariffs = [one.params for one in chosen if isinstance(one.params, tariff.Params)]
+        self._windows: tuple[int, list[Price]] = (-1, [])
         self._history = History()
 
     def restore(self, tables: Mapping[str, Mapping[str, bytes]], now: Now) -> Journal:
@@ -239,7 +241,14 @@ class Guidance:
                 )
                 if price.end_utc_ms > now.utc_ms and not overlaps:
                     taken.append(price)
-        return sorted(taken, key=lambda price: price.start_utc_ms)
+        return sorted(taken, key=lambda price: price.start_utc_ms) if taken else self._prices_of_windows(now)
+
+    def _prices_of_windows(self, now: Now) -> list[Price]:
+        """Prices of site.yaml, where nobody states any: those of the first tariff, written out once a slot."""
+        slot = now.utc_ms // SLOT_MS
+        if self._tariffs and self._windows[0] != slot:
+            self._windows = slot, tariff.series(self._tariffs[0], now.utc_ms, self._offset)
+        return self._windows[1]
 
     def _follow_meter(self, net_w: int | None, now: Now) -> Journal:
         self._history, closed = self._history.take(net_w, now.utc_ms)
