@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.api.core.v1.core_pb2 import ActiveLimit
+from dgm.api.core.v1.core_pb2 import ActiveLimit, AssetGrant
 from dgm.api.ems.v1.policy_pb2 import (
     ClearChargingNeedRequest,
     ClearChargingNeedResponse,
@@ -63,6 +63,9 @@ HISTORY_TABLE = "history"
 TABLES = (NEED_TABLE, HISTORY_TABLE)
 """Of the journal of the ems role, beside the limits."""
 
+STUCK = ("nameplate", "fallback")
+"""Of what the core counts an EVSE at: as much as it could take with nobody in control of it."""
+
 PRICES_MAX = 2_000
 PRICE_SOURCES_MAX = 8
 PRICE_SOURCES = ("utility", "api")
@@ -106,10 +109,12 @@ class Guidance:
         targets: Mapping[int, WantedTarget],
         now: Now,
         restored_ms: int,
+        grants: Iterable[AssetGrant] = (),
     ) -> tuple[Steering, Journal]:
-        """One cycle of all policies: what they ask of the assets, and what must be journaled."""
+        """One cycle of all policies: what they ask of the assets, and what must be journaled. grants: the newest."""
         if not self.stack.seats and not len(self.needs):
             return NO_STEERING, []
+        self.needs.note_stuck({grant.asset_index: grant.counted_ma for grant in grants if _is_stuck(grant)})
         limits = [limit_view(entry, self._topology, now) for entry in entries]
         prices = self._prices_now(now)
         views = evse_views(state, now, {})
@@ -261,6 +266,11 @@ class Guidance:
         old = self._history.outdated(now.utc_ms)
         self._history = self._history.without(old)
         return [Forget(id=str(start), table=HISTORY_TABLE) for start in old]
+
+
+def _is_stuck(grant: AssetGrant) -> bool:
+    """Whether an EVSE counts at more than it is granted because nothing proves that it would obey."""
+    return grant.HasField("current_ma") and grant.counted_reason in STUCK and grant.counted_ma > grant.current_ma
 
 
 def _api_target(target: WantedTarget) -> ApiTarget:
