@@ -16,7 +16,7 @@ from datetime import date
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from dgm import document, links
+from dgm import document, links, zone
 from dgm.api.config.v1.config_pb2 import (
     AssetConfig,
     CircuitConfig,
@@ -29,6 +29,7 @@ from dgm.api.config.v1.config_pb2 import (
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.der.profiles import loader as profiles
 from dgm.devices import tables
+from dgm.ems.policies import parameters, registry
 from dgm.errors import ConfigError, Problem
 from dgm.stations_csv import StationList, read_stations
 
@@ -130,6 +131,7 @@ def _fill_defaults(config: DgmConfig) -> None:
         meter_max_age_ms=2000,
         setpoint_ttl_ms=15_000,
         rotation_ms=900_000,
+        time_zone=zone.DEFAULT,
     )
     if config.HasField("der"):
         _default(config.der, profile=profiles.DEFAULT)
@@ -181,7 +183,7 @@ def _facades(config: DgmConfig) -> list[tuple[str, FacadeConfig]]:
 
 def _site_problems(config: DgmConfig, lines: dict[str, int]) -> Iterator[Problem]:
     """The rules that need more than one field."""
-    rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _ports)
+    rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _policies, _ports)
     for rule in rules:
         for path, found, expected in rule(config):
             yield Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
@@ -512,6 +514,19 @@ def _ems_ranges(config: DgmConfig) -> Iterator[Finding]:
         value = getattr(config.ems, name)
         if not low <= value <= high:
             yield f"ems.{name}", str(value), f"{low}..{high}"
+
+
+def _policies(config: DgmConfig) -> Iterator[Finding]:
+    circuits = {circuit.id for circuit in config.circuits}
+    chosen, findings = registry.chosen(config.ems.policies)
+    for path, found, expected in findings:
+        yield f"ems.{path}", found, expected
+    for index, one in enumerate(chosen if not findings else ()):
+        for key, circuit in parameters.circuits_named(one.params):
+            if circuit not in circuits:
+                yield f"ems.policies[{index}].parameters.{key}", repr(circuit), "the id of a circuit in this file"
+    if not zone.is_known(config.ems.time_zone):
+        yield "ems.time_zone", repr(config.ems.time_zone), "an IANA time zone that this machine knows (tzdata)"
 
 
 def _ports(config: DgmConfig) -> Iterator[Finding]:

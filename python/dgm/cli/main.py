@@ -12,7 +12,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import cert, client, field, planning, utility
+from dgm.cli import cert, client, field, planning, policy, utility
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -27,6 +27,8 @@ app.command("explain")(client.explain)
 app.command("flex")(planning.flex)
 app.command("audit")(field.audit)
 app.add_typer(field.device, name="device")
+app.command("policies")(policy.policies)
+app.add_typer(policy.needs, name="need")
 simulator = typer.Typer(invoke_without_command=True)
 simulator.command("utility")(utility.utility)
 app.add_typer(simulator, name="sim")

@@ -3,7 +3,8 @@
     PutLimit ──┐                     ┌──> SendLimits (at once) ──> Keep (durable) ──> Reply
     Samples ───┤   Cycle.handle      ├──> SendSamples, SendOutcomes (at once)
     CoreDecided┤   state, book,      ├──> PublishSetpoints, PublishLimits
-    Tick ──────┘   policy memory     └──> SendTargets (each cycle, a lease of three cycles)
+    Needs ... ─┤   guidance          └──> SendTargets (each cycle, a lease of three cycles)
+    Tick ──────┘   (policies)
 
 The core decides; this machine says what is wanted and what is limited. Effects are to be run in their order.
 """
@@ -11,7 +12,7 @@ The core decides; this machine says what is wanted and what is limited. Effects 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -35,10 +36,18 @@ from dgm.api.ems.v1.ems_pb2 import (
 )
 from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
 from dgm.api.ems.v1.plan_pb2 import GetFlexibilityResponse
+from dgm.api.ems.v1.policy_pb2 import (
+    ClearChargingNeedRequest,
+    PutPricesRequest,
+    ReportGuardRequest,
+    SetChargingNeedRequest,
+)
 from dgm.api.site.v1.site_pb2 import Quality, ReportSamplesRequest, ReportSamplesResponse
+from dgm.ems.calendar import Offset, utc_offset
 from dgm.ems.effect import EffectBook, measured_of
 from dgm.ems.explain import explain
 from dgm.ems.flexibility import flexibility, stores
+from dgm.ems.guidance import Guidance
 from dgm.ems.limit_status import ended_status, limit_status
 from dgm.ems.limits import Change, Entry, Forget, Keep, LimitBook
 from dgm.ems.policy import PolicyMemory, Want, decide_wants, target_rows
@@ -90,6 +99,10 @@ Event = (
     | DeleteTargetRequest
     | ReportSamplesRequest
     | ReportOutcomesRequest
+    | SetChargingNeedRequest
+    | ClearChargingNeedRequest
+    | ReportGuardRequest
+    | PutPricesRequest
     | CoreDecided
     | SubscriberHeard
     | Tick
@@ -164,9 +177,16 @@ Effect = (
 
 
 class Cycle:
-    """The machine of the ems role."""
+    """The machine of the ems role. offset: of the site's local time. stopwatch: microseconds, judges slow policies."""
 
-    def __init__(self, config: DgmConfig, *, epoch: int) -> None:
+    def __init__(
+        self,
+        config: DgmConfig,
+        *,
+        epoch: int,
+        offset: Offset = utc_offset,
+        stopwatch: Callable[[], int] = int,
+    ) -> None:
         self.topology = Topology.from_config(config)
         self.state = SiteState(topology=self.topology, sample_max_age_ms=config.ems.sample_max_age_ms)
         self.book = LimitBook(self.topology)
@@ -175,6 +195,7 @@ class Cycle:
         )
         self.decision: Decision | None = None
         self.overruns = 0
+        self.guidance = Guidance(config, self.topology, offset, stopwatch)
         self._targets = TargetBook(self.topology)
         self._epoch = epoch
         self._limit_sequence = 0
@@ -193,11 +214,21 @@ class Cycle:
         self._has_ocpp = config.HasField("ocpp")
         self._heard_ms: int | None = None
         self._link_up: bool | None = None
+        self._restored_ms = 0
 
-    def restore(self, records: dict[str, bytes], now: Now) -> list[Effect]:
-        """What must reach the core before its first tick: the journaled limits, and whether the ocpp role is heard."""
+    def restore(
+        self, records: dict[str, bytes], now: Now, tables: Mapping[str, Mapping[str, bytes]] | None = None
+    ) -> list[Effect]:
+        """What must reach the core before its first tick: the journaled limits, and whether the ocpp role is heard.
+
+        tables: the journal's other tables by name (guidance.TABLES). The policies are asked once, so that their caps
+        hold from the first tick on.
+        """
+        self._restored_ms = now.mono_ms
         change = self.book.restore(records, now)
-        return [*self._limits_changed(change, now, always=True), *self._link(now)]
+        forgotten = self.guidance.restore(tables or {}, now)
+        _, journal = self.guidance.steer(self.state, self.book.entries(), {}, now, self._restored_ms)
+        return [*self._limits_changed(change, now, always=True), *forgotten, *journal, *self._link(now)]
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """Take one event; the effects are to be run in order."""
@@ -215,6 +246,8 @@ class Cycle:
                 return self._samples(event, now)
             case ReportOutcomesRequest():
                 return self._report_outcomes(event, now)
+            case SetChargingNeedRequest() | ClearChargingNeedRequest() | ReportGuardRequest() | PutPricesRequest():
+                return self._guide(event, now)
             case CoreDecided():
                 return self._decided(event, now)
             case SubscriberHeard():
@@ -232,10 +265,15 @@ class Cycle:
 
     def limits(self, now: Now) -> list[LimitStatus]:
         """Status of every limit put, then of those that ended within the last minute."""
-        held = [limit_status(entry, self.decision, self.state, now) for entry in self.book.entries()]
+        entries = (*self.book.entries(), *self.guidance.stack.book.entries())
+        held = [limit_status(entry, self.decision, self.state, now) for entry in entries]
         known = {status.limit.id for status in held}
         recent = [entry for at_ms, entry in self._ended if now.mono_ms - at_ms < ENDED_MS]
         return held + [ended_status(entry) for entry in recent if entry.limit.id not in known]
+
+    def entry(self, limit_id: str) -> Entry | None:
+        """The limit of a source or the cap of a policy that has this id."""
+        return self.book.get(limit_id) or self.guidance.get(limit_id)
 
     def explain(
         self, asset_id: str, now: Now, *, written: FieldAuditEntry | None = None
@@ -255,7 +293,7 @@ class Cycle:
             grant,
             self.decision,
             topology=self.topology,
-            book=self.book,
+            entry_of=self.entry,
             want=want,
             outcomes=[_aged(outcome, now.mono_ms - at_ms) for at_ms, outcome in self._outcomes_of(asset)],
             ttl_ms=self._setpoint_ttl_ms,
@@ -299,9 +337,13 @@ class Cycle:
         self._ended.extend((now.mono_ms, entry) for entry in change.ended)
         if not change.journal and not always:
             return []
+        return [self._send_limits(now), *change.journal, *self._list_limits(now)]
+
+    def _send_limits(self, now: Now) -> SendLimits:
         self._limit_sequence += 1
-        limits = LimitSet(epoch=self._epoch, sequence=self._limit_sequence, limits=self.book.active(now))
-        return [SendLimits(limits=limits.SerializeToString()), *change.journal, *self._list_limits(now)]
+        active = [*self.book.active(now), *self.guidance.active(now)]
+        limits = LimitSet(epoch=self._epoch, sequence=self._limit_sequence, limits=active)
+        return SendLimits(limits=limits.SerializeToString())
 
     def _list_limits(self, now: Now) -> list[Effect]:
         listed = self.limits(now)
@@ -318,8 +360,39 @@ class Cycle:
         return [*sent, Reply(message=DeleteTargetResponse(existed=answer))]
 
     def _send_targets(self, now: Now) -> list[Effect]:
-        self._wants, self._memory = decide_wants(self.state, self._targets.winners(now), self._memory, now)
-        return [SendTargets(rows=target_rows(self._wants, self.topology), ttl_ms=TARGET_CYCLES * self._cycle_ms)]
+        """Ask the policies and tell the core: caps first, which may tighten, then wants, then the journal."""
+        targets = self._targets.winners(now)
+        steering, journal = self.guidance.steer(self.state, self.book.entries(), targets, now, self._restored_ms)
+        self._ended.extend((now.mono_ms, entry) for entry in self.guidance.stack.take_ended())
+        caps = [self._send_limits(now)] if self.guidance.stack.is_due(now) else []
+        self._wants, self._memory = decide_wants(self.state, targets, self._memory, now, steering)
+        rows = target_rows(self._wants, self.topology)
+        return [*caps, SendTargets(rows=rows, ttl_ms=TARGET_CYCLES * self._cycle_ms), *journal]
+
+    def _guide(
+        self,
+        event: SetChargingNeedRequest | ClearChargingNeedRequest | ReportGuardRequest | PutPricesRequest,
+        now: Now,
+    ) -> list[Effect]:
+        """What the policies are told acts at once; what is durable is so before the reply."""
+        answer: Message | Refusal
+        journal: Sequence[Keep | Forget] = ()
+        match event:
+            case SetChargingNeedRequest():
+                answer, journal = self.guidance.set_need(event, self.book.entries(), now)
+            case ClearChargingNeedRequest():
+                answer, journal = self.guidance.clear_need(event)
+            case PutPricesRequest():
+                answer = self.guidance.put_prices(event, now)
+            case ReportGuardRequest():
+                refusal = self.guidance.take_guard(event, now)
+                sent = self._send_targets(now) if refusal is None else []
+                return [*sent, Reply(message=refusal or self.guidance.guard_answer(event.source))]
+            case _:
+                assert_never(event)
+        if isinstance(answer, Refusal):
+            return [Reply(message=answer)]
+        return [*self._send_targets(now), *journal, Reply(message=answer)]
 
     def _samples(self, request: ReportSamplesRequest, now: Now) -> list[Effect]:
         verdict = self._gates["samples"].judge(request.source, request.sequence)
@@ -398,6 +471,8 @@ class Cycle:
         up = heard or not self._has_ocpp
         if up == self._link_up:
             return []
+        if up:
+            self._restored_ms = now.mono_ms
         self._link_up = up
         return [SendLink(up=up)]
 

@@ -7,7 +7,7 @@ Explains what the core decided; decides nothing and recomputes nothing but the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dgm.api.core.v1.core_pb2 import AssetGrant, Decision, Row
 from dgm.api.ems.v1.ems_pb2 import ExplainDecisionResponse, Limit, Outcome, Quantity, RowExplanation, Setpoint
@@ -15,7 +15,7 @@ from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
 from dgm.ems.chain import Found, chain, effect_message
 from dgm.ems.effect import Step
 from dgm.ems.limit_status import shown
-from dgm.ems.limits import LimitBook
+from dgm.ems.limits import Entry
 from dgm.ems.policy import Want
 from dgm.machine import Now
 from dgm.site.topology import AssetEntry, Topology
@@ -30,7 +30,7 @@ def explain(
     decision: Decision,
     *,
     topology: Topology,
-    book: LimitBook,
+    entry_of: Callable[[str], Entry | None],
     want: Want | None,
     outcomes: Iterable[Outcome],
     ttl_ms: int,
@@ -44,9 +44,9 @@ def explain(
     target_source: who put the target that is wanted; written: newest command to a Modbus device; step: newest effect.
     """
     outcomes = list(outcomes)
-    entry = book.get(grant.binding_limit_id)
+    entry = entry_of(grant.binding_limit_id) if grant.binding_limit_id else None
     binding_row = _binding_row(grant, decision.rows)
-    limit = _binding_limit(grant.binding_limit_id, binding_row, book, topology)
+    limit = _binding_limit(grant.binding_limit_id, binding_row, entry_of, topology)
     answer = ExplainDecisionResponse(
         setpoint=_setpoint(asset, grant, decision, ttl_ms),
         summary=summary(asset, grant, want, limit, binding_row, topology),
@@ -130,9 +130,11 @@ def _binding_row(grant: AssetGrant, rows: Sequence[Row]) -> Row | None:
     return rows[grant.binding_row]
 
 
-def _binding_limit(limit_id: str, row: Row | None, book: LimitBook, topology: Topology) -> Limit | None:
-    """The limit of the book, or, for one of the configuration, what its row says of it."""
-    entry = book.get(limit_id) if limit_id else None
+def _binding_limit(
+    limit_id: str, row: Row | None, entry_of: Callable[[str], Entry | None], topology: Topology
+) -> Limit | None:
+    """The limit or the cap of a policy of that id, or, for one of the configuration, what its row says of it."""
+    entry = entry_of(limit_id) if limit_id else None
     if entry is not None:
         return shown(entry)
     if row is None or not limit_id.startswith(CONFIGURED):

@@ -257,7 +257,7 @@ class EvseConfig(_message.Message):
     def __init__(self, id: _Optional[str] = ..., connector_id: _Optional[int] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., current_max_ma: _Optional[int] = ..., current_min_ma: _Optional[int] = ..., current_step_ma: _Optional[int] = ..., fallback_ma: _Optional[int] = ..., weight: _Optional[int] = ..., stratum: _Optional[int] = ..., discharge_max_ma: _Optional[int] = ...) -> None: ...
 
 class EmsConfig(_message.Message):
-    __slots__ = ("tick_ms", "cycle_ms", "evse_deadband_ma", "evse_up_interval_ms", "sample_max_age_ms", "meter_max_age_ms", "setpoint_ttl_ms", "rotation_ms", "third_party")
+    __slots__ = ("tick_ms", "cycle_ms", "evse_deadband_ma", "evse_up_interval_ms", "sample_max_age_ms", "meter_max_age_ms", "setpoint_ttl_ms", "rotation_ms", "third_party", "policies", "pack", "time_zone")
     TICK_MS_FIELD_NUMBER: _ClassVar[int]
     CYCLE_MS_FIELD_NUMBER: _ClassVar[int]
     EVSE_DEADBAND_MA_FIELD_NUMBER: _ClassVar[int]
@@ -267,6 +267,9 @@ class EmsConfig(_message.Message):
     SETPOINT_TTL_MS_FIELD_NUMBER: _ClassVar[int]
     ROTATION_MS_FIELD_NUMBER: _ClassVar[int]
     THIRD_PARTY_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
     tick_ms: int
     cycle_ms: int
     evse_deadband_ma: int
@@ -276,7 +279,31 @@ class EmsConfig(_message.Message):
     setpoint_ttl_ms: int
     rotation_ms: int
     third_party: bool
-    def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ..., third_party: _Optional[bool] = ...) -> None: ...
+    policies: _containers.RepeatedCompositeFieldContainer[PolicyConfig]
+    pack: str
+    time_zone: str
+    def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ..., third_party: _Optional[bool] = ..., policies: _Optional[_Iterable[_Union[PolicyConfig, _Mapping]]] = ..., pack: _Optional[str] = ..., time_zone: _Optional[str] = ...) -> None: ...
+
+class PolicyConfig(_message.Message):
+    __slots__ = ("name", "parameters")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: PolicyParameter
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[PolicyParameter, _Mapping]] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parameters: _containers.MessageMap[str, PolicyParameter]
+    def __init__(self, name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, PolicyParameter]] = ...) -> None: ...
+
+class PolicyParameter(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DerConfig(_message.Message):
     __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile")
