@@ -267,6 +267,11 @@ def _stated(site: SiteConfig) -> Iterator[Finding]:
         for name in ("power_w", "duration_s"):
             if getattr(site.dr_promise, name) <= 0:
                 yield f"site.dr_promise.{name}", str(getattr(site.dr_promise, name)), "above 0"
+    for name, most in (("latitude_udeg", 90_000_000), ("longitude_udeg", 180_000_000)):
+        if not -most <= getattr(site, name) <= most:
+            yield f"site.{name}", str(getattr(site, name)), f"-{most}..{most} millionths of a degree"
+    if site.HasField("latitude_udeg") != site.HasField("longitude_udeg"):
+        yield "site.longitude_udeg", "one of latitude_udeg and longitude_udeg", "both, or neither"
     if site.drilled_on:
         try:
             date.fromisoformat(site.drilled_on)

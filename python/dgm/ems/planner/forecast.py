@@ -31,8 +31,13 @@ INDEX_MAX = 1.2
 INDEX_PERMILLE_MIN = 50
 """Below this share of the rating the clear sky is too dark to measure against."""
 
-INDEX_SMOOTHING = 0.1
-USUAL_SMOOTHING = 0.001
+TODAY_MS = 600_000
+"""A cloud that passes is no weather (e-fold)."""
+
+USUAL_MS = 5 * 10 * HOUR_MS
+"""Five days of light make what is usual (e-fold)."""
+
+GAP_MS_MAX = 900_000
 
 
 def load_forecast(
@@ -81,10 +86,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SunIndex:
-    """What PV gives against the clear sky on level ground: today, and usually. 0..1.2."""
+    """What PV gives against the clear sky on level ground: today, and usually. 0..1.2. seen_utc_ms: last looked."""
 
     today: float = INDEX_USUAL
     usual: float = INDEX_USUAL
+    seen_utc_ms: int | None = None
 
     def seen(self, power_w: int, *, rated_w: int, utc_ms: int, place: Place, curtailed: bool) -> SunIndex:
         """Take one measurement of all PV. One that is curtailed can only show that there is more than thought."""
@@ -94,9 +100,12 @@ class SunIndex:
         index = min(max(0.0, power_w / clear_w), INDEX_MAX)
         if curtailed and index <= self.today:
             return self
-        today = self.today + INDEX_SMOOTHING * (index - self.today)
-        usual = self.usual + (0.0 if curtailed else USUAL_SMOOTHING * (index - self.usual))
-        return replace(self, today=today, usual=usual)
+        if self.seen_utc_ms is None:
+            return replace(self, today=index, seen_utc_ms=utc_ms)
+        since_ms = min(max(0, utc_ms - self.seen_utc_ms), GAP_MS_MAX)
+        today = index + (self.today - index) * exp(-since_ms / TODAY_MS)
+        usual = self.usual if curtailed else index + (self.usual - index) * exp(-since_ms / USUAL_MS)
+        return replace(self, today=today, usual=usual, seen_utc_ms=utc_ms)
 
 
 def solar_forecast(

@@ -13,7 +13,7 @@ from dgm.api.config.v1.config_pb2 import PolicyConfig
 from dgm.ems.policies import parameters
 from dgm.ems.stack import Chosen, Policy
 
-MODULES = ("lpc", "promise", "equal_share")
+MODULES = ("lpc", "promise", "equal_share", "planner")
 
 
 @cache

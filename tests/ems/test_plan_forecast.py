@@ -59,9 +59,7 @@ def test_the_clear_sky_is_dark_at_night_and_about_a_kilowatt_at_its_best() -> No
 
 def test_pv_of_a_cloudy_day_is_forecast_from_what_it_gives_now_and_returns_to_the_usual() -> None:
     now = JUNE_SOLSTICE + 9 * HOUR_MS
-    dull = SunIndex()
-    for _ in range(100):
-        dull = dull.seen(10_000, rated_w=RATED_W, utc_ms=now, place=BERLIN, curtailed=False)
+    dull = SunIndex().seen(10_000, rated_w=RATED_W, utc_ms=now, place=BERLIN, curtailed=False)
     near, far = (solar_forecast(one, rated_w=RATED_W, utc_ms=now, place=BERLIN, steps=96) for one in (dull, SunIndex()))
     assert near[0] == pytest.approx(10_000, rel=0.1)
     assert near[0] < far[0] / 3
@@ -76,6 +74,18 @@ def test_curtailed_pv_is_no_sign_of_clouds_but_may_be_one_of_sun() -> None:
     bright = usual.seen(95_000, rated_w=RATED_W, utc_ms=now, place=BERLIN, curtailed=True)
     assert bright.today > usual.today
     assert bright.usual == INDEX_USUAL
+
+
+def test_a_cloud_that_passes_is_no_weather_and_a_dull_hour_is() -> None:
+    now = JUNE_SOLSTICE + 11 * HOUR_MS
+    sunny = SunIndex().seen(80_000, rated_w=RATED_W, utc_ms=now, place=BERLIN, curtailed=False)
+    passing = sunny.seen(10_000, rated_w=RATED_W, utc_ms=now + 5_000, place=BERLIN, curtailed=False)
+    assert passing.today == pytest.approx(sunny.today, rel=0.02)
+    for minute in range(1, 60):
+        at_ms = now + minute * 60_000
+        passing = passing.seen(10_000, rated_w=RATED_W, utc_ms=at_ms, place=BERLIN, curtailed=False)
+    assert passing.today < 0.15
+    assert passing.usual > 0.55
 
 
 def test_dusk_teaches_nothing() -> None:
