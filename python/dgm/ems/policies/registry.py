@@ -24,6 +24,7 @@ MODULES = (
     "promise",
     "two_pass_site",
     "equal_share",
+    "planner",
     "tariff",
     "self_consumption",
 )
