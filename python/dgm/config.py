@@ -31,6 +31,7 @@ from dgm.der.profiles import loader as profiles
 from dgm.devices import tables
 from dgm.ems.policies import parameters, registry
 from dgm.errors import ConfigError, Problem
+from dgm.packs import loader as packs
 from dgm.stations_csv import StationList, read_stations
 
 LOWEST_PORT = 1024
@@ -66,10 +67,12 @@ def examine(text: str, *, read: Read | None = None) -> tuple[DgmConfig, list[Pro
     problems, lines = document.read(text, config)
     in_yaml = len(config.stations)
     listed = _listed_stations(config, read)
+    packs.fill(config)
     _fill_defaults(config)
     if not lines:
         return config, problems
     problems += tables.fill(config, lines) + listed.problems + list(_site_problems(config, lines))
+    packs.put_first(config)
     return config, [_in_csv(problem, in_yaml, listed) for problem in problems]
 
 
@@ -560,6 +563,7 @@ def _ems_ranges(config: DgmConfig) -> Iterator[Finding]:
 
 
 def _policies(config: DgmConfig) -> Iterator[Finding]:
+    yield from packs.findings(config)
     circuits = {circuit.id for circuit in config.circuits}
     chosen, findings = registry.chosen(config.ems.policies)
     for path, found, expected in findings:

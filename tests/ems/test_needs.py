@@ -127,6 +127,27 @@ def test_a_limit_announced_for_later_takes_its_room_from_the_plan() -> None:
     assert held.short_wh > 8_000
 
 
+def test_what_follows_a_limit_takes_room_from_the_plan_too() -> None:
+    begin = at(0).utc_ms
+    demand = Demand(
+        asset=TOPOLOGY.assets[E1], due_wh=9_000, departure_utc_ms=begin + HOUR_MS, power_max_w=22_000, is_firm=True
+    )
+    lease = LimitView(
+        id="default",
+        source="utility:der",
+        circuit_index=GRID,
+        asset_index=None,
+        quantity=Quantity.QUANTITY_GROSS_LOAD,
+        bound=1_000,
+        start_utc_ms=begin,
+        end_utc_ms=begin + 600_000,
+        is_pending=False,
+    )
+    ledger = Ledger(config(), TOPOLOGY)
+    assert ledger.plan([demand], [lease], [], begin)[E1].short_wh == 0
+    assert ledger.plan([demand], [replace(lease, failsafe=1_000)], [], begin)[E1].short_wh > 7_500
+
+
 def test_an_evse_that_cannot_be_moved_leaves_no_room_to_plans() -> None:
     begin = at(0).utc_ms
     asset, other = TOPOLOGY.assets[E1], TOPOLOGY.assets[E2]

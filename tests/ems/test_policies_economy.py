@@ -192,8 +192,8 @@ def test_an_export_limit_with_a_ramp_comes_down_on_a_line_and_stays_down() -> No
 
 def block(bound: int = 12_000, **more: Any) -> LimitView:
     fields: dict[str, Any] = {
-        "id": "flow:1",
-        "source": "utility:flow",
+        "id": "utility:flowReservation",
+        "source": "utility:der",
         "circuit_index": 0,
         "asset_index": None,
         "quantity": Quantity.QUANTITY_GROSS_LOAD,
@@ -211,7 +211,7 @@ def block(bound: int = 12_000, **more: Any) -> LimitView:
         ([block()], 12_000),
         ([], 500),
         ([block(is_pending=True)], 500),
-        ([block(source="utility:der")], 500),
+        ([block(id="utility:opModLoadLimW")], 500),
         ([block(end_utc_ms=None)], 500),
         ([block(circuit_index=1)], 500),
     ],
@@ -219,6 +219,11 @@ def block(bound: int = 12_000, **more: Any) -> LimitView:
 def test_outside_the_blocks_the_group_draws_little(limits: list[LimitView], bound: int) -> None:
     (cap,) = Run("flow_reservation", outside_w="500")(picture(limits=limits)).circuit_caps
     assert (cap.bound, cap.failsafe) == (bound, 500)
+
+
+def test_blocks_may_be_named_by_their_source() -> None:
+    run = Run("flow_reservation", limit="api:broker")
+    assert run(picture(limits=[block(id="b-7", source="api:broker")])).circuit_caps[0].bound == 12_000
 
 
 def test_blocks_by_contract_stand_in_site_yaml() -> None:

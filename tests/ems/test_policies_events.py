@@ -21,7 +21,7 @@ START = WEDNESDAY + 16 * 3_600_000
 END = START + 2 * 3_600_000
 
 
-def event(now_ms: int, bound: int = 270_000, **more: Any) -> list[LimitView]:
+def event(now_ms: int, **more: Any) -> list[LimitView]:
     """The event as the book shows it then."""
     fields: dict[str, Any] = {
         "id": "dr",
@@ -29,7 +29,7 @@ def event(now_ms: int, bound: int = 270_000, **more: Any) -> list[LimitView]:
         "circuit_index": 0,
         "asset_index": None,
         "quantity": Quantity.QUANTITY_NET_IMPORT,
-        "bound": bound,
+        "bound": 270_000,
         "start_utc_ms": START,
         "end_utc_ms": END,
         "is_pending": now_ms < START,
@@ -89,6 +89,16 @@ def test_an_event_that_is_withdrawn_is_over_at_once() -> None:
     assert caps(run, START + 2000, history=history, limits=[]) == {"rebound": 420_000}
 
 
+def test_a_default_that_follows_under_the_same_id_ends_the_event() -> None:
+    run, history = Run("demand_response"), days({})
+    control = event(START + 1000, id="utility:opModImpLimW", failsafe=400_000, reason="DERControl A")
+    assert not caps(run, START + 1000, history=history, limits=control)
+    default = event(
+        START + 1000, id="utility:opModImpLimW", bound=400_000, failsafe=400_000, reason="DefaultDERControl"
+    )
+    assert caps(run, START + 600_000, history=history, limits=default) == {"rebound": 420_000}
+
+
 def test_without_history_the_hour_before_is_the_baseline() -> None:
     before = History(means_w={START - number * QUARTER_MS: 300_000 for number in range(1, 5)})
     run = Run("demand_response")
@@ -110,6 +120,8 @@ def test_an_event_by_hand_takes_so_much_off_the_baseline() -> None:
         {"end_utc_ms": None},
         {"end_utc_ms": START + 25 * 3_600_000},
         {"quantity": Quantity.QUANTITY_NET_EXPORT},
+        {"failsafe": 270_000},
+        {"bound": 10**9, "failsafe": 400_000},
     ],
 )
 def test_what_is_no_event_of_the_programme_is_left_alone(more: dict[str, Any]) -> None:

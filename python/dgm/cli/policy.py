@@ -12,9 +12,11 @@ from google.protobuf import json_format
 from rich.console import Console
 from rich.table import Table
 
+from dgm.api.config.v1.pack_pb2 import PackDemand
 from dgm.api.ems.v1 import policy_pb2, policy_pb2_grpc
 from dgm.cli.calls import call, channel
 from dgm.ems.policies import parameters, registry
+from dgm.packs import loader as packs
 
 CALL_TIMEOUT_S = 5.0
 SOURCE = "api:cli"
@@ -54,6 +56,34 @@ def _shipped() -> policy_pb2.ListPoliciesResponse:
         for policy in registry.policies().values()
     ]
     return policy_pb2.ListPoliciesResponse(policies=found)
+
+
+def list_packs(name: Annotated[str, typer.Argument(help="show its rules; none: list all")] = "") -> None:
+    """List the regulation packs that site.yaml may name (`ems.pack`).
+
+    None is a statement that a site keeps to a rule.
+    """
+    for pack in [packs.load(name)] if name else [packs.load(one) for one in packs.names()]:
+        typer.echo(f"{pack.name}: {pack.title}")
+        if not name:
+            continue
+        for source in pack.sources:
+            typer.echo(f"    from: {source}")
+        for rule in pack.rules:
+            typer.echo(f"    {rule.id}: {rule.text} -> {rule.answer}")
+        for policy in pack.policies:
+            values = ", ".join(f"{key}={' '.join(value.values)}" for key, value in policy.parameters.items())
+            typer.echo(f"    adds the policy {policy.name} ({values or 'as by default'})")
+        for demand in pack.demands:
+            typer.echo(f"    demands of site.yaml: {demand.path}: {_wanted(demand)}: {demand.why}")
+
+
+def _wanted(demand: PackDemand) -> str:
+    if demand.one_of:
+        return "one of " + ", ".join(demand.one_of)
+    if demand.present:
+        return "given"
+    return f"at most {demand.at_most}" if demand.HasField("at_most") else f"at least {demand.at_least}"
 
 
 async def _running(site: Path, json_out: bool) -> None:

@@ -132,7 +132,7 @@ class _Page:
         self._left: dict[tuple[int, int], list[int]] = {}
 
     def tighten(self, limit: LimitView, uncontrolled_w: Sequence[int], margin: Sequence[int]) -> None:
-        """Enter a limit of a source, from its start to its end. Net quantities lose the worst load."""
+        """Enter a limit of a source, from its start to its end, and its failsafe after it. Net loses the worst load."""
         far_ms = self._utc_ms + SLOTS_MAX * SLOT_MS
         end_ms = far_ms if limit.end_utc_ms is None else limit.end_utc_ms
         if limit.asset_index is not None:
@@ -142,17 +142,26 @@ class _Page:
         index = limit.circuit_index
         if index is None:
             return
-        power_w, current_ma = UNBOUND, UNBOUND
-        match limit.quantity:
+        spans = [(limit.start_utc_ms, end_ms, limit.bound)]
+        if limit.failsafe is not None and limit.end_utc_ms is not None:
+            spans.append((end_ms, far_ms, limit.failsafe))
+        for start_ms, stop_ms, bound in spans:
+            room = self._room_under(limit.quantity, bound, uncontrolled_w[index], margin[index])
+            if room is not None:
+                self._caps.setdefault(index, []).append((start_ms, stop_ms, room.power_w, room.current_ma))
+
+    def _room_under(self, quantity: Quantity, bound: int, uncontrolled_w: int, margin_permille: int) -> Room | None:
+        """What a bound leaves to EVSEs; None: it does not bound them."""
+        match quantity:
             case Quantity.QUANTITY_NET_IMPORT:
-                power_w = after_margin(limit.bound, margin[index]) - uncontrolled_w[index]
+                return Room(power_w=after_margin(bound, margin_permille) - uncontrolled_w, current_ma=UNBOUND)
             case Quantity.QUANTITY_GROSS_LOAD:
-                power_w = limit.bound
+                return Room(power_w=bound, current_ma=UNBOUND)
             case Quantity.QUANTITY_CURRENT:
-                current_ma = limit.bound - milliamps(uncontrolled_w[index], 3, self._topology.nominal_voltage_mv)
+                used_ma = milliamps(uncontrolled_w, 3, self._topology.nominal_voltage_mv)
+                return Room(power_w=UNBOUND, current_ma=bound - used_ma)
             case _:
-                return
-        self._caps.setdefault(index, []).append((limit.start_utc_ms, end_ms, power_w, current_ma))
+                return None
 
     def enter(self, demand: Demand, prices: Sequence[Price]) -> Plan:
         """Enter one car's plan: energy into slots until all of it is in, or its departure."""

@@ -16,6 +16,7 @@ from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.api.site.v1.site_pb2 import AssetType, PlugState, Quality
 from dgm.ems.calendar import Local, Offset, utc_offset
 from dgm.ems.history import History
+from dgm.ems.limit_rules import failsafe_of
 from dgm.ems.limits import Entry, Stage
 from dgm.ems.planner.problem import Plan
 from dgm.machine import Now
@@ -85,7 +86,11 @@ class SolarView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitView:
-    """A limit that a source put, in force or to come. bound: W, or mA for CURRENT. end_utc_ms None: no end."""
+    """A limit that a source put, in force or to come. bound, failsafe: W, or mA for CURRENT. end_utc_ms None: no end.
+
+    failsafe: what follows the end; None: nothing does. reason: as its source gave it, with the mRID of a utility
+    control.
+    """
 
     id: str
     source: str
@@ -96,6 +101,8 @@ class LimitView:
     start_utc_ms: int
     end_utc_ms: int | None
     is_pending: bool
+    failsafe: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +267,8 @@ def limit_view(entry: Entry, topology: Topology, now: Now) -> LimitView:
         start_utc_ms=entry.start_ms + ahead_ms,
         end_utc_ms=None if entry.end_ms is None or lost else entry.end_ms + ahead_ms,
         is_pending=entry.stage is Stage.PENDING,
+        failsafe=None if lost else failsafe_of(limit),
+        reason=limit.reason,
     )
 
 

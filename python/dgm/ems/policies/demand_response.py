@@ -100,7 +100,10 @@ def follow(snapshot: Snapshot, params: Params) -> Memory:
     """Which events run, which is over; one that was withdrawn is over at once."""
     held = snapshot.memory if isinstance(snapshot.memory, Memory) else Memory()
     now_ms = snapshot.now.utc_ms
-    seen = {limit.id: (limit.start_utc_ms, limit.end_utc_ms or now_ms) for limit in _in_force(snapshot, params)}
+    seen = {
+        f"{limit.id} {limit.reason}".strip(): (limit.start_utc_ms, limit.end_utc_ms or now_ms)
+        for limit in _in_force(snapshot, params)
+    }
     seen |= {str(one): (now_ms, now_ms) for one in params.shed if one.holds(snapshot.local)}
     running = {
         name: held.running.get(name) or Event(id=name, begin_ms=begin, end_ms=end, before_w=_hour_before(snapshot))
@@ -188,6 +191,8 @@ def _is_event(limit: LimitView, params: Params) -> bool:
         and limit.quantity == Quantity.QUANTITY_NET_IMPORT
         and limit.end_utc_ms is not None
         and limit.end_utc_ms - limit.start_utc_ms <= EVENT_MS_MAX
+        # What is followed by itself is a default that its source renews.
+        and (limit.failsafe is None or limit.failsafe > limit.bound)
     )
 
 

@@ -1,6 +1,6 @@
 """Flow reservation: the group draws inside the blocks that were granted, and little outside.
 
-    limits of the source (each a block: start, end, W) and windows of site.yaml ──> outside all of them: GROSS_LOAD cap
+    limits of that name (each a block: start, end, W) and windows of site.yaml ──> outside all of them: GROSS_LOAD cap
 
 Inside a block its own limit binds, or the W of its window. The caps' failsafe is what holds outside.
 """
@@ -31,7 +31,7 @@ def _block(text: str) -> Window:
 class Params:
     """Of one group: the EVSEs and batteries below a circuit."""
 
-    source: str = text("source of the limits that are blocks", default="utility:flow")
+    limit: str = text("id or source of the limits that are blocks", default="utility:flowReservation")
     blocks: tuple[Window, ...] = items("blocks by contract", expected=BLOCK_EXPECTED, parse=_block, default=())
     outside_w: int = number("W of the group outside all blocks", low=0, high=BOUND_MAX, default=0)
     circuit: str = text("the group: what stands below it", circuit=True, default="")
@@ -43,7 +43,10 @@ def decide(snapshot: Snapshot, params: Params) -> Targets:
     window = next((one for one in params.blocks if one.holds(snapshot.local)), None)
     granted = next((one for one in snapshot.limits if _is_block(one, params, circuit.index)), None)
     if granted is not None:
-        bound_w, why = granted.bound, f"inside block {granted.id} of {params.source}: {granted.bound} W"
+        bound_w, why = (
+            granted.bound,
+            f"inside block {granted.id} ({granted.reason or granted.source}): {granted.bound} W",
+        )
     elif window is not None:
         bound_w = window.value or 0
         why = f"inside block {window}"
@@ -62,7 +65,7 @@ def decide(snapshot: Snapshot, params: Params) -> Targets:
 
 def _is_block(limit: LimitView, params: Params, circuit_index: int) -> bool:
     return (
-        limit.source == params.source
+        params.limit in (limit.id, limit.source)
         and not limit.is_pending
         and limit.end_utc_ms is not None
         and limit.quantity == Quantity.QUANTITY_GROSS_LOAD
