@@ -64,10 +64,22 @@ def test_a_limit_of_one_evse_is_explained(live: Live) -> None:
         eventually("the EVSE is lowered", lambda: live.client.setpoints_ma()[evse] == 9000)
         said = output(live, "explain", evse)
         assert said.startswith(f"{evse} is granted 9 A of 16 A wanted: limit cli-2 from api:cli")
+        assert "origin   [cli] operator or program cli at the API" in said
         answer = json.loads(output(live, "explain", evse, "--json"))
         assert answer["bindingLimit"]["id"] == "cli-2"
+        kinds = [cause["kind"].removeprefix("CAUSE_KIND_").lower() for cause in answer["chain"]]
+        assert kinds[0] == "grant"
+        assert kinds[-3:] == ["message", "proof", "effect"]
     finally:
         live.client.delete_limit("cli-2", source="api:cli")
+
+
+def test_what_the_site_could_do_is_told_and_that_it_has_no_planner(live: Live) -> None:
+    assert "import now: " in output(live, "flex")
+    answer = json.loads(output(live, "flex", "--json"))
+    assert [int(offer["durationMs"]) for offer in answer["offers"]][:2] == [300_000, 900_000]
+    assert {part["assetId"] for part in answer["parts"]} >= {"battery", *live.world.evse_ids}
+    assert output(live, "plan").startswith("no plan is in force: site.yaml lists no policy `planner`")
 
 
 def test_the_site_is_watched_line_by_line(live: Live) -> None:

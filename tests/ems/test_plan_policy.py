@@ -18,6 +18,7 @@ from dgm.ems.cycle import Cycle, Effect, Planned, SendLimits, SendTargets, Solve
 from dgm.ems.planner.problem import Plan
 from dgm.ems.planner.solve import solve
 from dgm.ems.service.plan_worker import PlanWorker
+from dgm.ems.snapshot import Planned as Due
 from dgm.ems.steering import Targets
 from dgm.machine import Tick
 
@@ -82,7 +83,11 @@ def test_a_site_whose_meter_is_not_seen_follows_the_plain_plan() -> None:
     assert want.value == -8_000
 
 
-CARS = [evse(E1), evse(E2)]
+def promised(now_ma: int = 0) -> Due:
+    return Due(due_wh=9_000, departure_utc_ms=UTC_MS + 4 * STEP_MS, now_ma=now_ma, is_promised=True)
+
+
+CARS = [evse(E1, planned=promised()), evse(E2, planned=promised())]
 
 
 def test_cars_get_weights_in_proportion_to_their_plan() -> None:
@@ -101,6 +106,12 @@ def test_a_car_with_slack_waits_for_its_step_and_says_when() -> None:
     assert "from 15 min" in cap.why
     unshifted = asked(plan(cars={"e1": (0, 9_000), "e2": (3_000, 0)}), evses=CARS, params={"shift": "false"})
     assert unshifted.asset_caps == []
+
+
+def test_a_car_that_the_ledger_counts_on_now_does_not_wait_and_neither_does_one_whose_need_is_gone() -> None:
+    for planned in (promised(now_ma=16_000), None):
+        found = asked(plan(cars={"e1": (0, 9_000)}), evses=[evse(E1, planned=planned), evse(E2)])
+        assert found.asset_caps == []
 
 
 def test_a_car_whose_promise_does_not_fit_never_waits() -> None:

@@ -98,6 +98,17 @@ def test_a_battery_without_a_provable_revert_counts_at_nameplate_both_ways(devic
     assert dict(rows(config)["grid", "export"].parts)["pv+battery"] == 450_000
 
 
+def test_what_another_ems_commands_is_taken_as_stated_and_told_as_not_proved() -> None:
+    def foreign(document: Document) -> None:
+        document["ems"] = {"third_party": True}
+        document["ocpp"]["facade"] = {"host": "127.0.0.1", "port": 1599}
+
+    doubts = [row for row in fallback_rows(site(foreign)) if row.rule == "C10"]
+    assert [(row.where, row.state) for row in doubts] == [("pv", State.WARNING), ("battery", State.WARNING)]
+    assert "another EMS" in doubts[0].found
+    assert rows(site(foreign))["grid", "export"].total == rows(site())["grid", "export"].total
+
+
 def test_a_device_with_written_reverts_is_known_though_it_is_no_sunspec_device() -> None:
     def table(document: Document) -> None:
         document["assets"][2]["modbus"]["device"] = "dgm_pcs"

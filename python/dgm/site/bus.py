@@ -8,7 +8,7 @@ and, for the load, at the site's least power factor where that is stated. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig
 from dgm.api.core.v1.device_pb2 import DeviceTable
@@ -22,7 +22,8 @@ class Device:
     """A battery or PV inverter. W, magnitudes. curtailable: its output can be commanded.
 
     revert_*: what it may do once nobody commands it; revert_known: that it falls back there is written and read back,
-    or its table says so. Else revert_* is its nameplate in both directions, and `why` says why. after_s: its timer.
+    or its table says so. Else revert_* is its nameplate in both directions (as stated, where another EMS commands it),
+    and `why` says why. after_s: its timer.
     """
 
     id: str
@@ -137,9 +138,15 @@ def _load_min_w(config: DgmConfig, circuit: CircuitConfig) -> int:
 def _devices(config: DgmConfig) -> list[tuple[str, Device]]:
     tables = {table.map.name: table for table in config.devices}
     kinds = (AssetType.ASSET_TYPE_PV, AssetType.ASSET_TYPE_BATTERY)
-    return [
+    found = [
         (asset.circuit, _device(asset, _doubt(asset, tables), tables)) for asset in config.assets if asset.type in kinds
     ]
+    return [(at, _foreign(device)) for at, device in found] if config.ems.third_party else found
+
+
+def _foreign(device: Device) -> Device:
+    """Of another EMS: it writes the revert, if anybody does; what site.yaml states of it is taken, and not proved."""
+    return replace(device, revert_known=False, why=device.why or "another EMS writes its revert: as stated, not proved")
 
 
 def _device(asset: AssetConfig, doubt: str, tables: dict[str, DeviceTable]) -> Device:

@@ -89,8 +89,12 @@ def _shares(views: list[EvseView], cars: dict[str, int]) -> Iterator[Share]:
 
 
 def _may_wait(view: EvseView, planned_w: int, plan: Plan) -> bool:
-    """Nothing in this step, and all of the need in others: it waits. One that is short takes what it can get."""
-    return planned_w == 0 and plan.short_wh[plan.car_ids.index(view.asset.id)] == 0
+    """Nothing in this step, all of the need in others, and the capacity ledger does not count on this moment either.
+
+    The plan hopes for its forecasts, the ledger for nothing: what was promised is not put off for a better price.
+    """
+    in_ledger_now = view.planned is None or view.planned.now_ma > 0
+    return planned_w == 0 and not in_ledger_now and plan.short_wh[plan.car_ids.index(view.asset.id)] == 0
 
 
 def _waits(view: EvseView, plan: Plan) -> AssetCap:
