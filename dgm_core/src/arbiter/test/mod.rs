@@ -3,6 +3,7 @@
 mod cases;
 mod control;
 mod field;
+mod laws;
 mod rig;
 mod rules;
 mod vehicles;
