@@ -86,7 +86,7 @@ class Sharing:
     """Rows that stay, shared again and again among columns that come as int32: for policies, oracle and benchmark.
 
     The rows are those of a problem of `allocate`. `granted` is a writable int32 buffer of two words per column: mA, and
-    the row that stopped it (phasor rows after the others; -1: none did). `times` repeats the reckoning alone, to measure
+    the row that stopped it (phasor rows after the others; -1: none did). `times` repeats the reckoning, to measure
     it. Raises CoreError for columns out of range; then nothing changed.
     """
 

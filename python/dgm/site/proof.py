@@ -2,7 +2,8 @@
 
 Per row of the tree: import side = maximum uncontrolled load + EVSE fallbacks + battery-charge reverts, with no help
 from PV or battery; export side = PV and battery reverts and all that V2X EVSEs may give back, less the minimum load;
-per phase likewise in amps. An unknown fallback counts at nameplate. Pure; safety.md section 5.
+per phase likewise in amps, and per line of a transformer. An unknown fallback counts at nameplate. Pure; safety.md
+section 5.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from dgm.api.config.v1.config_pb2 import AssetConfig, CircuitConfig, DgmConfig, EvseConfig
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
+from dgm.site import transformer
 
 Parts = tuple[tuple[str, int], ...]
 
@@ -46,7 +48,7 @@ def fallback_proof(config: DgmConfig) -> list[RowProof]:
 
 
 def _circuit_rows(config: DgmConfig, circuit: CircuitConfig) -> Iterator[RowProof]:
-    below = _below(config, circuit.id)
+    below = below_circuit(config, circuit.id)
     evses = [evse for station in config.stations for evse in station.evses if evse.circuit in below]
     assets = [asset for asset in config.assets if asset.circuit in below]
     volts_mv = config.site.nominal_voltage_mv
@@ -67,6 +69,19 @@ def _circuit_rows(config: DgmConfig, circuit: CircuitConfig) -> Iterator[RowProo
             parts = _phase_parts(circuit, evses, assets, phase, volts_mv)
             side = "current " + Phase.Name(phase).removeprefix("PHASE_")
             yield _row(circuit, side, "mA", circuit.current_limit_ma, parts)
+    if circuit.HasField("transformer"):
+        yield from _transformer_rows(circuit, evses, volts_mv)
+
+
+def _transformer_rows(circuit: CircuitConfig, evses: list[EvseConfig], volts_mv: int) -> Iterator[RowProof]:
+    """Every limited line of both sides: the EVSEs' parts add by their angles, the load on top whatever its angle."""
+    currents = [(evse, _fallback_ma(evse)) for evse in evses]
+    for name, bound, turns, is_difference in transformer.sides(circuit.transformer):
+        load_ma = transformer.load_ma(circuit.max_uncontrolled_w, volts_mv, turns=turns, is_difference=is_difference)
+        for slot, phase in enumerate(PHASES):
+            evse_ma = transformer.worst_ma(currents, slot, turns=turns, is_difference=is_difference)
+            side = f"transformer {name} {Phase.Name(phase).removeprefix('PHASE_')}"
+            yield _row(circuit, side, "mA", bound, (("load", load_ma), ("evse", evse_ma)))
 
 
 def _row(circuit: CircuitConfig, side: str, unit: str, bound: int, parts: Parts) -> RowProof:
@@ -88,7 +103,8 @@ def _phase_parts(
     return (("load", load_ma), ("evse", evse_ma), ("battery", battery_ma))
 
 
-def _below(config: DgmConfig, root: str) -> set[str]:
+def below_circuit(config: DgmConfig, root: str) -> set[str]:
+    """Ids of the circuits at or under one."""
     found = {root}
     while True:
         more = {circuit.id for circuit in config.circuits if circuit.parent in found} - found

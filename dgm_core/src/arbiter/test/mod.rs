@@ -6,4 +6,5 @@ mod field;
 mod laws;
 mod rig;
 mod rules;
+mod transformers;
 mod vehicles;
