@@ -32,6 +32,8 @@ from dgm.devices import tables
 from dgm.ems.policies import parameters, registry
 from dgm.errors import ConfigError, Problem
 from dgm.packs import loader as packs
+from dgm.site import transformer
+from dgm.site.bus import below_circuit
 from dgm.stations_csv import StationList, read_stations
 
 LOWEST_PORT = 1024
@@ -243,6 +245,7 @@ def _tree(config: DgmConfig) -> Iterator[Finding]:
 
 def _circuits(config: DgmConfig) -> Iterator[Finding]:
     meters = {asset.id for asset in config.assets if asset.type == AssetType.ASSET_TYPE_METER}
+    fed: set[str] = set()
     for index, circuit in enumerate(config.circuits):
         path = f"circuits[{index}]"
         yield from _not_negative(circuit, path)
@@ -253,11 +256,16 @@ def _circuits(config: DgmConfig) -> Iterator[Finding]:
         elif not circuit.meter and not circuit.HasField("max_uncontrolled_w") and _has_limit(circuit):
             expected = "max_uncontrolled_w (W of load that nobody controls, 0 if there is none): no meter can tell"
             yield f"{path}.max_uncontrolled_w", "nothing", expected
+        if circuit.HasField("transformer"):
+            below = below_circuit(config, circuit.id)
+            yield from transformer.findings(config, circuit, below, f"{path}.transformer")
+            fed |= below
         if circuit.margin_permille > 200:
             yield f"{path}.margin_permille", str(circuit.margin_permille), "0..200"
         if circuit.HasField("breaker_ma") and circuit.current_limit_ma > circuit.breaker_ma:
             expected = f"{circuit.breaker_ma} mA at most, the breaker_ma of this circuit"
             yield f"{path}.current_limit_ma", str(circuit.current_limit_ma), expected
+    yield from transformer.without(config, fed)
     yield from _stated(config.site)
 
 
@@ -343,10 +351,12 @@ def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
         yield f"{path}.revert_s", str(asset.revert_s), "5..3600 s"
 
 
-def _phases(phases: object, path: str) -> Iterator[Finding]:
+def _phases(phases: object, path: str, *, counts: tuple[int, ...] = (1, 3)) -> Iterator[Finding]:
     names = [Phase.Name(number).removeprefix("PHASE_") for number in phases]  # type: ignore[attr-defined]
-    if len(names) not in (1, 3) or len(set(names)) != len(names):
-        yield f"{path}.phases", "[" + ", ".join(names) + "]", "one phase, or L1, L2 and L3 in the device's own order"
+    if len(names) not in counts or len(set(names)) != len(names):
+        between = "two below a transformer (line to line), " if 2 in counts else ""
+        expected = f"one phase, {between}or L1, L2 and L3 in the device's own order"
+        yield f"{path}.phases", "[" + ", ".join(names) + "]", expected
 
 
 def _stations(config: DgmConfig) -> Iterator[Finding]:
@@ -416,7 +426,7 @@ def _evse(evse: EvseConfig, path: str, circuits: set[str]) -> Iterator[Finding]:
         yield f"{path}.circuit", repr(evse.circuit), "the id of a circuit in this file"
     if not 1 <= evse.connector_id <= MAX_CONNECTOR_ID:
         yield f"{path}.connector_id", str(evse.connector_id), f"1..{MAX_CONNECTOR_ID}"
-    yield from _phases(evse.phases, path)
+    yield from _phases(evse.phases, path, counts=(1, 2, 3))
     low, high, step = evse.current_min_ma, evse.current_max_ma, evse.current_step_ma
     if not 0 < low <= high <= 1_000_000:
         yield f"{path}.current_max_ma", f"min {low} mA, max {high} mA", "0 < current_min_ma <= current_max_ma"

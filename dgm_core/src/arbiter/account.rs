@@ -18,6 +18,8 @@ use crate::units::{div_up, Milliamps, Millis, Millivolts};
 pub const DEAF_AFTER_MS: i64 = 6_000;
 /// An EVSE that draws more than its limit by more than this, or by more than a tenth of it, does not obey.
 pub const DISOBEYS_MA: i64 = 1_000;
+/// Phase-to-neutral voltages that carry its current, x 1000, by wired conductors: two are line to line, root of three.
+const LOADED_PERMILLE: [i64; 4] = [1_000, 1_000, 1_732, 3_000];
 /// Setpoints in flight per EVSE that are kept apart; beyond it the two oldest count as one.
 pub const PENDING_MAX: usize = 8;
 
@@ -200,7 +202,7 @@ impl Account {
 fn phase_current(sample: &EvseSample, column: &Column, voltage: Millivolts) -> Option<Milliamps> {
     let measured = sample.current.iter().flatten().map(|current| current.abs()).max();
     let power = sample.power.map(|power| {
-        let per_phase = voltage.get().saturating_mul(column.evse.phases.conductors());
+        let per_phase = voltage.get().saturating_mul(LOADED_PERMILLE[column.evse.phases.phases().len().min(3)]) / 1_000;
         Milliamps::new(div_up(power.abs().micro().get(), per_phase))
     });
     measured.or(power)

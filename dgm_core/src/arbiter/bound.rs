@@ -9,6 +9,7 @@ use super::layout::Layout;
 use super::limit::{Limits, Quantity, Scope};
 use super::matrix::Matrix;
 use super::phasor::Phasors;
+use super::transformer::{self, Line};
 use crate::site::{Circuit, Phase, Site};
 use crate::units::{CircuitIndex, Millis};
 
@@ -114,13 +115,16 @@ pub struct Bounds {
     pub caps: Vec<Tightest>,
     /// Rows (in the order of `rows`) by columns.
     pub matrix: Matrix,
-    /// Rows of angles, counted after those.
+    /// Conductors of transformers, counted after those: their limits are the configuration's alone.
+    pub lines: Vec<Line>,
+    /// Their rows of angles.
     pub phasors: Phasors,
 }
 
 impl Bounds {
     /// Only the configured limits.
     pub fn new(site: &Site, layout: &Layout) -> Self {
+        let (lines, phasors) = transformer::lines(site, layout);
         let configured: Vec<_> = site.circuits().iter().flat_map(configured).collect();
         Self {
             tightest: configured.clone(),
@@ -130,7 +134,8 @@ impl Bounds {
             tightened: false,
             caps: vec![None; layout.columns.len()],
             matrix: Matrix::default(),
-            phasors: Phasors::default(),
+            lines,
+            phasors,
         }
     }
 
@@ -153,6 +158,12 @@ impl Bounds {
             }
         }
         self.list_rows(layout, &before);
+    }
+
+    /// The limit that made a row, lines of transformers after the others.
+    pub fn limit_id(&self, row: usize) -> Option<&Arc<str>> {
+        let line = || row.checked_sub(self.rows.len()).and_then(|line| self.lines.get(line));
+        self.rows.get(row).map(|row| &row.limit_id).or_else(|| line().map(|line| &line.limit_id))
     }
 
     /// Bounds of one kind, by circuit.

@@ -14,8 +14,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::left::Tree;
+#[cfg(test)]
 use super::matrix::Matrix;
-use super::phasor::{Phasors, Standing};
+#[cfg(test)]
+use super::phasor::Phasors;
+use super::phasor::Standing;
 
 const SHIFT: u32 = 30;
 /// Widest residual of a row, mA x conductors: more is not usable and would leave 64 bits.
@@ -41,18 +44,6 @@ pub struct Filled {
     pub value: i64,
     /// The full row that stopped it, phasor rows after the others; absent: its cap did.
     pub row: Option<usize>,
-}
-
-/// Shares the budgets of the rows among the columns.
-pub fn fill(matrix: &Matrix, budgets: &[i64], shares: &[Share]) -> Vec<Filled> {
-    fill_phasors(matrix, budgets, &Phasors::default(), shares)
-}
-
-/// The same where phasor rows hold as well: at the floors they must.
-pub fn fill_phasors(matrix: &Matrix, budgets: &[i64], phasors: &Phasors, shares: &[Share]) -> Vec<Filled> {
-    let mut filler = Filler::default();
-    filler.fill(Tree { matrix, budgets, phasors, taken: &[] }, shares);
-    filler.filled
 }
 
 type Heap = BinaryHeap<Reverse<(i64, usize)>>;
@@ -222,6 +213,18 @@ impl Filler {
 pub fn refill<T>(items: &mut Vec<T>, new: impl Iterator<Item = T>) {
     items.clear();
     items.extend(new);
+}
+
+/// Shares the budgets of the rows among the columns.
+#[cfg(test)]
+pub fn fill(matrix: &Matrix, budgets: &[i64], shares: &[Share]) -> Vec<Filled> {
+    fill_phasors(matrix, budgets, &Phasors::default(), shares)
+}
+
+/// The same where phasor rows hold as well.
+#[cfg(test)]
+pub fn fill_phasors(matrix: &Matrix, budgets: &[i64], phasors: &Phasors, shares: &[Share]) -> Vec<Filled> {
+    Filler::default().fill(Tree { matrix, budgets, phasors, taken: &[] }, shares).to_vec()
 }
 
 #[cfg(test)]

@@ -76,12 +76,6 @@ impl Matrix {
         entries.min_by_key(|&(row, coefficient)| left(row).div_euclid(coefficient)).map(|(row, _)| row)
     }
 
-    /// The most that `column` may still take of what is left in its rows, and the row that says so.
-    pub fn room(&self, column: usize, left: &[i64]) -> (i64, Option<usize>) {
-        let rooms = self.column(column).map(|(row, coefficient)| (left[row].div_euclid(coefficient), Some(row)));
-        rooms.min_by_key(|(room, _)| *room).unwrap_or((i64::MAX, None))
-    }
-
     /// Takes `amount` of a column out of what is left in its rows.
     pub fn take(&self, column: usize, amount: i64, left: &mut [i64]) {
         for (row, coefficient) in self.column(column) {

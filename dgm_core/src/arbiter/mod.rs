@@ -32,6 +32,7 @@ mod sharing;
 mod storage;
 mod tick;
 mod trace;
+mod transformer;
 mod worst;
 
 use std::sync::Arc;

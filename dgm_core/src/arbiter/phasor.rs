@@ -70,6 +70,14 @@ impl PhasorRow {
         self.holds(&totals.map(|total| total.saturating_mul(1 << LIMIT_SHIFT)))
     }
 
+    /// The largest magnitude of any draw at or below these totals, mA per class; rounded up.
+    pub fn worst(&self, totals: &Totals) -> i64 {
+        let squares = (1..1_usize << self.classes.len()).map(|vertex| self.squared(totals, vertex));
+        let square = squares.max().unwrap_or(0).max(0);
+        let root = square.isqrt();
+        i64::try_from(root + i128::from(root * root < square)).unwrap_or(i64::MAX)
+    }
+
     /// Whether no draw at or below these totals (2^-10 mA, one per class) is over the limit.
     fn holds(&self, totals: &Totals) -> bool {
         let limit = self.limit << LIMIT_SHIFT;
@@ -226,13 +234,16 @@ impl Phasors {
         &self.rows[row].entries
     }
 
+    /// mA per class of one row, of these values per column.
+    pub fn totals(&self, row: usize, values: impl Fn(usize) -> i64) -> Totals {
+        let mut totals = Totals::default();
+        self.rows[row].entries.iter().for_each(|&(column, class)| totals[class] += values(column));
+        totals
+    }
+
     /// The first row that does not hold for these values, mA per column.
     pub fn broken(&self, values: impl Fn(usize) -> i64) -> Option<usize> {
-        self.rows.iter().position(|row| {
-            let mut standing = Standing::default();
-            row.entries.iter().for_each(|&(column, class)| standing.held[class] += i128::from(values(column)) << 30);
-            !row.holds(&standing.totals(row, 0))
-        })
+        (0..self.rows.len()).find(|row| !self.rows[*row].fits(&self.totals(*row, &values), 0, 0))
     }
 }
 

@@ -61,13 +61,15 @@ pub fn plan(
     now: Millis,
     rotation: Millis,
 ) -> Vec<Filled> {
-    let left = left_for_grants(rows.matrix, rows.budgets.iter().map(|budget| budget.budget), entrants);
-    let tree = Tree { matrix: rows.matrix, budgets: &left, phasors: rows.phasors, taken: &[] };
+    let budgets: Vec<i64> = rows.budgets.iter().map(|budget| budget.budget).collect();
+    let whole = Tree { matrix: rows.matrix, budgets: &budgets, phasors: rows.phasors, taken: &[] };
+    let left = left_for_grants(whole, entrants);
+    let tree = left.tree(whole);
     let claims: Vec<Claim> = entrants.iter().map(claim).collect();
     let order = admission_order(entrants, now, rotation);
     let (mut filled, order) = admit_startable(tree, rows.budgets, &claims, entrants, order);
     sharing.share_admitted(tree, &claims, &order, &mut filled);
-    hold_the_stuck(rows.matrix, rows.budgets, entrants, &mut filled);
+    hold_the_stuck(rows, entrants, &mut filled);
     filled
 }
 
@@ -83,10 +85,11 @@ fn claim(entrant: &Entrant<'_>) -> Claim {
 }
 
 /// What the rows leave after everything that no grant can move.
-pub fn left_for_grants(matrix: &Matrix, limits: impl Iterator<Item = i64>, entrants: &[Entrant<'_>]) -> Vec<i64> {
-    let mut left: Vec<i64> = limits.collect();
+fn left_for_grants(tree: Tree<'_>, entrants: &[Entrant<'_>]) -> Left {
+    let mut left = Left::default();
+    left.reset(tree);
     for (column, entrant) in entrants.iter().enumerate() {
-        matrix.take(column, entrant.counted.unmovable(), &mut left);
+        left.take(tree, column, entrant.counted.unmovable());
     }
     left
 }
@@ -164,11 +167,12 @@ fn keep_out(
 }
 
 /// Who cannot be relied on keeps what it was told, unless it wants less or a row cannot be met even so.
-fn hold_the_stuck(matrix: &Matrix, budgets: &[Budget], entrants: &[Entrant<'_>], filled: &mut [Filled]) {
-    let left = left_for_grants(matrix, budgets.iter().map(|budget| budget.room), entrants);
+fn hold_the_stuck(rows: Rows<'_>, entrants: &[Entrant<'_>], filled: &mut [Filled]) {
+    let rooms: Vec<i64> = rows.budgets.iter().map(|budget| budget.room).collect();
+    let tree = Tree { matrix: rows.matrix, budgets: &rooms, phasors: rows.phasors, taken: &[] };
+    let left = left_for_grants(tree, entrants);
     for (column, entrant) in entrants.iter().enumerate().filter(|(_, entrant)| !entrant.counted.follows()) {
-        let over = matrix.column(column).map(|(row, _)| row).find(|row| left[*row] < 0);
-        filled[column] = match over {
+        filled[column] = match left.lacking(tree, column, 0) {
             Some(row) => Filled { value: 0, row: Some(row) },
             None => Filled { value: entrant.seat.granted.min(entrant.ask.cap), row: None },
         };

@@ -9,9 +9,9 @@
 //! would take itself back.
 
 use super::budget::Budget;
-use super::fill::{fill, Filled, Share};
-use super::matrix::Matrix;
-use super::plan::Entrant;
+use super::fill::{Filled, Filler, Share};
+use super::left::{Left, Tree};
+use super::plan::{Entrant, Rows};
 use super::seat::on_step;
 use crate::site::Timing;
 use crate::units::Millis;
@@ -36,19 +36,15 @@ pub struct Pace<'a> {
 }
 
 /// The moves of one cycle.
-pub fn moves(
-    matrix: &Matrix,
-    budgets: &[Budget],
-    entrants: &[Entrant<'_>],
-    planned: &[Filled],
-    pace: &Pace<'_>,
-) -> Vec<Move> {
+pub fn moves(rows: Rows<'_>, entrants: &[Entrant<'_>], planned: &[Filled], pace: &Pace<'_>) -> Vec<Move> {
+    let budgets: Vec<i64> = rows.budgets.iter().map(|budget| budget.budget).collect();
+    let tree = Tree { matrix: rows.matrix, budgets: &budgets, phasors: rows.phasors, taken: &[] };
     let lowered = |(entrant, filled): (&Entrant<'_>, &Filled)| Move {
         value: filled.value.min(entrant.seat.granted),
         row: filled.row,
     };
     let moves = entrants.iter().zip(planned).map(lowered).collect();
-    let mut raises = Raises::new(matrix, budgets, entrants, planned, moves);
+    let mut raises = Raises::new(tree, rows.budgets, entrants, planned, moves);
     let order = raises.keep_possible(raise_order(entrants, planned, pace));
     raises.start(&order);
     let on: Vec<usize> = order.into_iter().filter(|column| raises.moves[*column].value > 0).collect();
@@ -80,12 +76,12 @@ fn raise_order(entrants: &[Entrant<'_>], planned: &[Filled], pace: &Pace<'_>) ->
 
 /// The raises of one cycle and what is left for them, per row.
 struct Raises<'a> {
-    matrix: &'a Matrix,
+    tree: Tree<'a>,
     entrants: &'a [Entrant<'a>],
     planned: &'a [Filled],
     /// By the books.
-    left: Vec<i64>,
-    /// For rises that will be seen as uncontrolled load for a while.
+    left: Left,
+    /// For rises that will be seen as uncontrolled load for a while; no meter shows a row of angles.
     for_rises: Vec<i64>,
     /// For starts that will, with everybody who is on at the minimum.
     for_starts: Vec<i64>,
@@ -94,35 +90,37 @@ struct Raises<'a> {
 
 impl<'a> Raises<'a> {
     fn new(
-        matrix: &'a Matrix,
+        tree: Tree<'a>,
         budgets: &[Budget],
         entrants: &'a [Entrant<'a>],
         planned: &'a [Filled],
         moves: Vec<Move>,
     ) -> Self {
-        let mut left: Vec<i64> = budgets.iter().map(|budget| budget.budget).collect();
-        let (mut for_rises, mut for_starts) = (left.clone(), left.clone());
+        let mut left = Left::default();
+        left.reset(tree);
+        let (mut for_rises, mut for_starts) = (tree.budgets.to_vec(), tree.budgets.to_vec());
         for (column, entrant) in entrants.iter().enumerate() {
             let (counted, unseen) = (entrant.counted.current.get(), entrant.seat.unseen);
-            matrix.take(column, counted, &mut left);
-            matrix.take(column, counted + unseen, &mut for_rises);
-            matrix.take(column, entrant.least() + unseen, &mut for_starts);
+            left.take(tree, column, counted);
+            tree.matrix.take(column, counted + unseen, &mut for_rises);
+            tree.matrix.take(column, entrant.least() + unseen, &mut for_starts);
         }
         for (row, budget) in budgets.iter().enumerate() {
-            for_rises[row] = if budget.has_meter() { for_rises[row].div_euclid(2) } else { left[row] };
+            let by_books = left.tree(tree).budgets[row];
+            for_rises[row] = if budget.has_meter() { for_rises[row].div_euclid(2) } else { by_books };
             for_starts[row] = budget.for_starts(for_starts[row]);
         }
-        Self { matrix, entrants, planned, left, for_rises, for_starts, moves }
+        Self { tree, entrants, planned, left, for_rises, for_starts, moves }
     }
 
     /// Leaves out those under a row that is over its budget already.
     fn keep_possible(&mut self, mut order: Vec<usize>) -> Vec<usize> {
         order.retain(|column| {
-            let (room, row) = self.matrix.room(*column, &self.left);
-            if room < 0 {
-                self.moves[*column].row = row;
+            let lacking = self.left.lacking(self.tree, *column, 0);
+            if lacking.is_some() {
+                self.moves[*column].row = lacking;
             }
-            room >= 0
+            lacking.is_none()
         });
         order
     }
@@ -132,13 +130,12 @@ impl<'a> Raises<'a> {
         for &column in order.iter().filter(|column| self.entrants[**column].seat.granted == 0) {
             let minimum = self.entrants[column].column.evse.current_min.get();
             let cost = (minimum - self.base(column)).max(0);
-            let by_books = self.matrix.room(column, &self.left);
-            let by_meter = self.matrix.room(column, &self.for_starts);
-            if by_books.0 < cost || by_meter.0 < minimum {
-                self.moves[column].row = if by_books.0 < cost { by_books.1 } else { by_meter.1 };
+            let by_meter = || self.tree.matrix.lacking(column, minimum, |row| self.for_starts[row]);
+            if let Some(row) = self.left.lacking(self.tree, column, cost).or_else(by_meter) {
+                self.moves[column].row = Some(row);
                 continue;
             }
-            self.matrix.take(column, minimum, &mut self.for_starts);
+            self.tree.matrix.take(column, minimum, &mut self.for_starts);
             self.take(column, cost);
             self.moves[column].value = minimum;
         }
@@ -151,8 +148,10 @@ impl<'a> Raises<'a> {
             let (ask, rest) = (self.entrants[column].ask, self.planned[column].value - self.base(column));
             shares[column] = Share { floor: 0, cap: rest.max(0), weight: ask.weight, stratum: ask.stratum };
         }
-        let left: Vec<i64> = self.left.iter().zip(&self.for_rises).map(|(left, seen)| *left.min(seen)).collect();
-        let filled = fill(self.matrix, &left, &shares);
+        let left = self.left.tree(self.tree);
+        let budgets: Vec<i64> = left.budgets.iter().zip(&self.for_rises).map(|(left, seen)| *left.min(seen)).collect();
+        let mut filler = Filler::default();
+        let filled = filler.fill(Tree { budgets: &budgets, ..left }, &shares);
         for &column in on {
             let (planned, highest) = (self.planned[column].value, self.base(column) + filled[column].value);
             let value = on_step(self.entrants[column].column, highest.min(planned));
@@ -181,9 +180,10 @@ impl<'a> Raises<'a> {
     /// Takes a value if every row has room for it; else the row says so.
     fn reach(&mut self, column: usize, value: i64) {
         let cost = (value - self.base(column)).max(0);
-        let rooms = [self.matrix.room(column, &self.left), self.matrix.room(column, &self.for_rises)];
-        if let Some((_, row)) = rooms.into_iter().find(|(room, _)| cost > 0 && *room < cost) {
-            self.moves[column].row = row;
+        let by_meter = || self.tree.matrix.lacking(column, cost, |row| self.for_rises[row]);
+        let lacking = || self.left.lacking(self.tree, column, cost).or_else(by_meter);
+        if let Some(row) = lacking().filter(|_| cost > 0) {
+            self.moves[column].row = Some(row);
             return;
         }
         self.take(column, cost);
@@ -191,7 +191,7 @@ impl<'a> Raises<'a> {
     }
 
     fn take(&mut self, column: usize, cost: i64) {
-        self.matrix.take(column, cost, &mut self.left);
-        self.matrix.take(column, cost, &mut self.for_rises);
+        self.left.take(self.tree, column, cost);
+        self.tree.matrix.take(column, cost, &mut self.for_rises);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::account::Counted;
 use super::balance::Balances;
-use super::bound::{Bound, RowKind};
+use super::bound::{Bound, Bounds, RowKind};
 use super::budget::{row_value, Budget};
 use super::credit::Credits;
 use super::decision::{CountedReason, Grant, GrantValue, Row};
@@ -77,6 +77,16 @@ impl Arbiter {
             let is_over = budget.measured.is_some_and(|measured| measured > self.bounds.rows[index].bound);
             let has_grants = entries.clone().any(|(column, _)| granted(column) > 0);
             has_grants && (is_over || entries.map(settled).sum::<i64>() > budget.room)
+        }) || self.is_transformer_overrun(counted)
+    }
+
+    fn is_transformer_overrun(&self, counted: &[Counted]) -> bool {
+        let granted = |column: usize| self.columns[column].seat.granted;
+        let phasors = &self.bounds.phasors;
+        (0..phasors.rows().len()).any(|row| {
+            let has_grants = phasors.row(row).iter().any(|(column, _)| granted(*column) > 0);
+            let settled = || phasors.totals(row, |column| counted[column].settled(granted(column)));
+            has_grants && !phasors.rows()[row].fits(&settled(), 0, 0)
         })
     }
 
@@ -89,14 +99,13 @@ impl Arbiter {
             state.seat.forget(&timing, now);
         }
         let mut sharing = std::mem::take(&mut self.sharing);
-        let matrix = &self.bounds.matrix;
         let entrants = self.entrants(&asks, counted);
-        let rows = Rows { matrix, phasors: &self.bounds.phasors, budgets };
+        let rows = Rows { matrix: &self.bounds.matrix, phasors: &self.bounds.phasors, budgets };
         let planned = plan(&mut sharing, rows, &entrants, now, timing.rotation);
         let is_tightening = self.is_dirty || self.has_turned(now);
         let is_frozen = is_tightening && self.bounds.tightened;
         let pace = Pace { timing: &timing, now, is_frozen };
-        let moves = moves(matrix, budgets, &entrants, &planned, &pace);
+        let moves = moves(rows, &entrants, &planned, &pace);
         self.sharing = sharing;
         self.publish(&asks, &moves, now);
         let is_due = self.last_cycle.is_none_or(|last| now - last >= timing.cycle);
@@ -132,7 +141,7 @@ impl Arbiter {
         let sequence = self.decision.sequence + 1;
         for (index, (ask, to)) in asks.iter().zip(moves).enumerate() {
             let state = &mut self.columns[index];
-            state.binding = binding(&self.bounds.rows, ask, to);
+            state.binding = binding(&self.bounds, ask, to);
             if !is_new(state, to) {
                 continue;
             }
@@ -190,7 +199,8 @@ impl Arbiter {
                 meter_lost: budget.is_lost,
             }
         };
-        let rows = (0..budgets.len()).map(row).collect();
+        let line = |index: usize| self.transformer_row(index, counted);
+        let rows = (0..budgets.len()).map(row).chain((0..self.bounds.lines.len()).map(line)).collect();
         for ((state, column), counted) in self.columns.iter().zip(&self.layout.columns).zip(counted) {
             let grant = &mut self.decision.grants[column.asset.0];
             grant.value = GrantValue::Current(Milliamps::new(state.seat.granted));
@@ -199,6 +209,27 @@ impl Arbiter {
             (grant.safety, grant.sequence) = (state.seat.is_safety, state.seat.sequence);
         }
         self.decision.rows = rows;
+    }
+
+    /// One conductor of a transformer: what EVSEs draw in it at worst, at anything up to what they count at.
+    fn transformer_row(&self, index: usize, counted: &[Counted]) -> Row {
+        let (line, phasors) = (&self.bounds.lines[index], &self.bounds.phasors);
+        let worst = |value: &dyn Fn(&Counted) -> i64| {
+            line.worst(&phasors.rows()[index], &phasors.totals(index, |column| value(&counted[column])))
+        };
+        Row {
+            circuit: line.circuit,
+            quantity: Quantity::Current,
+            phase: Some(line.phase),
+            bound: line.bound,
+            limit_id: line.limit_id.clone(),
+            uncontrolled: line.uncontrolled,
+            help: 0,
+            evse_counted: worst(&|counted| counted.current.get()),
+            shortfall: (worst(&|counted| counted.unmovable()) + line.uncontrolled - line.bound).max(0),
+            measured: None,
+            meter_lost: false,
+        }
     }
 
     /// By how much the bound is missed when everything that can be moved is at its least.
@@ -244,9 +275,9 @@ impl Arbiter {
     }
 }
 
-fn binding(rows: &[Bound], ask: &Ask, to: &Move) -> (Option<usize>, Option<Arc<str>>) {
+fn binding(bounds: &Bounds, ask: &Ask, to: &Move) -> (Option<usize>, Option<Arc<str>>) {
     match to.row {
-        Some(row) if to.value < ask.cap => (Some(row), Some(rows[row].limit_id.clone())),
+        Some(row) if to.value < ask.cap => (Some(row), bounds.limit_id(row).cloned()),
         _ => (None, ask.limit.clone()),
     }
 }

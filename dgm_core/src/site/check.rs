@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::tree::{AssetKind, AssetSpec, Battery, CircuitSpec, Evse, Pv, SiteParts, Timing};
+use super::tree::{AssetKind, AssetSpec, Battery, CircuitSpec, Evse, Pv, SiteParts, Timing, Transformer};
 use crate::error::CoreError;
 use crate::units::{AssetIndex, CircuitIndex};
 
@@ -12,6 +12,10 @@ pub const QUANTITY_MAX: i64 = 1_000_000_000;
 pub const WEIGHT_MAX: i64 = 65_535;
 /// Largest age or interval, ms: a week.
 pub const SPAN_MS_MAX: i64 = 604_800_000;
+/// Largest limit of a transformer's line, mA.
+pub const TRANSFORMER_MA_MAX: i64 = 20_000_000;
+/// Most turns towards the grid per turn towards the circuit, x 1000.
+pub const TURNS_PERMILLE_MAX: i64 = 200_000;
 /// Deepest tree.
 pub const DEPTH_MAX: usize = 32;
 /// Most assets of one site.
@@ -61,12 +65,52 @@ fn circuit_ranges(circuit: &CircuitSpec) -> Result<(), CoreError> {
         within(&place(field), amount.unwrap_or(0), 0, QUANTITY_MAX)?;
     }
     within(&place("margin_permille"), circuit.margin.get(), 0, 1000)?;
+    circuit.transformer.iter().try_for_each(|transformer| transformer_ranges(circuit, transformer))?;
     match (circuit.min_uncontrolled, circuit.max_uncontrolled) {
         (Some(least), Some(most)) if least > most => {
             Err(CoreError::site(place("min_uncontrolled_w"), least, format!("at most max_uncontrolled_w ({most})")))
         }
         _ => Ok(()),
     }
+}
+
+fn transformer_ranges(circuit: &CircuitSpec, transformer: &Transformer) -> Result<(), CoreError> {
+    let place = |field: &str| format!("circuits.{}.transformer.{field}", circuit.id);
+    if transformer.load_limit.is_none() && transformer.supply_limit.is_none() {
+        return Err(CoreError::site(place("load_limit_ma"), "nothing", "load_limit_ma, supply_limit_ma or both"));
+    }
+    for (field, limit) in [("load_limit_ma", transformer.load_limit), ("supply_limit_ma", transformer.supply_limit)] {
+        within(&place(field), limit.map_or(1, |limit| limit.get()), 1, TRANSFORMER_MA_MAX)?;
+    }
+    within(&place("turns_permille"), transformer.turns.get(), 1, TURNS_PERMILLE_MAX)
+}
+
+/// What hangs below a transformer: EVSEs of one kind of connection, and nothing that feeds back.
+pub fn transformers(parts: &SiteParts, homes: &[CircuitIndex], paths: &[Vec<CircuitIndex>]) -> Result<(), CoreError> {
+    for (index, circuit) in parts.circuits.iter().enumerate().filter(|(_, circuit)| circuit.transformer.is_some()) {
+        let mut kind = None;
+        let below = |home: &CircuitIndex| paths[home.0].contains(&CircuitIndex(index));
+        for (asset, _) in parts.assets.iter().zip(homes).filter(|(_, home)| below(home)) {
+            let refused = |expected: String| {
+                let place = format!("circuits.{}.transformer", circuit.id);
+                Err(CoreError::site(place, format!("{} below it", asset.id), expected))
+            };
+            match &asset.kind {
+                AssetKind::Meter | AssetKind::Load => {}
+                AssetKind::Pv(_) | AssetKind::Battery(_) => return refused("no PV and no battery".to_owned()),
+                AssetKind::Evse(evse) if evse.discharge_max.get() > 0 => return refused("no V2X EVSE".to_owned()),
+                AssetKind::Evse(evse) => {
+                    let is_between = evse.phases.conductors() == 2;
+                    if *kind.get_or_insert(is_between) != is_between {
+                        return refused(
+                            "EVSEs on two phases (line to line) or others (line to neutral), not both".to_owned(),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn asset_ranges(asset: &AssetSpec) -> Result<(), CoreError> {

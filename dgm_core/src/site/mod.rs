@@ -8,5 +8,5 @@ pub use check::{within, QUANTITY_MAX, SPAN_MS_MAX, WEIGHT_MAX};
 pub use image::{Image, PlugState, Quality, Reading};
 pub use tree::{
     Asset, AssetKind, AssetSpec, Battery, Circuit, CircuitSpec, Evse, Modbus, Phase, PhaseMap, Pv, Revert, Site,
-    SiteParts, Timing,
+    SiteParts, Timing, Transformer,
 };

@@ -102,6 +102,21 @@ pub struct CircuitSpec {
     pub min_uncontrolled: Option<Watts>,
     /// Of the bound, kept free on NET rows.
     pub margin: Permille,
+    /// That feeds it.
+    pub transformer: Option<Transformer>,
+}
+
+/// The limits of a transformer with a wye winding towards its circuit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transformer {
+    /// The winding towards the grid is a delta.
+    pub is_delta: bool,
+    /// mA per line conductor towards the circuit, >= 1.
+    pub load_limit: Option<Milliamps>,
+    /// mA per line conductor towards the grid, >= 1.
+    pub supply_limit: Option<Milliamps>,
+    /// Turns towards the grid per turn towards the circuit.
+    pub turns: Permille,
 }
 
 /// A circuit of a valid site.
@@ -305,6 +320,7 @@ impl Site {
         let meters = check::meters(&parts, &assets_by_id)?;
         let homes = check::homes(&parts.assets, &circuits_by_id)?;
         let paths = check::paths(&parts.circuits, &parents)?;
+        check::transformers(&parts, &homes, &paths)?;
         let circuits = parts.circuits.into_iter().zip(parents).zip(meters).zip(paths);
         let assets = parts.assets.into_iter().zip(homes);
         Ok(Self {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use prost::Message;
 
-use super::config::{AssetConfig, CircuitConfig, DgmConfig, EmsConfig, EvseConfig, ModbusConfig, StationConfig};
+use super::config::{
+    AssetConfig, CircuitConfig, DgmConfig, EmsConfig, EvseConfig, ModbusConfig, StationConfig, TransformerConfig,
+    Winding,
+};
 use super::core::DeviceTable as WireTable;
 use super::device::device_table;
 use super::link::{check_ports, Link};
@@ -13,7 +16,7 @@ use crate::error::CoreError;
 use crate::modbus::table::{CtRatio, DeviceTable};
 use crate::site::{
     within, AssetKind, AssetSpec, Battery, CircuitSpec, Evse, Modbus, Phase, PhaseMap, Pv, Revert, Site, SiteParts,
-    Timing, SPAN_MS_MAX,
+    Timing, Transformer, SPAN_MS_MAX,
 };
 use crate::units::{Milliamps, Millis, Millivolts, Permille, WattHours, Watts};
 
@@ -29,6 +32,7 @@ const MODBUS_TIMEOUT_MS: i64 = 500;
 const CT_SECONDARY_A: i64 = 5;
 const CURRENT_MIN_MA: i64 = 6_000;
 const CURRENT_STEP_MA: i64 = 1_000;
+const TURNS_PERMILLE: i64 = 1_000;
 
 /// The site that `DgmConfig` bytes describe.
 pub fn decode_site(bytes: &[u8]) -> Result<Site, CoreError> {
@@ -49,14 +53,15 @@ fn parts(config: &DgmConfig) -> Result<SiteParts, CoreError> {
     let voltage_mv = config.site.as_ref().map_or(0, |site| site.nominal_voltage_mv);
     Ok(SiteParts {
         nominal_voltage: Millivolts::new(or_default(voltage_mv, NOMINAL_VOLTAGE_MV)),
-        circuits: config.circuits.iter().map(circuit).collect(),
+        circuits: config.circuits.iter().map(circuit).collect::<Result<_, _>>()?,
         assets,
         timing: config.ems.as_ref().map_or_else(Timing::default, timing),
     })
 }
 
-fn circuit(config: &CircuitConfig) -> CircuitSpec {
-    CircuitSpec {
+fn circuit(config: &CircuitConfig) -> Result<CircuitSpec, CoreError> {
+    let place = format!("circuits.{}.transformer", config.id);
+    Ok(CircuitSpec {
         id: config.id.clone(),
         parent: text(&config.parent),
         import_limit: config.import_limit_w.map(Watts::new),
@@ -66,7 +71,24 @@ fn circuit(config: &CircuitConfig) -> CircuitSpec {
         max_uncontrolled: config.max_uncontrolled_w.map(Watts::new),
         min_uncontrolled: config.min_uncontrolled_w.map(Watts::new),
         margin: Permille::new(config.margin_permille.unwrap_or(MARGIN_PERMILLE)),
-    }
+        transformer: config.transformer.as_ref().map(|found| transformer(found, &place)).transpose()?,
+    })
+}
+
+fn transformer(config: &TransformerConfig, place: &str) -> Result<Transformer, CoreError> {
+    let is_delta = match Winding::try_from(config.supply) {
+        Ok(Winding::Delta) => true,
+        Ok(Winding::Wye) => false,
+        Ok(Winding::Unspecified) | Err(_) => {
+            return Err(CoreError::site(format!("{place}.supply"), config.supply, "DELTA or WYE"));
+        }
+    };
+    Ok(Transformer {
+        is_delta,
+        load_limit: config.load_limit_ma.map(Milliamps::new),
+        supply_limit: config.supply_limit_ma.map(Milliamps::new),
+        turns: Permille::new(or_default(config.turns_permille, TURNS_PERMILLE)),
+    })
 }
 
 fn asset(config: &AssetConfig, tables: &[WireTable]) -> Result<AssetSpec, CoreError> {

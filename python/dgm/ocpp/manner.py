@@ -122,11 +122,16 @@ def slot_of(manner: Manner, settings: StationSettings, version: Version, transac
         live_id=first_id + 1,
         unit=manner.unit,
         kind=manner.kind,
-        phases=(manner.phases_for_watts or len(settings.phases)) if manner.unit is RateUnit.W else 3,
+        phases=(manner.phases_for_watts or _phases_for_watts(settings)) if manner.unit is RateUnit.W else 3,
         nominal_voltage_mv=settings.nominal_voltage_mv,
         key=manner.key,
         reads_back=manner.reads_back,
     )
+
+
+def _phases_for_watts(settings: StationSettings) -> int:
+    """Between two lines a watt is less current than at one phase to neutral: counted as one phase, it is never more."""
+    return 1 if len(settings.phases) == 2 else len(settings.phases)
 
 
 def clean_up(slots: Sequence[Slot], known_ids: tuple[int, ...]) -> list[OwnCall]:

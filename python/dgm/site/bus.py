@@ -92,7 +92,7 @@ def buses(config: DgmConfig) -> list[Bus]:
 def _bus(
     config: DgmConfig, circuit: CircuitConfig, by_id: dict[str, CircuitConfig], devices: list[tuple[str, Device]]
 ) -> Bus:
-    below = _below(config, circuit.id)
+    below = below_circuit(config, circuit.id)
     site = config.site
     floor = site.power_factor_floor_permille if site.HasField("power_factor_floor_permille") else None
     return Bus(
@@ -107,7 +107,8 @@ def _bus(
     )
 
 
-def _below(config: DgmConfig, root: str) -> set[str]:
+def below_circuit(config: DgmConfig, root: str) -> set[str]:
+    """Ids of the circuits at or under one."""
     found = {root}
     while True:
         more = {circuit.id for circuit in config.circuits if circuit.parent in found} - found

@@ -4,7 +4,7 @@
     export, W:                  PV and battery reverts + all that V2X EVSEs may give back - least load
     export, A per phase:        the same without the load, whose least on one phase nobody knows
 
-Per row of the tree. An unknown fallback counts at nameplate, and is a failure of its own. Pure; SAFETY.md section 5.
+Per row of the tree, and per line of a transformer. An unknown fallback counts at nameplate, and is a failure of its own. Pure; SAFETY.md section 5.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from dgm.api.config.v1.config_pb2 import DgmConfig, EvseConfig
 from dgm.api.site.v1.site_pb2 import Phase
+from dgm.site import transformer
 from dgm.site.bus import PHASES, Bus, Device, buses
 from dgm.site.finding import RuleRow, State, excess, kilo
 
@@ -123,6 +124,20 @@ def _bus_rows(bus: Bus) -> Iterator[RowProof]:
     if circuit.HasField("current_limit_ma"):
         for phase in PHASES:
             yield from _phase_rows(bus, phase)
+    if circuit.HasField("transformer"):
+        yield from _transformer_rows(bus)
+
+
+def _transformer_rows(bus: Bus) -> Iterator[RowProof]:
+    """Every limited line of both sides: the EVSEs' parts add by their angles, the load on top whatever its angle."""
+    currents = [(evse, _fallback_ma(evse)) for evse in bus.evses]
+    load_va = -(-bus.load_max_w * 1000 // (bus.power_factor_permille or 1000))
+    for name, bound, turns, is_difference in transformer.sides(bus.circuit.transformer):
+        load_ma = transformer.load_ma(load_va, bus.volts_mv, turns=turns, is_difference=is_difference)
+        for slot, phase in enumerate(PHASES):
+            evse_ma = transformer.worst_ma(currents, slot, turns=turns, is_difference=is_difference)
+            side = f"transformer {name} {Phase.Name(phase).removeprefix('PHASE_')}"
+            yield _row(bus.id, side, "mA", bound, (("load", load_ma), ("evse", evse_ma)))
 
 
 def _phase_rows(bus: Bus, phase: int) -> Iterator[RowProof]:

@@ -3,6 +3,8 @@
 mod cases;
 mod control;
 mod field;
+mod laws;
 mod rig;
 mod rules;
+mod transformers;
 mod vehicles;

@@ -1,12 +1,22 @@
 from dgm.api.core.v1 import device_pb2 as _device_pb2
 from dgm.api.site.v1 import site_pb2 as _site_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Winding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WINDING_UNSPECIFIED: _ClassVar[Winding]
+    WINDING_DELTA: _ClassVar[Winding]
+    WINDING_WYE: _ClassVar[Winding]
+WINDING_UNSPECIFIED: Winding
+WINDING_DELTA: Winding
+WINDING_WYE: Winding
 
 class DgmConfig(_message.Message):
     __slots__ = ("site", "circuits", "assets", "cpos", "stations", "ems", "der", "ocpp", "api", "devices", "stations_csv")
@@ -69,7 +79,7 @@ class DrPromiseConfig(_message.Message):
     def __init__(self, power_w: _Optional[int] = ..., duration_s: _Optional[int] = ...) -> None: ...
 
 class CircuitConfig(_message.Message):
-    __slots__ = ("id", "parent", "import_limit_w", "export_limit_w", "current_limit_ma", "meter", "max_uncontrolled_w", "min_uncontrolled_w", "margin_permille", "breaker_ma", "service_va", "approved_export_w")
+    __slots__ = ("id", "parent", "import_limit_w", "export_limit_w", "current_limit_ma", "meter", "max_uncontrolled_w", "min_uncontrolled_w", "margin_permille", "breaker_ma", "service_va", "approved_export_w", "transformer")
     ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     IMPORT_LIMIT_W_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +92,7 @@ class CircuitConfig(_message.Message):
     BREAKER_MA_FIELD_NUMBER: _ClassVar[int]
     SERVICE_VA_FIELD_NUMBER: _ClassVar[int]
     APPROVED_EXPORT_W_FIELD_NUMBER: _ClassVar[int]
+    TRANSFORMER_FIELD_NUMBER: _ClassVar[int]
     id: str
     parent: str
     import_limit_w: int
@@ -94,7 +105,20 @@ class CircuitConfig(_message.Message):
     breaker_ma: int
     service_va: int
     approved_export_w: int
-    def __init__(self, id: _Optional[str] = ..., parent: _Optional[str] = ..., import_limit_w: _Optional[int] = ..., export_limit_w: _Optional[int] = ..., current_limit_ma: _Optional[int] = ..., meter: _Optional[str] = ..., max_uncontrolled_w: _Optional[int] = ..., min_uncontrolled_w: _Optional[int] = ..., margin_permille: _Optional[int] = ..., breaker_ma: _Optional[int] = ..., service_va: _Optional[int] = ..., approved_export_w: _Optional[int] = ...) -> None: ...
+    transformer: TransformerConfig
+    def __init__(self, id: _Optional[str] = ..., parent: _Optional[str] = ..., import_limit_w: _Optional[int] = ..., export_limit_w: _Optional[int] = ..., current_limit_ma: _Optional[int] = ..., meter: _Optional[str] = ..., max_uncontrolled_w: _Optional[int] = ..., min_uncontrolled_w: _Optional[int] = ..., margin_permille: _Optional[int] = ..., breaker_ma: _Optional[int] = ..., service_va: _Optional[int] = ..., approved_export_w: _Optional[int] = ..., transformer: _Optional[_Union[TransformerConfig, _Mapping]] = ...) -> None: ...
+
+class TransformerConfig(_message.Message):
+    __slots__ = ("supply", "load_limit_ma", "supply_limit_ma", "turns_permille")
+    SUPPLY_FIELD_NUMBER: _ClassVar[int]
+    LOAD_LIMIT_MA_FIELD_NUMBER: _ClassVar[int]
+    SUPPLY_LIMIT_MA_FIELD_NUMBER: _ClassVar[int]
+    TURNS_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    supply: Winding
+    load_limit_ma: int
+    supply_limit_ma: int
+    turns_permille: int
+    def __init__(self, supply: _Optional[_Union[Winding, str]] = ..., load_limit_ma: _Optional[int] = ..., supply_limit_ma: _Optional[int] = ..., turns_permille: _Optional[int] = ...) -> None: ...
 
 class AssetConfig(_message.Message):
     __slots__ = ("id", "type", "circuit", "phases", "power_max_w", "charge_max_w", "energy_wh", "soc_min_permille", "soc_max_permille", "bridge_reserve_w", "revert_w", "revert_s", "modbus")
