@@ -4,7 +4,8 @@
     export, W:                  PV and battery reverts + all that V2X EVSEs may give back - least load
     export, A per phase:        the same without the load, whose least on one phase nobody knows
 
-Per row of the tree, and per line of a transformer. An unknown fallback counts at nameplate, and is a failure of its own. Pure; SAFETY.md section 5.
+Per row of the tree, and per line of a transformer. An unknown fallback counts at nameplate, and is a failure of its
+own. Pure; SAFETY.md section 5.
 """
 
 from __future__ import annotations
