@@ -30,6 +30,7 @@ __all__ = [
     "check_device_table",
     "device_use",
     "replay",
+    "share_reactive",
     "sunspec_decode",
 ]
 
@@ -73,6 +74,13 @@ def allocate(problem: bytes) -> bytes:
     `problem`: int64 buffer bytes, see dgm_core/src/arbiter/problem.rs (`dgm.ems.problem` writes them); answer: int64
     mA per column, in layout version 2 (phasor rows) followed by the row that stopped each. Raises CoreError for a
     malformed problem.
+    """
+
+def share_reactive(wish_var: int, inverters: list[tuple[int, int, int, int, bool]]) -> list[int]:
+    """One site-wide reactive power, positive absorbed, among inverters by what the P-Q circle of each leaves.
+
+    inverters: (apparent power VA, most absorbed var, most injected var, active power W, whether reactive power goes
+    first); the first three are magnitudes. CoreError: a number out of range.
     """
 
 def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
@@ -172,6 +180,10 @@ class Field:
     def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int:
         """Ask for a SunSpec model of an asset's device (0: only the chain of models); the ticket. It is read when
         nothing else of its line is due. CoreError: no such device, or too many questions wait."""
+    def amend_model(self, asset_index: int, model: int, amendment: bytes, timeout_ms: int) -> int:
+        """Change settings of a SunSpec model by the steps of a core.v1.ModelAmendment, each read back before the next
+        one; the ticket, answered as read_model is. CoreError: a point that a utility control may not reach, no such
+        device, or too many questions wait."""
     def take_models(self) -> bytes:
         """core.v1.ModelBatch: questions that have ended since the last call, each once; empty: none."""
     def take_troubles(self) -> list[tuple[str, str | None]]:
