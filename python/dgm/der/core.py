@@ -17,11 +17,13 @@ from typing import assert_never
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
-from dgm.der import plant
+from dgm.der import plant, record
 from dgm.der import resource as r
+from dgm.der.curves import Asked, curve_modes, grid_asks, modes_supported
 from dgm.der.discovery import (
     Answer,
     ClockMeasured,
+    CurveKnown,
     Discovery,
     DiscoveryEffect,
     DiscoveryEvent,
@@ -38,6 +40,7 @@ from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
+from dgm.der.nodes import resolve
 from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.profile import STANDARD
 from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, ResponseTaken, Scheduler
@@ -45,6 +48,9 @@ from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
 
 TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
+ABLE_KEY, CURVE_PREFIX = "grid/able", "curve/"
+CURVES_MAX = 64
+"""DERCurves kept, the newest."""
 ASIDE_MAX = 50
 """Damaged journal entries kept for people to look at; further ones are only named."""
 
@@ -62,13 +68,20 @@ class SiteLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GridSeen:
+    """What at least one inverter may and can do, as ems.v1.GridFunction."""
+
+    functions: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
     """Store durably, all or nothing, before the next effect: (key, value), value None: delete."""
 
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | OptOut | OptIn | Tick
+CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | GridSeen | OptOut | OptIn | Tick
 CoreEffect = Request | Keep
 
 
@@ -79,6 +92,7 @@ class DerCore:
         self, config: DgmConfig, lfdi: str, draw: Callable[[int], int], *, profile: UtilityProfile = STANDARD
     ) -> None:
         der = config.der
+        permitted = plant.grid_functions(config)
         self._config = der
         self._lfdi = lfdi
         self._has_connection_point = bool(profile.csip_aus_namespace)
@@ -90,6 +104,7 @@ class DerCore:
             pin=int(der.pin) if der.pin else None,
             poll_s=der.poll_s,
             is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
+            curve_modes=curve_modes(permitted),
         )
         self.discovery = Discovery(
             identity,
@@ -99,7 +114,9 @@ class DerCore:
             post_s=profile.post_s or POST_S_DEFAULT,
             notification_url=der.notify.url or None,
         )
-        self._acts_on = acts_on(has_battery=plant.has_battery(config))
+        self._acts_on_base = acts_on(has_battery=plant.has_battery(config))
+        self._acts_on = modes_supported(self._acts_on_base, permitted)
+        self._curves: dict[str, r.DERCurve] = {}
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
         self._edition = profile.edition
         self._storage = plant.storage_of(config)
@@ -134,6 +151,7 @@ class DerCore:
             damaged.append(Damaged(key=OFFSET_KEY, why="found no whole number of ms; the server is asked for its time"))
         self.is_informed = bool(_schedule(stored)) and not damaged
         damaged += of_further
+        damaged += self._restore_grid(stored)
         self.damaged = tuple(damaged)
         owed = self.scheduler.owed()
         effects = [effect for respond in owed for effect in self._respond(respond, now)]
@@ -153,6 +171,8 @@ class DerCore:
             case SiteLost():
                 self._site.forget()
                 effects += self._metered(self._metering.observe({}, server_now), now)
+            case GridSeen():
+                effects += self._follow(event.functions)
             case OptOut() | OptIn():
                 effects += [
                     out for respond in self.scheduler.handle(event, server_now) for out in self._respond(respond, now)
@@ -180,6 +200,14 @@ class DerCore:
         """Targets of PV and batteries at `now`, by asset."""
         ruling = self.scheduler.ruling()
         return self._effect.wanted(ruling, self._site.units(), self._ratings(), self._server(now).utc_ms)
+
+    def grid(self) -> dict[str, Asked]:
+        """What is asked of inverters beside power at the last handled `now`, by mode."""
+        ruling = self.scheduler.ruling()
+        hrefs = {row.value.curve_href for row in ruling.values() if row.value.curve_href}
+        places = {href: resolve(self._config.url, href) for href in hrefs}
+        curves = {href: self._curves[url] for href, url in places.items() if url is not None and url in self._curves}
+        return grid_asks(ruling, curves, self._acts_on, max_w=self._config.site_rating_w)
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""
@@ -247,10 +275,48 @@ class DerCore:
             case ResponseTaken():
                 self.scheduler.handle(effect, self._server(now))
                 return self._reply(self.further.taken(effect, self._server(now)), now)
+            case CurveKnown():
+                return self._take_curve(effect)
             case SetKnown():
                 return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
             case _:
                 assert_never(effect)
+
+    def _follow(self, functions: frozenset[int]) -> list[CoreEffect]:
+        """The inverters have been looked at: the utility is told, and judged events are judged by it."""
+        found = modes_supported(self._acts_on_base, functions)
+        if found == self._acts_on:
+            return []
+        self._acts_on = found
+        self.scheduler.follow(found)
+        return [Keep(entries=((ABLE_KEY, ",".join(map(str, sorted(functions))).encode()),))]
+
+    def _take_curve(self, known: CurveKnown) -> list[CoreEffect]:
+        """Curves outlive the link: their controls do too."""
+        if self._curves.get(known.url) == known.curve:
+            return []
+        entries: list[tuple[str, bytes | None]] = [(CURVE_PREFIX + known.url, record.dump(known.curve))]
+        self._curves.pop(known.url, None)
+        self._curves[known.url] = known.curve
+        while len(self._curves) > CURVES_MAX:
+            oldest = next(iter(self._curves))
+            del self._curves[oldest]
+            entries.append((CURVE_PREFIX + oldest, None))
+        return [Keep(entries=tuple(entries))]
+
+    def _restore_grid(self, stored: Mapping[str, bytes]) -> list[Damaged]:
+        damaged = []
+        for key, value in stored.items():
+            try:
+                if key.startswith(CURVE_PREFIX):
+                    self._curves[key.removeprefix(CURVE_PREFIX)] = record.load(r.DERCurve, value)
+                elif key == ABLE_KEY:
+                    functions = frozenset(int(item) for item in value.split(b",") if item)
+                    self._acts_on = modes_supported(self._acts_on_base, functions)
+                    self.scheduler.follow(self._acts_on)
+            except ValueError as error:
+                damaged.append(Damaged(key=key, why=str(error)))
+        return damaged
 
     def _respond(self, respond: Respond, now: Now) -> list[CoreEffect]:
         response = r.DERControlResponse(

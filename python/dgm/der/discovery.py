@@ -120,8 +120,16 @@ class SetKnown:
     sources: Sources
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveKnown:
+    """A DERCurve that a control links to was fetched. url: absolute."""
+
+    url: str
+    curve: r.DERCurve
+
+
 DiscoveryEvent = Answer | NoAnswer | Notified | SendResponse | SendReadings | Report | Tick
-DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken
+DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken | CurveKnown
 
 
 @dataclass(slots=True)
@@ -436,6 +444,8 @@ class Discovery:
                 return []
             case r.DERList() | r.DeviceCapability():
                 return []
+            case r.DERCurve():
+                return [CurveKnown(url=node.url, curve=document)]
             case _:
                 return self._known()
 

@@ -76,6 +76,11 @@ def has_battery(config: DgmConfig) -> bool:
     return any(asset.type == AssetType.ASSET_TYPE_BATTERY for asset in config.assets)
 
 
+def grid_functions(config: DgmConfig) -> frozenset[int]:
+    """Grid-code functions that site.yaml permits on at least one inverter."""
+    return frozenset(function for asset in config.assets for function in asset.grid_functions)
+
+
 def root_circuit(config: DgmConfig) -> str:
     """The connection point: the one circuit without a parent."""
     return next((circuit.id for circuit in config.circuits if not circuit.parent), "")

@@ -25,13 +25,14 @@ from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import registers
 from dgm.der import resource as r
 from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, device_lfdi, dialect_of, tls_context
-from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
+from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, GridSeen, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, Link, Notified, Request
 from dgm.der.engine import LIVE_BYTES_MAX
-from dgm.der.plant import root_circuit
+from dgm.der.plant import grid_functions, root_circuit
 from dgm.der.profiles.loader import load as load_profile
 from dgm.der.registers import Picture
 from dgm.der.service.ems_link import LimitSync, SiteWatch
+from dgm.der.service.grid_link import GridSync
 from dgm.der.service.listener import NotificationListener
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService
@@ -87,6 +88,9 @@ class DerRole:
             now=self._server_now,
         )
         self._targets = TargetSync(channel, wanted=lambda: self.core.wanted(clock.now()), now=self._server_now)
+        self._grid: GridSync | None = None
+        if grid_functions(context.config):
+            self._grid = GridSync(channel, asked=self.core.grid, able=self._grid_seen, now=self._server_now)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._restore()
 
@@ -125,6 +129,8 @@ class DerRole:
                 tasks.create_task(self._limits.run(), name="limits")
                 tasks.create_task(self._targets.run(), name="targets")
                 tasks.create_task(self._site.run(), name="site")
+                if self._grid is not None:
+                    tasks.create_task(self._grid.run(), name="grid")
                 tasks.create_task(self._converse(client), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
@@ -265,6 +271,11 @@ class DerRole:
     def _ems_back(self) -> None:
         self._limits.forget()
         self._targets.forget()
+        if self._grid is not None:
+            self._grid.forget()
+
+    def _grid_seen(self, functions: frozenset[int]) -> None:
+        self.step(GridSeen(functions=functions))
 
     def _site_seen(self, update: WatchSiteResponse) -> None:
         self.step(SiteSeen(update=update))
