@@ -21,7 +21,7 @@ from dgm.api.site.v1.site_pb2 import GetSiteRequest, PlugState
 from dgm.sim.live.site import EVENT_MRID
 
 SERVICES = {
-    "ems": {"dgm.api.ems.v1.EmsService", "dgm.api.ems.v1.FieldService", "dgm.api.site.v1.SiteService"},
+    "ems": {f"dgm.api.{name}Service" for name in ("ems.v1.Ems", "ems.v1.Field", "ems.v1.Grid", "site.v1.Site")},
     "der": {"dgm.api.der.v1.DerService"},
     "ocpp": {"dgm.api.ocpp.v1.OcppService"},
 }
