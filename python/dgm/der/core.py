@@ -20,6 +20,7 @@ from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import plant, record
 from dgm.der import resource as r
 from dgm.der.curves import Asked, curve_modes, grid_asks, modes_supported
+from dgm.der.deltas import Deltas
 from dgm.der.discovery import (
     Answer,
     ClockMeasured,
@@ -43,12 +44,13 @@ from dgm.der.mode import Bitmap, bits_of
 from dgm.der.nodes import resolve
 from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.profile import STANDARD
+from dgm.der.schedule import ControlSegment
 from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, ResponseTaken, Scheduler
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
 
 TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
-ABLE_KEY, CURVE_PREFIX = "grid/able", "curve/"
+ABLE_KEY, CURVE_PREFIX, DELTA_PREFIX = "grid/able", "curve/", "delta/"
 CURVES_MAX = 64
 """DERCurves kept, the newest."""
 ASIDE_MAX = 50
@@ -117,6 +119,7 @@ class DerCore:
         self._acts_on_base = acts_on(has_battery=plant.has_battery(config))
         self._acts_on = modes_supported(self._acts_on_base, permitted)
         self._curves: dict[str, r.DERCurve] = {}
+        self._deltas = Deltas()
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
         self._edition = profile.edition
         self._storage = plant.storage_of(config)
@@ -198,12 +201,11 @@ class DerCore:
 
     def wanted(self, now: Now) -> dict[str, Wanted]:
         """Targets of PV and batteries at `now`, by asset."""
-        ruling = self.scheduler.ruling()
-        return self._effect.wanted(ruling, self._site.units(), self._ratings(), self._server(now).utc_ms)
+        return self._effect.wanted(self._ruling(), self._site.units(), self._ratings(), self._server(now).utc_ms)
 
     def grid(self) -> dict[str, Asked]:
         """What is asked of inverters beside power at the last handled `now`, by mode."""
-        ruling = self.scheduler.ruling()
+        ruling = self._ruling()
         hrefs = {row.value.curve_href for row in ruling.values() if row.value.curve_href}
         places = {href: resolve(self._config.url, href) for href in hrefs}
         curves = {href: self._curves[url] for href, url in places.items() if url is not None and url in self._curves}
@@ -211,7 +213,11 @@ class DerCore:
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""
-        return targets(self.scheduler.ruling(), self._ratings())
+        return targets(self._ruling(), self._ratings())
+
+    def _ruling(self) -> dict[str, ControlSegment]:
+        """What rules each mode, a delta as the target that it means."""
+        return self._deltas.resolved(self.scheduler.ruling())
 
     def _ratings(self) -> Ratings:
         return Ratings(
@@ -230,6 +236,7 @@ class DerCore:
             effect for respond in self.scheduler.handle(Tick(), server_now) for effect in self._respond(respond, now)
         ]
         effects += self._reply(self.further.advance(server_now), now)
+        effects += self._note_starts(server_now)
         effects += self._metered(self._metering.advance(server_now), now)
         effects += self._converse(self._report(server_now), now)
         return effects
@@ -252,7 +259,8 @@ class DerCore:
         )
 
     def _modes(self) -> plant.ModeBits:
-        return plant.mode_bits(self._acts_on, has_battery=bool(self._config.battery_charge_rating_w))
+        names = plant.modes_of_edition(self._acts_on, self._edition)
+        return plant.mode_bits(names, has_battery=bool(self._config.battery_charge_rating_w))
 
     def _is_stopped(self) -> bool:
         ruling = self.scheduler.ruling()
@@ -282,6 +290,10 @@ class DerCore:
             case _:
                 assert_never(effect)
 
+    def _note_starts(self, server_now: Now) -> list[CoreEffect]:
+        found = self._deltas.note(self.scheduler.ruling(), self._site.plant_now(), server_now.utc_ms)
+        return [Keep(entries=tuple((DELTA_PREFIX + mode, value) for mode, value in found.items()))] if found else []
+
     def _follow(self, functions: frozenset[int]) -> list[CoreEffect]:
         """The inverters have been looked at: the utility is told, and judged events are judged by it."""
         found = modes_supported(self._acts_on_base, functions)
@@ -310,6 +322,8 @@ class DerCore:
             try:
                 if key.startswith(CURVE_PREFIX):
                     self._curves[key.removeprefix(CURVE_PREFIX)] = record.load(r.DERCurve, value)
+                elif key.startswith(DELTA_PREFIX):
+                    self._deltas.restore(key.removeprefix(DELTA_PREFIX), value)
                 elif key == ABLE_KEY:
                     functions = frozenset(int(item) for item in value.split(b",") if item)
                     self._acts_on = modes_supported(self._acts_on_base, functions)

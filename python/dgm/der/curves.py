@@ -54,6 +54,7 @@ FUNCTIONS: Mapping[str, GridFunction] = {
     "opModFixedPFInjectW": GridFunction.GRID_FUNCTION_FIXED_PF,
     "opModFixedVar": GridFunction.GRID_FUNCTION_VAR,
     "opModTargetVar": GridFunction.GRID_FUNCTION_VAR,
+    "opModDeltaVar": GridFunction.GRID_FUNCTION_VAR,
     "opModFreqDroop": GridFunction.GRID_FUNCTION_FREQ_DROOP,
     **{name: function for name, (function, _) in CURVES.items()},
 }

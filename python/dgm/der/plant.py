@@ -14,9 +14,10 @@ from dgm.api.config.v1.config_pb2 import AssetConfig, DerConfig, DgmConfig
 from dgm.api.der.v1.profile_pb2 import Edition
 from dgm.api.site.v1.site_pb2 import AssetType, CircuitState, Quality, Sample, WatchSiteResponse
 from dgm.der import resource as r
+from dgm.der.deltas import DELTA_VAR, DELTA_W
 from dgm.der.effect import Unit, measured
 from dgm.der.metering import Quantity
-from dgm.der.mode import Bitmap, bits_of
+from dgm.der.mode import MODES, Bitmap, Origin, bits_of
 
 DER_TYPE_MIXED = 1
 CHARGES, DISCHARGES = 0b01, 0b10
@@ -52,6 +53,11 @@ def mode_bits(acts_on: Iterable[str], *, has_battery: bool) -> ModeBits:
         doe=bits_of(names, Bitmap.DOE) or None,
         vpp=bits_of(names, Bitmap.VPP) or None,
     )
+
+
+def modes_of_edition(names: Iterable[str], edition: Edition) -> tuple[str, ...]:
+    """Modes that have a bit in an edition: those of 2023 have none in 2018."""
+    return tuple(name for name in names if edition == Edition.EDITION_S23 or MODES[name].origin is not Origin.S23)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +134,11 @@ class SiteView:
     def units(self) -> list[Unit]:
         """Every inverter and battery with what it can do now: a battery that is not seen, or full, takes nothing."""
         return [_unit(asset, self._good((asset.id,))) for asset in self._plant]
+
+    def plant_now(self) -> dict[str, int | None]:
+        """W and var into the plant by the delta mode that counts from it, None: not seen."""
+        plant = self._good((*self._pv, *self._batteries))
+        return {DELTA_W: _sum(plant, "power_w"), DELTA_VAR: _sum(plant, "reactive_var")}
 
     def measured(self) -> dict[int, int]:
         """What is seen of the limited quantities, W by ems.v1.Quantity."""
