@@ -423,6 +423,10 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
         yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
     if config.ems.third_party and not (config.HasField("ocpp") and config.ocpp.HasField("facade")):
         yield "ems.third_party", "true without ocpp.facade", "ocpp.facade: the other EMS controls the EVSEs through it"
+    for index, asset in enumerate(config.assets):
+        if config.ems.third_party and asset.grid_functions:
+            path, expected = f"assets[{index}].grid_functions", "none: the inverters are the other EMS's"
+            yield path, "some beside ems.third_party", expected
     yield from _ems_ranges(config)
 
 

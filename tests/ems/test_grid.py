@@ -25,6 +25,7 @@ from dgm.api.ems.v1.grid_pb2 import (
     ReactivePower,
     TripRegion,
 )
+from dgm.cli.field import grid_lines
 from dgm.ems.grid_modes import check
 from dgm.ems.inverter import GRACE_MS, RENEW_MS
 from dgm.ems.inverter_models import REVERT_S
@@ -322,6 +323,17 @@ def test_settings_of_another_device_are_not_written_to_this_one() -> None:
     assert world.told[-1].verdict == SetpointVerdict.SETPOINT_VERDICT_REFUSED
 
 
+def test_a_device_that_was_exchanged_while_it_was_away_gets_no_settings_of_the_old_one() -> None:
+    world = GridWorld()
+    keep(world, factor(950_000), 20)
+    world.papers["pv1"] = Paper(serial=7)
+    world.paper.fail = [ModelFailure.MODEL_FAILURE_SILENT]
+    own = world.paper.settings()
+    world.run(TTL_MS / 1000 + RENEW_MS / 1000)
+    assert world.paper.settings() == own
+    assert world.journal == {}
+
+
 def test_what_an_inverter_has_not_is_not_said_to_be_there() -> None:
     world = GridWorld()
     world.paper.image.put(702, "CtrlModes", 1 << 3)
@@ -414,3 +426,14 @@ def test_whatever_happens_the_owners_settings_stand_in_the_end(actions: list[str
     world.run(TTL_MS / 1000 + 180)
     assert world.paper.settings() == own
     assert world.journal == {}
+
+
+def test_what_stands_on_inverters_is_told_in_words() -> None:
+    world = GridWorld(functions=[GridFunction.GRID_FUNCTION_FIXED_PF])
+    listed = list(grid_lines(world.desk.listed(world.now)))
+    assert listed == ["pv1: fixed_pf (not looked at yet)"]
+    world.put(factor(950_000))
+    world.run(1)
+    lines = list(grid_lines(world.desk.listed(world.now)))
+    assert lines[0].startswith("utility:PFInject: fixed_pf, ")
+    assert lines[1:] == ["pv1: fixed_pf", "  model 704: held", "  model 705: held"]

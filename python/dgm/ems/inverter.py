@@ -130,7 +130,7 @@ class Inverter:
         controls = self._models[AC_CONTROLS].points if AC_CONTROLS in self._models else {}
         return InverterFacts(
             asset_id=self.asset_id,
-            able=self.able if self.is_surveyed else frozenset(),
+            able=self.able if self._chain else frozenset(),
             apparent_va=apparent,
             absorb_var=apparent if absorb is None else absorb,
             inject_var=apparent if inject is None else inject,
@@ -239,6 +239,8 @@ class Inverter:
             return list(self._surveyed(number, answer, now_ms))
         model = self._of(number)
         if answer.failure != ModelFailure.MODEL_FAILURE_UNSPECIFIED:
+            if answer.failure not in VERDICTS:
+                self._look_who_it_is()
             why = f"model {number}: {ModelFailure.Name(answer.failure).removeprefix('MODEL_FAILURE_').lower()}"
             return self._fail(number, model, why, now_ms, VERDICTS.get(answer.failure, SILENT), answer, want)
         model.points = points_of(number, answer.registers)
@@ -319,6 +321,10 @@ class Inverter:
             self._of(number).points = points_of(number, answer.registers)
         if not self._unread:
             self._finish_survey()
+
+    def _look_who_it_is(self) -> None:
+        """A device that was away may be another one: before anything is written to it, it is looked at anew."""
+        self.is_surveyed, self._unread = False, [0]
 
     def _relevant(self) -> Iterator[GridFunction]:
         """What is permitted, and every mode of Q where one of them is: it may have to give way."""
