@@ -32,6 +32,9 @@ from dgm.site.refusal import Refusal
 JOURNAL_TABLE = "grid"
 """Own settings of inverters: key `asset/model`."""
 
+ASKS_MAX = 4
+"""Transactions in flight: what one line takes."""
+
 GRID_FUNCTIONS = tuple(GridFunction.values())
 
 Powers = Callable[[str], int | None]
@@ -74,11 +77,11 @@ class GridDesk:
         """What is due now; effects are to be executed in order."""
         facts = [inverter.facts(powers(asset_id)) for asset_id, inverter in self._inverters.items()]
         self._wants = plan(self._book.active(now), facts, now.mono_ms)
-        return [
-            effect
-            for asset_id, inverter in self._inverters.items()
-            for effect in inverter.next(self._wants.get(asset_id, {}), now.mono_ms)
-        ]
+        effects: list[Effect] = []
+        for asset_id, inverter in self._inverters.items():
+            if sum(one.is_busy for one in self._inverters.values()) < ASKS_MAX:
+                effects += inverter.next(self._wants.get(asset_id, {}), now.mono_ms)
+        return effects
 
     def take(self, asset_id: str, answer: ModelAnswer, now: Now) -> list[Effect]:
         """The answer to an Ask."""

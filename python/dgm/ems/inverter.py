@@ -122,6 +122,11 @@ class Inverter:
         self._survey_failures = 0
         self._asked: tuple[Purpose, int, ModelWant | None] | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an Ask waits for its answer."""
+        return self._asked is not None
+
     def facts(self, power_w: int | None) -> InverterFacts:
         """What the plan needs to know; what 702 does not say is bounded by the rating."""
         capacity = self._models[CAPACITY].points if CAPACITY in self._models else {}
