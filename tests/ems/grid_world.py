@@ -71,7 +71,8 @@ class Paper:
             point = self.image.point(model, path)
             self.image.put(model, path, raw)
             self.device.apply(address=point.address, count=point.width)
-            written.append(RegisterBlock(address=point.address, words=[raw & 0xFFFF]))
+            words = [raw >> 16 * at & 0xFFFF for at in reversed(range(point.width))]
+            written.append(RegisterBlock(address=point.address, words=words))
             self.writes += 1
         kept = [pair for pair in step.writes if not pair[0].startswith("Adpt")]
         is_shown = all(self.get(model, path) == raw for path, raw in (*kept, *step.expected))

@@ -8,8 +8,12 @@ Everything is one synchronous step in the loop of the role; no call here waits f
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, assert_never
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from dgm import _core
 from dgm.api.config.v1.config_pb2 import DgmConfig
@@ -32,6 +36,7 @@ from dgm.machine import Now
 from dgm.site.service import Context, answer
 from dgm.site.topology import Topology
 
+STATES = {name.removeprefix("GRID_STATE_").lower(): number for name, number in grid_pb2.GridState.items() if number}
 TIMEOUT_MS = 30_000
 """How long the line of an inverter may take for one transaction: polls and setpoints go first."""
 
@@ -136,6 +141,25 @@ class GridShell:
             read_back=read_back(told.answer, told.model),
         )
         self._tell(found)
+
+
+class GridCollector(Collector):
+    """Models that are not as their owner left them, by asset and state; both bounded by the configuration."""
+
+    def __init__(self, shell: GridShell, clock: Callable[[], Now]) -> None:
+        self._shell = shell
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """A sample for every inverter that takes part and every state; 0 is the normal state of things."""
+        family = GaugeMetricFamily(
+            "dgm_grid_settings", "Models whose own grid-code settings are put aside", labels=["asset", "state"]
+        )
+        for inverter in self._shell.desk.listed(self._clock()).inverters:
+            counts = Counter[int](setting.state for setting in inverter.settings)
+            for name, state in STATES.items():
+                family.add_metric([inverter.asset_id, name], counts[state])
+        yield family
 
 
 def amendment_of(steps: Sequence[Step]) -> ModelAmendment:

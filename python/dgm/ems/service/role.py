@@ -42,7 +42,7 @@ from dgm.ems.cycle import (
 from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
 from dgm.ems.service.field_audit import FieldAudit
 from dgm.ems.service.field_servicer import FieldService
-from dgm.ems.service.grid import GridService, GridShell
+from dgm.ems.service.grid import GridCollector, GridService, GridShell
 from dgm.ems.service.learnt import LearntDevices
 from dgm.ems.service.lines import LinesCollector, LineWatch
 from dgm.ems.service.metrics import EmsMetrics
@@ -122,6 +122,7 @@ class EmsRole:
             powers=self._power_w,
             now=clock.now(),
         )
+        context.registry.register(GridCollector(self._grid, clock.now))
         context.registry.register(LinesCollector(self._field.lines))
         self._lines = LineWatch(self._log)
         self._wake = asyncio.Event()
