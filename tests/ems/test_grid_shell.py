@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 from grid_world import GridWorld, Paper
 
 from dgm import _core
@@ -148,9 +149,42 @@ def test_a_core_that_has_no_room_is_asked_again(tmp_path: Path) -> None:
     assert site.world.paper.get(704, "PFWInjEna") == 1
 
 
-def test_a_stored_entry_that_cannot_be_read_is_named_and_stays(tmp_path: Path) -> None:
+def test_what_cannot_be_stored_is_not_written(tmp_path: Path) -> None:
     site = Shell(tmp_path)
-    site.journal.put(JOURNAL_TABLE, "pv1/704", b"{}")
+    site.journal._db.execute("PRAGMA query_only=ON")
+    own = site.world.paper.settings()
+    site.shell.desk.put(PutModeRequest(mode=MODE), site.now)
+    site.run(5)
+    assert site.world.paper.settings() == own
+    assert site.samples()["failed"] >= 1
+    site.journal._db.execute("PRAGMA query_only=OFF")
+    site.shell.desk.put(PutModeRequest(mode=MODE), site.now)
+    site.run(50)
+    site.shell.desk.put(PutModeRequest(mode=MODE), site.now)
+    site.run(20)
+    assert site.world.paper.get(704, "PFWInjEna") == 1
+
+
+def test_settings_put_aside_come_back_where_nothing_is_permitted_any_more(tmp_path: Path) -> None:
+    site = Shell(tmp_path)
+    own = site.world.paper.settings()
+    site.shell.desk.put(PutModeRequest(mode=MODE), site.now)
+    site.run(5)
+    stored = site.journal.items(JOURNAL_TABLE)["pv1/704"]
+    del site.world.config.assets[0].grid_functions[:]
+    site.start()
+    site.run(30)
+    assert site.world.paper.settings() == own
+    site.world.config.assets[0].id = "pv2"
+    site.journal.put(JOURNAL_TABLE, "pv1/704", stored)
+    site.start()
+    assert [key for key, _ in site.shell.desk.damaged] == ["pv1"]
+
+
+@pytest.mark.parametrize("entry", [b"{}", b"\xff", b'{"identity": "", "registers": ""}', b'{"identity": 1}', b"[]"])
+def test_a_stored_entry_that_cannot_be_read_is_named_and_stays(tmp_path: Path, entry: bytes) -> None:
+    site = Shell(tmp_path)
+    site.journal.put(JOURNAL_TABLE, "pv1/704", entry)
     site.start()
     assert [key for key, _ in site.shell.desk.damaged] == ["pv1/704"]
-    assert site.journal.items(JOURNAL_TABLE) == {"pv1/704": b"{}"}
+    assert site.journal.items(JOURNAL_TABLE) == {"pv1/704": entry}

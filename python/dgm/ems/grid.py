@@ -3,7 +3,7 @@
     PutMode, DeleteMode ──> GridBook ──plan──> Inverter(s) ──> Ask (core), Store (journal), Told (audit)
                                                     ^── answers of the core
 
-An inverter takes part only if its `grid_functions` in site.yaml permit something.
+An inverter takes part if its `grid_functions` in site.yaml permit something, or settings of its own are put aside.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from dgm.site.refusal import Refusal
 JOURNAL_TABLE = "grid"
 """Own settings of inverters: key `asset/model`."""
 
+NO_ASSET = "no asset of this id with a SunSpec device in site.yaml"
 ASKS_MAX = 4
 """Transactions in flight: what one line takes."""
 
@@ -49,8 +50,14 @@ class GridDesk:
         self._book = GridBook()
         self.damaged: list[tuple[str, str]] = []
         kept = self._load(stored)
-        assets = [asset for asset in config.assets if asset.grid_functions and asset.HasField("modbus")]
-        self._inverters = {asset.id: _inverter(asset, kept.get(asset.id, {}), now) for asset in assets}
+        devices = {asset.id: asset for asset in config.assets if asset.HasField("modbus") and not asset.modbus.device}
+        self.damaged += [(asset_id, NO_ASSET) for asset_id in kept if asset_id not in devices]
+        # What was put aside comes back, even where nothing is permitted any more.
+        self._inverters = {
+            asset_id: _inverter(asset, kept.get(asset_id, {}), now)
+            for asset_id, asset in devices.items()
+            if asset.grid_functions or asset_id in kept
+        }
         self._wants: dict[str, Wants] = {}
 
     def put(self, request: PutModeRequest, now: Now) -> PutModeResponse | Refusal:
@@ -87,6 +94,10 @@ class GridDesk:
         """The answer to an Ask."""
         return self._inverters[asset_id].take(answer, now.mono_ms)
 
+    def not_stored(self, effect: Store, why: str, now: Now) -> None:
+        """What was to be stored is not: nothing may be written."""
+        self._inverters[effect.asset_id].not_stored(effect.model, why, now.mono_ms)
+
     def _load(self, stored: Mapping[str, bytes]) -> dict[str, dict[int, Stored]]:
         found: dict[str, dict[int, Stored]] = {}
         for key, value in stored.items():
@@ -94,7 +105,8 @@ class GridDesk:
             try:
                 record = json.loads(value)
                 kept = Stored(identity=bytes.fromhex(record["identity"]), registers=bytes.fromhex(record["registers"]))
-                points_of(int(model), kept.registers)
+                if int.from_bytes(kept.registers[:2], "big") != int(model) or not points_of(int(model), kept.registers):
+                    raise ValueError(f"found registers that are not those of model {model}")
             except (ValueError, KeyError, TypeError) as error:
                 self.damaged.append((key, str(error)))
                 continue

@@ -306,6 +306,12 @@ class Inverter:
         setting = f"{'own settings' if want is None else want.words()}: {why}"
         return [self._told(number, setting, verdict, answer or ModelAnswer())]
 
+    def not_stored(self, number: int, why: str, now_ms: int) -> None:
+        """The own settings could not be stored: nothing is written, and it is tried again later."""
+        model = self._of(number)
+        model.stored, model.own = None, {}
+        model.why, model.retry_ms = why, now_ms + RETRY_MS_MAX
+
     # -- survey ------------------------------------------------------------------------------------------------------
 
     def _surveyed(self, number: int, answer: ModelAnswer, now_ms: int) -> Iterator[Effect]:

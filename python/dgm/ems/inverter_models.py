@@ -140,7 +140,7 @@ def restore(model: int, own: Points, now: Points) -> list[Step]:
         return _ac_steps(own, now, AcWant())
     active, slots = _active(model, own), _slots(model, own)
     steps = []
-    if any(now.get(_in_slot(model, 0, path)) != own.get(_in_slot(model, 0, path)) for path in active):
+    if slots and any(now.get(_in_slot(model, 0, path)) != own.get(_in_slot(model, 0, path)) for path in active):
         first = {"Ena": 0} if own["Ena"].raw == 0 else {}
         steps += [_step(first | _slot_writes(model, slots[0], active)), _adoption(model, slots[0], active, {})]
     rest = {path: number.raw for path, number in own.items() if _is_kept(model, path, slots)}

@@ -95,7 +95,7 @@ class GridShell:
                 case Ask():
                     self._ask(effect, now)
                 case Store():
-                    self._store(effect)
+                    self._store(effect, now)
                 case Told():
                     self._told(effect, now)
                 case _:
@@ -116,8 +116,8 @@ class GridShell:
         else:
             self._waiting[ticket] = ask.asset_id
 
-    def _store(self, effect: Store) -> None:
-        """Durable before the first write: a journal that fails ends the role, and nothing has been written."""
+    def _store(self, effect: Store, now: Now) -> None:
+        """Durable before the first write: where the journal fails, nothing is written."""
         key, value = entry(effect)
         try:
             if value is None:
@@ -125,8 +125,9 @@ class GridShell:
             else:
                 self._journal.put(JOURNAL_TABLE, key, value)
         except sqlite3.Error as error:
-            self._log.error("own settings of an inverter cannot be stored", entry=key, why=str(error))
-            raise
+            self._log.error("own settings of an inverter cannot be stored or forgotten", entry=key, why=str(error))
+            if value is not None:
+                self.desk.not_stored(effect, f"journal: {error}", now)
 
     def _told(self, told: Told, now: Now) -> None:
         found = FieldAuditEntry(
