@@ -109,7 +109,7 @@ class Shell:
             self.now = replace(self.now, mono_ms=self.now.mono_ms + 1000)
 
     def samples(self) -> dict[str, float]:
-        (family,) = GridCollector(self.shell, lambda: self.now).collect()
+        (family,) = GridCollector(lambda: self.shell.desk.listed(self.now)).collect()
         return {sample.labels["state"]: sample.value for sample in family.samples}
 
 

@@ -147,16 +147,15 @@ class GridShell:
 class GridCollector(Collector):
     """Models that are not as their owner left them, by asset and state; both bounded by the configuration."""
 
-    def __init__(self, shell: GridShell, clock: Callable[[], Now]) -> None:
-        self._shell = shell
-        self._clock = clock
+    def __init__(self, listed: Callable[[], grid_pb2.ListModesResponse]) -> None:
+        self._listed = listed
 
     def collect(self) -> Iterator[Metric]:
         """A sample for every inverter that takes part and every state; 0 is the normal state of things."""
         family = GaugeMetricFamily(
             "dgm_grid_settings", "Models whose own grid-code settings are put aside", labels=["asset", "state"]
         )
-        for inverter in self._shell.desk.listed(self._clock()).inverters:
+        for inverter in self._listed().inverters:
             counts = Counter[int](setting.state for setting in inverter.settings)
             for name, state in STATES.items():
                 family.add_metric([inverter.asset_id, name], counts[state])

@@ -122,7 +122,7 @@ class EmsRole:
             powers=self._power_w,
             now=clock.now(),
         )
-        context.registry.register(GridCollector(self._grid, clock.now))
+        context.registry.register(GridCollector(lambda: self._grid.desk.listed(clock.now())))
         context.registry.register(LinesCollector(self._field.lines))
         self._lines = LineWatch(self._log)
         self._wake = asyncio.Event()
