@@ -1,8 +1,9 @@
 //! Models that people ask for: from an asset to the line and unit of its device, and the answers of all lines.
 use super::Field;
+use crate::modbus::amend::AmendStep;
 use crate::modbus::endpoint::Endpoint;
 use crate::modbus::pdu::READ_MAX;
-use crate::modbus::survey::{SurveyFailure, SurveyOrder, SurveyResult};
+use crate::modbus::survey::{SurveyFailure, SurveyOrder, SurveyResult, Surveyed};
 use crate::units::{AssetIndex, Micros};
 
 /// Longest point of any model, registers: no read may be shorter.
@@ -29,8 +30,14 @@ pub struct ModelQuestion {
 }
 
 impl Field {
-    /// Hands a question to the line of the asset's device; it is answered once. `Err`: the asset has no device here.
-    pub fn ask_model(&mut self, question: ModelQuestion, now: Micros) -> Result<(), SurveyFailure> {
+    /// Hands a question to the line of the asset's device, with what is to be changed in the model; it is answered once.
+    pub fn ask_model(&mut self, question: ModelQuestion, steps: Vec<AmendStep>, now: Micros) -> Option<SurveyResult> {
+        let asked = self.ask(question, steps, now);
+        asked.err().map(|why| (question.ticket, Err((why, Surveyed::default()))))
+    }
+
+    /// `Err`: the asset has no device here.
+    fn ask(&mut self, question: ModelQuestion, steps: Vec<AmendStep>, now: Micros) -> Result<(), SurveyFailure> {
         let behind = self.assets.iter().map(|assets| assets.iter().position(|asset| *asset == question.asset));
         let place = behind.enumerate().find_map(|(line, device)| Some((line, device?)));
         let (line, device) = place.ok_or(SurveyFailure::NoMap)?;
@@ -41,7 +48,8 @@ impl Field {
             let config = devices.config(device).ok_or(SurveyFailure::NoMap)?;
             let ModelQuestion { ticket, model, occurrence, deadline, .. } = question;
             let (unit, timeout) = (config.unit, config.timeout);
-            devices.surveys().put(SurveyOrder { ticket, unit, model, occurrence, registers_max, timeout, deadline });
+            let order = SurveyOrder { ticket, unit, model, occurrence, registers_max, timeout, deadline };
+            devices.surveys().put(order, steps);
             Ok(())
         })
     }

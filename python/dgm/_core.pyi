@@ -32,6 +32,7 @@ __all__ = [
     "check_device_table",
     "device_use",
     "replay",
+    "share_reactive",
     "sunspec_decode",
 ]
 
@@ -95,6 +96,13 @@ class Sharing:
         """Weighted max-min by cap_ma, weight and stratum alone."""
     def share(self, claims: Buffer, granted: Buffer, times: int = 1) -> None:
         """The same with 0 or from minimum_ma, whole steps, and crumbs in the order of stratum and rank."""
+
+def share_reactive(wish_var: int, inverters: list[tuple[int, int, int, int, bool]]) -> list[int]:
+    """One site-wide reactive power, positive absorbed, among inverters by what the P-Q circle of each leaves.
+
+    inverters: (apparent power VA, most absorbed var, most injected var, active power W, whether reactive power goes
+    first); the first three are magnitudes. CoreError: a number out of range.
+    """
 
 def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
     """Every point of a SunSpec model whose registers, header included, are given big-endian.
@@ -193,6 +201,10 @@ class Field:
     def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int:
         """Ask for a SunSpec model of an asset's device (0: only the chain of models); the ticket. It is read when
         nothing else of its line is due. CoreError: no such device, or too many questions wait."""
+    def amend_model(self, asset_index: int, model: int, amendment: bytes, timeout_ms: int) -> int:
+        """Change settings of a SunSpec model by the steps of a core.v1.ModelAmendment, each read back before the next
+        one; the ticket, answered as read_model is. CoreError: a point that a utility control may not reach, no such
+        device, or too many questions wait."""
     def take_models(self) -> bytes:
         """core.v1.ModelBatch: questions that have ended since the last call, each once; empty: none."""
     def take_troubles(self) -> list[tuple[str, str | None]]:

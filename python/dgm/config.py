@@ -347,6 +347,9 @@ def _asset_needs(asset: AssetConfig, path: str) -> Iterator[Finding]:
     if asset.type == AssetType.ASSET_TYPE_BATTERY and not asset.soc_min_permille < asset.soc_max_permille <= 1000:
         found = f"{asset.soc_min_permille}..{asset.soc_max_permille}"
         yield f"{path}.soc_max_permille", found, "soc_min_permille < soc_max_permille <= 1000"
+    if asset.grid_functions and (asset.type not in needs or not asset.HasField("modbus") or asset.modbus.device):
+        found = f"a {AssetType.Name(asset.type).removeprefix('ASSET_TYPE_')}"
+        yield f"{path}.grid_functions", found, "a PV or BATTERY with a SunSpec device"
     if asset.HasField("revert_s") and not 5 <= asset.revert_s <= 3600:
         yield f"{path}.revert_s", str(asset.revert_s), "5..3600 s"
 
@@ -464,6 +467,10 @@ def _gateways(config: DgmConfig) -> Iterator[Finding]:
         yield "api", "host without TLS files", "certificate, private_key and client_ca (or no host: unix socket only)"
     if config.ems.third_party and not (config.HasField("ocpp") and config.ocpp.HasField("facade")):
         yield "ems.third_party", "true without ocpp.facade", "ocpp.facade: the other EMS controls the EVSEs through it"
+    for index, asset in enumerate(config.assets):
+        if config.ems.third_party and asset.grid_functions:
+            path, expected = f"assets[{index}].grid_functions", "none: the inverters are the other EMS's"
+            yield path, "some beside ems.third_party", expected
     yield from _ems_ranges(config)
 
 

@@ -167,3 +167,16 @@ def test_an_own_identity_needs_a_name_that_no_station_has_and_a_websocket_url() 
         assert f"cpos[0].{path}" in found
     good = {"id": "cpo-a", "url": "wss://csms/ocpp", "own": {"id": "GW"}}
     assert config.parse(changed(cpos=[good])).cpos[0].own.significance_percent == 10
+
+
+def test_grid_code_is_permitted_at_inverters_of_our_own_ems_only() -> None:
+    document = yaml.safe_load(EXAMPLE)
+    document["assets"][1]["grid_functions"] = ["FIXED_PF", "VOLT_VAR"]
+    assert list(config.parse(yaml.safe_dump(document)).assets[1].grid_functions) == [1, 3]
+    document["assets"][0]["grid_functions"] = ["VAR"]
+    document["ems"]["third_party"] = True
+    found = "\n".join(problems_of(yaml.safe_dump(document)))
+    assert "assets[0].grid_functions" in found
+    assert "found a METER; expected a PV or BATTERY with a SunSpec device" in found
+    assert "assets[1].grid_functions" in found
+    assert "found some beside ems.third_party" in found

@@ -11,8 +11,10 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from dgm import _core, config
+from dgm.api.ems.v1.grid_pb2 import ListModesResponse
 from dgm.app import listeners, roles_of
 from dgm.der.service.metrics import DerMetrics
+from dgm.ems.service.grid import GridCollector
 from dgm.ems.service.metrics import EmsMetrics
 from dgm.metrics import new_registry
 from dgm.ocpp.gateway import GatewayMetrics
@@ -41,6 +43,7 @@ def served() -> set[str]:
     field = _core.Field(SITE.SerializeToString(), 1)
     ems, der, ocpp = (new_registry(role) for role in ("ems", "der", "ocpp"))
     EmsMetrics(ems, field.counters)
+    ems.register(GridCollector(ListModesResponse))
     DerMetrics(der, certificate_ends_s={"2030.5 device": 0.0})
     GatewayMetrics(ocpp)
     return series_of(ems) | series_of(der) | series_of(ocpp)

@@ -233,8 +233,11 @@ def test_a_stopped_plant_is_off_only_once_nothing_comes_out() -> None:
 
 def test_the_bitmaps_say_what_has_an_effect_and_nothing_else() -> None:
     bits = plant.mode_bits(ALL, has_battery=True)
-    named = {2, 3, 7, 20, 22}
+    named = {2, 3, 7, 20, 22, 28}
     assert bits.modes == sum(1 << bit for bit in named) | 0b11
+    older = plant.modes_of_edition(ALL, Edition.EDITION_S18)
+    assert plant.mode_bits(older, has_battery=True).modes == sum(1 << bit for bit in named - {28}) | 0b11
+    assert plant.modes_of_edition(ALL, Edition.EDITION_S23) == ALL
     assert (bits.modes_2, bits.doe, bits.vpp) == (1 << 8, 0b1111, 1)
     without = plant.mode_bits(acts_on(has_battery=False), has_battery=False)
     assert without.vpp is None

@@ -53,6 +53,8 @@ LIFE_S = 150.0
 HOST = "127.0.0.1"
 CALL_S = 30.0
 STORED = "CP-STORED", "CP-STORED-2X"
+GRID_PV = "pv-1"
+"""The inverter whose grid code the utility may change."""
 GOOD, BAD = "CP-GOOD", "CP-BAD"
 """Stations of the tests' own; each has one EVSE of 6 A."""
 
@@ -260,6 +262,8 @@ class World:
         await self.device.start()
         await self.csms.start()
         device["modbus"]["port"] = self.device.port
+        inverter = next(asset for asset in document["assets"] if asset["id"] == GRID_PV)
+        inverter["grid_functions"] = ["FIXED_PF", "VAR", "VOLT_VAR"]
         document["ems"]["evse_up_interval_ms"] = 1000
         await self.booking.start()
         url = f"ws://{HOST}:{self.booking.port}"

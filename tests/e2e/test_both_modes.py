@@ -24,6 +24,7 @@ SERVICES = {
     "ems": {
         "dgm.api.ems.v1.EmsService",
         "dgm.api.ems.v1.FieldService",
+        "dgm.api.ems.v1.GridService",
         "dgm.api.ems.v1.PolicyService",
         "dgm.api.site.v1.SiteService",
     },

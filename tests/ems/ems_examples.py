@@ -163,6 +163,10 @@ class WrittenField:
             os.eventfd_write(self._fd, 1)
         return ticket
 
+    def amend_model(self, asset_index: int, model: int, amendment: bytes, timeout_ms: int) -> int:
+        self.told.append(("amend", (asset_index, model, amendment, timeout_ms)))
+        return len(self.told)
+
     def know(self, asset_index: int, learnt: bytes) -> None:
         self.told.append(("know", (asset_index, learnt)))
 

@@ -25,6 +25,7 @@ mod phasor;
 mod plan;
 mod problem;
 mod publish;
+pub mod reactive;
 mod sample;
 mod scene;
 mod seat;

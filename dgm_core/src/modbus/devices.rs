@@ -263,7 +263,7 @@ impl Roster for Devices {
     }
 
     fn complete(&mut self, completion: &Completion<'_>, now: Micros) {
-        if self.surveys.complete(completion) {
+        if self.surveys.complete(completion, now) {
             return;
         }
         let Some(in_flight) = self.in_flight.take() else { return };
@@ -291,8 +291,7 @@ impl Roster for Devices {
     }
 
     fn wake_time(&self) -> Option<Micros> {
-        let idle = self.surveys.is_waiting().then_some(Micros::ZERO);
-        let wanted = self.schedule.wake_time().into_iter().chain(idle).min();
+        let wanted = self.schedule.wake_time().into_iter().chain(self.surveys.wake_time()).min();
         wanted.filter(|_| self.in_flight.is_none() && !self.surveys.is_asking())
     }
 

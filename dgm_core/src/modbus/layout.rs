@@ -62,6 +62,24 @@ pub fn locate(definition: &GroupDef, model: &Model, name: &str) -> Option<Slot> 
     model.span(0, last).map(|_| slot)
 }
 
+/// A number anywhere in a model, by its path ("PFWInj.PF", "Crv[1].Pt[0].V", from 0 on), as far as `words` (from its
+/// header on) say where it stands; `None` if there is none, or it lies beyond what the device announces.
+pub fn locate_path(definition: &GroupDef, model: &Model, words: RegisterBytes<'_>, path: &str) -> Option<Slot> {
+    let end = model.length.saturating_add(HEADER);
+    let reader = Reader { top: definition, words, end };
+    let (mut group, mut start) = (definition, HEADER);
+    let mut steps = path.split('.').peekable();
+    while let Some(step) = steps.next() {
+        if steps.peek().is_none() {
+            let (point, at) = own_point(group, start, step)?;
+            let within = at.checked_add(point.size)? <= end;
+            return within.then(|| slot(definition, group, start, point, at, model.address))?;
+        }
+        (group, start) = reader.child(group, start, step)?;
+    }
+    None
+}
+
 /// The next read of a whole model when `words` (from its header on) are known: as long as it can be, ending where a point
 /// ends, and no longer than `registers_max`. `None`: all is known, or one point does not fit.
 pub fn next_run(definition: &GroupDef, model: &Model, words: RegisterBytes<'_>, registers_max: u16) -> Option<Span> {
@@ -166,6 +184,25 @@ impl Reader<'_> {
                 Some(if word == u16::MAX { 0 } else { word })
             }
         }
+    }
+
+    /// The group of a step like "PFWInj" or "Crv[1]" below one that starts at `start`, and where it starts.
+    fn child<'g>(&self, group: &'g GroupDef, start: u16, step: &str) -> Option<(&'g GroupDef, u16)> {
+        let (name, index) = match step.strip_suffix(']') {
+            Some(inner) => inner.split_once('[').and_then(|(name, index)| Some((name, index.parse().ok()?)))?,
+            None => (step, 0u16),
+        };
+        let mut at = start.checked_add(group.size())?;
+        for child in &group.groups {
+            let count = self.count(child, at)?;
+            for position in 0..count {
+                if child.name == name && position == index {
+                    return Some((child, at));
+                }
+                at = self.ends(child, at, &mut Vec::new()).filter(|end| *end > at)?;
+            }
+        }
+        None
     }
 
     /// Appends where the points end, as far as the counts are known and the model reaches; where the group ends.

@@ -112,7 +112,58 @@ fn groups_are_read_when_their_count_is_known() {
     assert_eq!(runs(714, &words)[0].count, 20);
 }
 
+/// Every number of a decoded model by its path.
+fn numbers(decoded: &Decoded, prefix: &str, found: &mut Vec<(String, Raw)>) {
+    for item in &decoded.items {
+        if let Some(Value::Number(raw)) = &item.value {
+            found.push((format!("{prefix}{}", item.name), *raw));
+        }
+    }
+    for (name, groups) in &decoded.groups {
+        match groups {
+            Groups::Once(one) => numbers(one, &format!("{prefix}{name}."), found),
+            Groups::List(all) => {
+                for (at, one) in all.iter().enumerate() {
+                    numbers(one, &format!("{prefix}{name}[{at}]."), found);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_path_that_leads_nowhere_finds_nothing() {
+    let words = registers(705, 45, &[(5, 3), (6, 2)]);
+    let bytes = wire(&words);
+    let find = |path: &str| {
+        let words = RegisterBytes::new(&bytes).unwrap();
+        locate_path(&tables::find(705).unwrap(), &model(705, 45), words, path).map(|slot| slot.address - BASE)
+    };
+    assert_eq!([find("Ena"), find("Crv[0].ActPt"), find("Crv[1].Pt[2].Var")], [Some(2), Some(15), Some(46)]);
+    let nowhere = ["", ".", "Crv", "Crv[2].ActPt", "Crv[1].Pt[3].V", "Crv[x].ActPt", "Crv[0", "Crv[0].", "Pt[0].V"];
+    assert!(nowhere.iter().all(|path| find(path).is_none()));
+}
+
 proptest! {
+    #[test]
+    fn every_number_is_found_by_its_path(
+        pick in 0usize..112, length in 1u16..200, small in prop::collection::vec(0u16..4, 200),
+    ) {
+        let id = tables::numbers().nth(pick).unwrap();
+        let layout = tables::find(id).unwrap();
+        let mut words = small[..usize::from(length)].to_vec();
+        words.splice(0..0, [id, length]);
+        let mut found = Vec::new();
+        numbers(&decoded(&layout, &words), "", &mut found);
+        let bytes = wire(&words);
+        let all = RegisterBytes::new(&bytes).unwrap();
+        for (path, raw) in found {
+            let slot = locate_path(&layout, &model(id, length), all, &path);
+            let there = slot.and_then(|slot| slot.raw(&Block::new(Table::Holding, BASE, all)));
+            prop_assert_eq!(there, Some(raw), "{}", path);
+        }
+    }
+
     #[test]
     fn no_registers_make_a_decoder_panic_or_grow_beyond_them(
         pick in 0usize..112, length in 0u16..400, words in prop::collection::vec(any::<u16>(), 0..400),

@@ -4,11 +4,13 @@
 //! master:  line ─┬─ devices (seat, plan, uses, device, ..) ──┬─ session ── frame or rtu ── pdu
 //!                └─ polled (registers: beat, breaker, image) ─┘
 //! device:  sunspec, tables, layout, models, der │ map, table ──> channels (what is polled), actuator (what is commanded)
+//!          survey (a model read because somebody asks) ── amend (its grid-code settings changed)
 //! server:  frame ── pdu ── server (registers, write table, watchdogs)
 //! ```
 //!
 //! No sockets, threads or clocks here: `reactor` owns those.
 pub mod actuator;
+pub mod amend;
 pub mod audit;
 pub mod beat;
 pub mod breaker;
@@ -41,7 +43,6 @@ pub mod plan;
 pub mod planning;
 pub mod point;
 pub mod polled;
-pub mod reactive;
 pub mod role;
 pub mod rtu;
 mod seat;

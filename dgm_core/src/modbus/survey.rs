@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! SurveyOrder ──> Surveys (queue of a line) ── walk the chain ── read the model, ending where points end ──> SurveyResult
+//!                                               steps of `amend`: ── write ── read the model again ──┘
 //! ```
 //!
 //! The chain is walked anew each time, so that nothing is read at an address of yesterday. An order that its line never
 //! finds time for ends at its deadline. It knows neither assets nor what the points mean: `layout` decodes.
 use std::collections::VecDeque;
 
+use super::actuator::Write;
+use super::amend::{self, AmendStep};
 use super::layout::next_run;
 use super::line::Ask;
 use super::pdu::{Exception, RegisterBytes, ReplyView, Request, Span, Table, READ_MAX};
@@ -49,6 +52,10 @@ pub struct Surveyed {
     pub models: Vec<Model>,
     /// Registers of the model, header included, as bytes on the wire; empty where only the chain was asked for.
     pub registers: Vec<u8>,
+    /// The same before the first write; empty where nothing was to be written.
+    pub before: Vec<u8>,
+    /// What was written and taken, in order.
+    pub written: Vec<Write>,
 }
 
 /// Why an order brought nothing.
@@ -70,15 +77,20 @@ pub enum SurveyFailure {
     Refused(Exception),
     /// It answers with something else than asked.
     Malformed,
+    /// It has no such point, or its registers cannot say the value.
+    NoPoint,
+    /// Until the deadline it did not show what was written, or not what should come of it.
+    Mismatch,
 }
 
-/// The end of an order.
-pub type SurveyResult = (u64, Result<Surveyed, (SurveyFailure, Vec<Model>)>);
+/// The end of an order, with what was found until then.
+pub type SurveyResult = (u64, Result<Surveyed, (SurveyFailure, Surveyed)>);
 
 #[derive(Debug)]
 enum Step {
     Walk(Scan),
     Read { model: Model, layout: GroupDef, next: Span },
+    Write { model: Model, layout: GroupDef, writes: VecDeque<Write> },
 }
 
 #[derive(Debug)]
@@ -87,6 +99,10 @@ struct Survey {
     step: Step,
     found: Surveyed,
     silent: u32,
+    /// Not carried out yet; the first is under way once something was written.
+    steps: VecDeque<AmendStep>,
+    is_written: bool,
+    not_before: Micros,
 }
 
 /// The orders of one line.
@@ -99,19 +115,21 @@ pub struct Surveys {
 }
 
 impl Surveys {
-    /// Takes an order; it ends in `done`, whatever happens.
-    pub fn put(&mut self, order: SurveyOrder) {
+    /// Takes an order, with what is to be changed in the model; it ends in `done`, whatever happens.
+    pub fn put(&mut self, order: SurveyOrder, steps: Vec<AmendStep>) {
+        let found = Surveyed::default();
         if self.queue.len() >= ORDERS_MAX {
-            self.done.push((order.ticket, Err((SurveyFailure::Queue, Vec::new()))));
+            self.done.push((order.ticket, Err((SurveyFailure::Queue, found))));
             return;
         }
         let scan = if order.registers_max < READ_MAX { Scan::short() } else { Scan::default() };
-        self.queue.push_back(Survey { order, step: Step::Walk(scan), found: Surveyed::default(), silent: 0 });
+        let (step, steps, not_before) = (Step::Walk(scan), steps.into(), Micros::ZERO);
+        self.queue.push_back(Survey { order, step, found, silent: 0, steps, is_written: false, not_before });
     }
 
-    /// Whether a transaction is wanted, as soon as nobody else wants one.
-    pub fn is_waiting(&self) -> bool {
-        !self.is_asking && !self.queue.is_empty()
+    /// When a transaction is wanted, if nobody else wants one then.
+    pub fn wake_time(&self) -> Option<Micros> {
+        self.queue.front().filter(|_| !self.is_asking).map(|survey| survey.not_before)
     }
 
     /// Whether a transaction is in flight.
@@ -122,29 +140,29 @@ impl Surveys {
     /// The transaction wanted now.
     pub fn next(&mut self, now: Micros) -> Option<Ask> {
         self.expire(now);
-        let survey = self.queue.front().filter(|_| !self.is_asking)?;
-        let span = match &survey.step {
-            Step::Walk(scan) => scan.next_span(),
-            Step::Read { next, .. } => *next,
+        let survey = self.queue.front().filter(|survey| !self.is_asking && survey.not_before <= now)?;
+        let read = |span| Request::Read { table: Table::Holding, span };
+        let request = match &survey.step {
+            Step::Walk(scan) => read(scan.next_span()),
+            Step::Read { next, .. } => read(*next),
+            Step::Write { writes, .. } => {
+                let Write { start, words } = writes.front()?.clone();
+                Request::WriteMany { start, values: words }
+            }
         };
         let SurveyOrder { unit, timeout, .. } = survey.order;
         self.is_asking = true;
-        Some(Ask {
-            unit,
-            request: Request::Read { table: Table::Holding, span },
-            token: TOKEN,
-            deadline: now + timeout,
-        })
+        Some(Ask { unit, request, token: TOKEN, deadline: now + timeout })
     }
 
     /// Takes the end of a transaction; false: it was none of these.
-    pub fn complete(&mut self, completion: &Completion<'_>) -> bool {
+    pub fn complete(&mut self, completion: &Completion<'_>, now: Micros) -> bool {
         if completion.token != TOKEN {
             return false;
         }
         self.is_asking = false;
         if let Some(survey) = self.queue.front_mut() {
-            if let Some(end) = survey.advance(&completion.result) {
+            if let Some(end) = survey.advance(&completion.result, now) {
                 self.end(end);
             }
         }
@@ -173,14 +191,21 @@ impl Surveys {
 
     fn end(&mut self, end: Result<(), SurveyFailure>) {
         if let Some(Survey { order, found, .. }) = self.queue.pop_front() {
-            self.done.push((order.ticket, end.map_err(|why| (why, found.models.clone())).map(|()| found)));
+            let result = match end {
+                Ok(()) => Ok(found),
+                Err(why) => Err((why, found)),
+            };
+            self.done.push((order.ticket, result));
         }
     }
 }
 
 impl Survey {
     /// Takes an answer; `Some`: that was the last one.
-    fn advance(&mut self, result: &Result<ReplyView<'_>, Failure>) -> Option<Result<(), SurveyFailure>> {
+    fn advance(&mut self, result: &Result<ReplyView<'_>, Failure>, now: Micros) -> Option<Result<(), SurveyFailure>> {
+        if matches!(self.step, Step::Write { .. }) {
+            return self.wrote(result);
+        }
         let answer = match result {
             Ok(ReplyView::Registers(words)) => Ok(*words),
             Ok(_) => Err(Failure::Malformed),
@@ -195,9 +220,9 @@ impl Survey {
                 Progress::NoMap => Some(Err(SurveyFailure::NoMap)),
                 Progress::Lost => Some(Err(SurveyFailure::Malformed)),
             },
-            (Step::Read { .. }, Ok(words)) => self.take(words),
-            (Step::Read { .. }, Err(Failure::Refused(exception))) => Some(Err(SurveyFailure::Refused(exception))),
-            (Step::Read { .. }, Err(_)) => Some(Err(SurveyFailure::Malformed)),
+            (_, Ok(words)) => self.take(words, now),
+            (_, Err(Failure::Refused(exception))) => Some(Err(SurveyFailure::Refused(exception))),
+            (_, Err(_)) => Some(Err(SurveyFailure::Malformed)),
         }
     }
 
@@ -219,22 +244,79 @@ impl Survey {
         let Some((model, layout)) = same.nth(self.order.occurrence).copied().zip(tables::find(self.order.model)) else {
             return Some(Err(SurveyFailure::NoModel));
         };
-        self.go_on(model, layout)
+        self.go_on(model, layout, Micros::ZERO)
     }
 
-    fn take(&mut self, words: RegisterBytes<'_>) -> Option<Result<(), SurveyFailure>> {
+    fn take(&mut self, words: RegisterBytes<'_>, now: Micros) -> Option<Result<(), SurveyFailure>> {
         self.silent = 0;
         self.found.registers.extend_from_slice(words.as_bytes());
         let Step::Read { model, layout, .. } = &mut self.step else { return None };
         let (model, layout) = (*model, layout.clone());
-        self.go_on(model, layout)
+        self.go_on(model, layout, now)
     }
 
-    fn go_on(&mut self, model: Model, layout: GroupDef) -> Option<Result<(), SurveyFailure>> {
+    /// Reads on, or carries out what is left to be done with the whole model.
+    fn go_on(&mut self, model: Model, layout: GroupDef, now: Micros) -> Option<Result<(), SurveyFailure>> {
         let known = RegisterBytes::new(&self.found.registers)?;
-        let Some(next) = next_run(&layout, &model, known, self.order.registers_max) else { return Some(Ok(())) };
-        self.step = Step::Read { model, layout, next };
+        match next_run(&layout, &model, known, self.order.registers_max) {
+            Some(next) => {
+                self.step = Step::Read { model, layout, next };
+                None
+            }
+            None => self.amend(model, layout, now),
+        }
+    }
+
+    /// The model is read: judges what was written, and begins with what is next.
+    fn amend(&mut self, model: Model, layout: GroupDef, now: Micros) -> Option<Result<(), SurveyFailure>> {
+        let Some(step) = self.steps.front() else { return Some(Ok(())) };
+        let words = RegisterBytes::new(&self.found.registers)?;
+        if self.is_written {
+            if !amend::shows(step, &layout, &model, words) {
+                self.not_before = now + amend::AGAIN;
+                if self.not_before >= self.order.deadline {
+                    return Some(Err(SurveyFailure::Mismatch));
+                }
+                return self.read_again(model, layout, now);
+            }
+            self.steps.pop_front();
+            self.is_written = false;
+            return self.amend(model, layout, now);
+        }
+        if self.found.before.is_empty() {
+            self.found.before = self.found.registers.clone();
+        }
+        let Some(writes) = amend::blocks(step, &layout, &model, words) else {
+            return Some(Err(SurveyFailure::NoPoint));
+        };
+        self.is_written = true;
+        if writes.is_empty() {
+            return self.amend(model, layout, now);
+        }
+        self.step = Step::Write { model, layout, writes: writes.into() };
         None
+    }
+
+    /// A write that nobody answered may stand or not: the order ends, and whoever gave it begins anew.
+    fn wrote(&mut self, result: &Result<ReplyView<'_>, Failure>) -> Option<Result<(), SurveyFailure>> {
+        let Step::Write { model, layout, writes } = &mut self.step else { return None };
+        match result {
+            Ok(ReplyView::Written) => self.found.written.extend(writes.pop_front()),
+            Err(Failure::Refused(exception)) => return Some(Err(SurveyFailure::Refused(*exception))),
+            Err(Failure::Disconnected) => return Some(Err(SurveyFailure::Disconnected)),
+            Err(Failure::TimedOut) => return Some(Err(SurveyFailure::Silent)),
+            _ => return Some(Err(SurveyFailure::Malformed)),
+        }
+        if !writes.is_empty() {
+            return None;
+        }
+        let (model, layout) = (*model, layout.clone());
+        self.read_again(model, layout, Micros::ZERO)
+    }
+
+    fn read_again(&mut self, model: Model, layout: GroupDef, now: Micros) -> Option<Result<(), SurveyFailure>> {
+        self.found.registers.clear();
+        self.go_on(model, layout, now)
     }
 }
 

@@ -48,14 +48,14 @@ fn run(surveys: &mut Surveys, device: &mut FakeDevice) -> Vec<Span> {
     while let Some(ask) = surveys.next(ms(1)) {
         let Request::Read { span, .. } = ask.request else { panic!("{ask:?}") };
         spans.push(span);
-        assert!(end(&device.answer(&ask.request), |completion| surveys.complete(completion)));
+        assert!(end(&device.answer(&ask.request), |completion| surveys.complete(completion, ms(1))));
     }
     spans
 }
 
 fn one(order: SurveyOrder, device: &mut FakeDevice) -> Result<Surveyed, SurveyFailure> {
     let mut surveys = Surveys::default();
-    surveys.put(order);
+    surveys.put(order, Vec::new());
     run(&mut surveys, device);
     let (ticket, result) = surveys.done.pop().unwrap();
     assert_eq!((ticket, surveys.done.len()), (7, 0));
@@ -76,7 +76,7 @@ fn a_curve_is_read_whole_with_all_its_groups() {
 #[test]
 fn a_slow_line_reads_it_in_short_pieces_that_end_where_points_end() {
     let mut surveys = Surveys::default();
-    surveys.put(SurveyOrder { registers_max: 32, ..order(701) });
+    surveys.put(SurveyOrder { registers_max: 32, ..order(701) }, Vec::new());
     let spans = run(&mut surveys, &mut inverter());
     assert!(spans.iter().all(|span| span.count <= 32), "{spans:?}");
     let (_, result) = surveys.done.pop().unwrap();
@@ -107,29 +107,29 @@ fn one_lost_answer_is_borne_and_two_are_silence() {
     device.fail_next = Some(Failure::TimedOut);
     assert!(one(order(704), &mut device).is_ok());
     let mut surveys = Surveys::default();
-    surveys.put(order(704));
+    surveys.put(order(704), Vec::new());
     while let Some(ask) = surveys.next(ms(1)) {
         assert_eq!(ask.token, TOKEN);
-        end(&Err(Failure::TimedOut), |completion| surveys.complete(completion));
+        end(&Err(Failure::TimedOut), |completion| surveys.complete(completion, ms(1)));
     }
-    assert_eq!(surveys.done, [(7, Err((SurveyFailure::Silent, vec![])))]);
+    assert_eq!(surveys.done, [(7, Err((SurveyFailure::Silent, Surveyed::default())))]);
 }
 
 #[test]
 fn orders_are_bounded_expire_and_end_with_the_connection() {
     let mut surveys = Surveys::default();
-    (0..=ORDERS_MAX).for_each(|_| surveys.put(order(704)));
-    assert_eq!(surveys.done, [(7, Err((SurveyFailure::Queue, vec![])))]);
+    (0..=ORDERS_MAX).for_each(|_| surveys.put(order(704), Vec::new()));
+    assert_eq!(surveys.done, [(7, Err((SurveyFailure::Queue, Surveyed::default())))]);
     assert_eq!(surveys.expiry(), Some(ms(10_000)));
     surveys.expire(ms(9_999));
     assert_eq!(surveys.done.len(), 1);
-    surveys.put(order(704));
+    surveys.put(order(704), Vec::new());
     surveys.expire(ms(10_000));
     assert_eq!(surveys.done.len(), 2 + ORDERS_MAX);
-    assert_eq!((surveys.is_waiting(), surveys.expiry()), (false, None));
-    surveys.put(order(704));
+    assert_eq!((surveys.wake_time(), surveys.expiry()), (None, None));
+    surveys.put(order(704), Vec::new());
     surveys.lose();
-    assert_eq!(surveys.done.last(), Some(&(7, Err((SurveyFailure::Disconnected, vec![])))));
+    assert_eq!(surveys.done.last(), Some(&(7, Err((SurveyFailure::Disconnected, Surveyed::default())))));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn an_order_waits_for_the_polls_that_are_due_and_disturbs_none() {
     while devices.counters().devices_serving == 0 {
         step(&mut devices, ms(0)).unwrap();
     }
-    devices.surveys().put(order(203));
+    devices.surveys().put(order(203), Vec::new());
     assert_ne!(step(&mut devices, ms(0)), Some(TOKEN), "the poll that is due");
     let mut tokens = Vec::new();
     for now in 1..99 {

@@ -6,9 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::columns::{self, known32, known64, or_absent};
+use crate::arbiter::reactive::{self, Capability, Priority};
 use crate::arbiter::{Arbiter, EvseSample, Grant, GrantValue, Outcome, OutcomeState, Problem, Target};
 use crate::error::CoreError;
-use crate::site::{AssetKind, PlugState, Quality, Reading};
+use crate::site::{within, AssetKind, PlugState, Quality, Reading, QUANTITY_MAX};
 use crate::units::{count, AssetIndex, Milliamps, Millis, Millivolts, Permille, Vars, WattHours, Watts};
 use crate::wire;
 
@@ -95,9 +96,27 @@ fn allocate<'py>(py: Python<'py>, problem: &[u8]) -> PyResult<Bound<'py, PyBytes
     Ok(PyBytes::new(py, &columns::to_bytes(&answer)))
 }
 
+/// One site-wide reactive power among inverters, by what the P-Q circle of each leaves.
+#[pyfunction]
+fn share_reactive(wish_var: i64, inverters: Vec<(i64, i64, i64, i64, bool)>) -> PyResult<Vec<i64>> {
+    let capability = |(apparent, absorb, inject, power, is_reactive_first): (i64, i64, i64, i64, bool)| {
+        for found in [apparent, absorb, inject] {
+            within("share_reactive: apparent_va, absorb_var, inject_var", found, 0, QUANTITY_MAX)?;
+        }
+        within("share_reactive: power_w", power, -QUANTITY_MAX, QUANTITY_MAX)?;
+        let priority = if is_reactive_first { Priority::Reactive } else { Priority::Active };
+        let (absorb, inject) = (Vars::new(absorb), Vars::new(inject));
+        Ok::<_, CoreError>(Capability { apparent, absorb, inject, power: Watts::new(power), priority })
+    };
+    within("share_reactive: wish_var", wish_var, -QUANTITY_MAX, QUANTITY_MAX)?;
+    let inverters = inverters.into_iter().map(capability).collect::<Result<Vec<_>, _>>()?;
+    Ok(reactive::share(Vars::new(wish_var), &inverters).into_iter().map(Vars::get).collect())
+}
+
 /// Adds the class and the function to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(allocate, module)?)?;
+    module.add_function(wrap_pyfunction!(share_reactive, module)?)?;
     module.add_class::<PyArbiter>()
 }
 

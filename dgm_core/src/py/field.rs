@@ -12,6 +12,7 @@ use super::CoreError as PyCoreError;
 use crate::arbiter::Decision;
 use crate::error::CoreError;
 use crate::field::{Field, Input, ModelQuestion};
+use crate::modbus::amend::AmendStep;
 use crate::modbus::learnt::Learnt;
 use crate::modbus::occupancy::FIGURES;
 use crate::reactor::notify::Notifier;
@@ -173,13 +174,12 @@ impl PyField {
 
     /// Ask for a SunSpec model of an asset's device; the ticket.
     fn read_model(&self, asset_index: usize, model: u16, occurrence: usize, timeout_ms: i64) -> PyResult<u64> {
-        within("read_model: timeout_ms", timeout_ms, 1, SPAN_MS_MAX)?;
-        let asset = AssetIndex(asset_index);
-        self.check_device(asset_index)?;
-        let deadline = clock::micros() + Micros::from_millis(timeout_ms);
-        let question = ModelQuestion { ticket: 0, asset, model, occurrence, deadline };
-        let full = "read_model: found too many that wait; expected a running field thread that takes them";
-        self.published.surveys.ask(question).ok_or_else(|| PyCoreError::new_err(full))
+        self.ask(asset_index, model, occurrence, timeout_ms, Vec::new())
+    }
+
+    /// Change settings of a model by the steps of a core.v1.ModelAmendment; the ticket. Answered as read_model is.
+    fn amend_model(&self, asset_index: usize, model: u16, amendment: &[u8], timeout_ms: i64) -> PyResult<u64> {
+        self.ask(asset_index, model, 0, timeout_ms, wire::decode_amendment(model, amendment)?)
     }
 
     /// core.v1.ModelBatch: models that were read since the last call.
@@ -220,6 +220,23 @@ impl PyField {
         self.published.inbox.put(input, clock::now()).map_err(|_| {
             PyCoreError::new_err("put_outcomes: found a full queue; expected a running field thread that takes it")
         })
+    }
+
+    fn ask(
+        &self,
+        asset_index: usize,
+        model: u16,
+        occurrence: usize,
+        timeout_ms: i64,
+        steps: Vec<AmendStep>,
+    ) -> PyResult<u64> {
+        within("read_model: timeout_ms", timeout_ms, 1, SPAN_MS_MAX)?;
+        let asset = AssetIndex(asset_index);
+        self.check_device(asset_index)?;
+        let deadline = clock::micros() + Micros::from_millis(timeout_ms);
+        let question = ModelQuestion { ticket: 0, asset, model, occurrence, deadline };
+        let full = "read_model: found too many that wait; expected a running field thread that takes them";
+        self.published.surveys.ask(question, steps).ok_or_else(|| PyCoreError::new_err(full))
     }
 
     fn check_device(&self, asset_index: usize) -> Result<(), CoreError> {

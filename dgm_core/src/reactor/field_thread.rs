@@ -80,10 +80,8 @@ impl Tenant for Ticking {
             // A refusal is counted by the field; whoever handed it in has checked what could be checked there.
             let _ = self.field.put(input, received);
         }
-        for question in self.published.surveys.take_questions() {
-            if let Err(why) = self.field.ask_model(question, now) {
-                self.published.surveys.answer([(question.ticket, Err((why, Vec::new())))]);
-            }
+        for (question, steps) in self.published.surveys.take_questions() {
+            self.published.surveys.answer(self.field.ask_model(question, steps, now));
         }
         self.field.tick(now);
         touched.extend(0..self.field.lines().len());

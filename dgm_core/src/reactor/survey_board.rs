@@ -3,6 +3,7 @@ use std::sync::Mutex;
 
 use super::lock;
 use crate::field::ModelQuestion;
+use crate::modbus::amend::AmendStep;
 use crate::modbus::survey::SurveyResult;
 
 /// Most questions that wait for the next tick.
@@ -10,26 +11,29 @@ pub const QUESTIONS_MAX: usize = 16;
 /// Most answers that nobody has taken; the oldest goes first, whoever asked has given up long ago.
 pub const ANSWERS_MAX: usize = 64;
 
+/// What is asked, and what is to be changed in the model.
+type Question = (ModelQuestion, Vec<AmendStep>);
+
 /// Between Python and the field thread.
 #[derive(Debug, Default)]
 pub struct SurveyBoard {
-    questions: Mutex<(u64, Vec<ModelQuestion>)>,
+    questions: Mutex<(u64, Vec<Question>)>,
     answers: Mutex<Vec<SurveyResult>>,
 }
 
 impl SurveyBoard {
     /// Takes a question and gives it its ticket; `None`: too many wait already.
-    pub fn ask(&self, question: ModelQuestion) -> Option<u64> {
+    pub fn ask(&self, question: ModelQuestion, steps: Vec<AmendStep>) -> Option<u64> {
         let mut questions = lock(&self.questions);
         let (ticket, waiting) = &mut *questions;
         (waiting.len() < QUESTIONS_MAX).then_some(())?;
         *ticket = ticket.saturating_add(1);
-        waiting.push(ModelQuestion { ticket: *ticket, ..question });
+        waiting.push((ModelQuestion { ticket: *ticket, ..question }, steps));
         Some(*ticket)
     }
 
     /// All questions since the last call.
-    pub fn take_questions(&self) -> Vec<ModelQuestion> {
+    pub fn take_questions(&self) -> Vec<Question> {
         std::mem::take(&mut lock(&self.questions).1)
     }
 
@@ -50,7 +54,7 @@ impl SurveyBoard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::modbus::survey::SurveyFailure;
+    use crate::modbus::survey::{SurveyFailure, Surveyed};
     use crate::units::{AssetIndex, Micros};
 
     const QUESTION: ModelQuestion =
@@ -59,11 +63,11 @@ mod tests {
     #[test]
     fn questions_and_answers_are_bounded() {
         let board = SurveyBoard::default();
-        let tickets: Vec<_> = (0..=QUESTIONS_MAX).map(|_| board.ask(QUESTION)).collect();
+        let tickets: Vec<_> = (0..=QUESTIONS_MAX).map(|_| board.ask(QUESTION, Vec::new())).collect();
         assert_eq!((tickets[0], tickets[QUESTIONS_MAX]), (Some(1), None));
         assert_eq!(board.take_questions().len(), QUESTIONS_MAX);
         assert_eq!(board.take_questions(), []);
-        board.answer((0..100).map(|ticket| (ticket, Err((SurveyFailure::Silent, Vec::new())))));
+        board.answer((0..100).map(|ticket| (ticket, Err((SurveyFailure::Silent, Surveyed::default())))));
         let kept = board.take_answers();
         assert_eq!((kept.len(), kept[0].0), (ANSWERS_MAX, 36));
     }

@@ -35,7 +35,7 @@ pub use facade::{decode_facade, FacadeSecurity};
 pub use generated::dgm::api::{config::v1 as config, core::v1 as core, ems::v1 as ems, site::v1 as site_v1};
 pub use learnt::{decode_learnt, encode_learnt};
 pub use limits::decode_limits;
-pub use models::encode_models;
+pub use models::{decode_amendment, encode_models};
 pub use poller::{decode_poller, table_number};
 pub use registers::decode_register_map;
 pub use served::decode_served_map;

@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from rich.console import Console
 from rich.table import Table
 
-from dgm.api.ems.v1 import field_pb2, field_pb2_grpc
+from dgm.api.ems.v1 import field_pb2, field_pb2_grpc, grid_pb2, grid_pb2_grpc
 from dgm.cli.calls import call, channel
 from dgm.cli.client import CALL_TIMEOUT_S, DEFAULT_SITE, JsonOption, SiteOption
 from dgm.ems.audit import registers, verdict_name
@@ -40,7 +40,7 @@ async def _audit(site: SiteOption, asset: str, json_out: bool) -> None:
     if json_out:
         typer.echo(json_format.MessageToJson(answer))
         return
-    table = Table("time", "asset", "#", "what", "times", "power kW", "measured kW", "limit", "written")
+    table = Table("time", "asset", "#", "what", "times", "power kW", "measured kW", "limit or setting", "written")
     for entry in answer.entries:
         table.add_row(*_cells(entry))
     Console().print(table)
@@ -76,9 +76,9 @@ def _cells(entry: field_pb2.FieldAuditEntry) -> list[str]:
         str(entry.number),
         verdict_name(entry.verdict),
         str(entry.times),
-        f"{entry.power_w / 1000:.3f}",
+        "" if entry.model else f"{entry.power_w / 1000:.3f}",
         measured,
-        entry.binding_limit_id,
+        f"model {entry.model}: {entry.setting}" if entry.model else entry.binding_limit_id,
         ", ".join(registers(block) for block in entry.written),
     ]
 
@@ -86,6 +86,40 @@ def _cells(entry: field_pb2.FieldAuditEntry) -> list[str]:
 def _counted(counts: field_pb2.SetpointCounts) -> str:
     named = [(field.name, value) for field, value in counts.ListFields() if field.name != "asset_id"]
     return ", ".join(f"{value} {name}" for name, value in named)
+
+
+@device.command("grid")
+def grid(site: SiteOption = DEFAULT_SITE, json_out: JsonOption = False) -> None:
+    """What a utility asks of inverters beside power, what they can do, and which own settings are put aside."""
+    call(_grid(site, json_out))
+
+
+async def _grid(site: SiteOption, json_out: bool) -> None:
+    async with channel(site, "ems") as opened:
+        stub = grid_pb2_grpc.GridServiceStub(opened)
+        answer = await stub.ListModes(grid_pb2.ListModesRequest(), timeout=CALL_TIMEOUT_S)
+    if json_out:
+        typer.echo(json_format.MessageToJson(answer))
+        return
+    for line in grid_lines(answer):
+        typer.echo(line)
+
+
+def grid_lines(answer: grid_pb2.ListModesResponse) -> Iterator[str]:
+    """A line for each mode, inverter and model."""
+    for mode in answer.modes:
+        yield f"{mode.id}: {_plain(grid_pb2.GridFunction.Name(mode.function))}, {mode.reason}, {mode.ttl_ms} ms left"
+    for inverter in answer.inverters:
+        able = ", ".join(_plain(grid_pb2.GridFunction.Name(function)) for function in inverter.able)
+        yield f"{inverter.asset_id}: {able or 'nothing'}{'' if inverter.is_surveyed else ' (not looked at yet)'}"
+        for setting in inverter.settings:
+            why = f" ({setting.why})" if setting.why else ""
+            yield f"  model {setting.model}: {_plain(grid_pb2.GridState.Name(setting.state))}{why}"
+
+
+def _plain(name: str) -> str:
+    """ "volt_var" for GRID_FUNCTION_VOLT_VAR."""
+    return name.removeprefix("GRID_FUNCTION_").removeprefix("GRID_STATE_").lower()
 
 
 @device.command("read")

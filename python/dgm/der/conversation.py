@@ -22,6 +22,7 @@ from dgm.der.agenda import Agenda
 from dgm.der.exchange import (
     Answer,
     ClockMeasured,
+    CurveKnown,
     DiscoveryEffect,
     DiscoveryEvent,
     Link,
@@ -267,6 +268,8 @@ class Conversation:
                 return []
             case r.DERList() | r.DeviceCapability():
                 return []
+            case r.DERCurve():
+                return [(member, CurveKnown(url=node.url, curve=document)) for member in members]
             case _:
                 hearing = [member for member in members if has_changed or member.hears_all]
                 return [(member, effect) for member in hearing for effect in member.known.effects()]

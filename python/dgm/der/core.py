@@ -17,12 +17,15 @@ from typing import assert_never
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
-from dgm.der import plant
+from dgm.der import plant, record
 from dgm.der import resource as r
 from dgm.der.conversation import Conversation
+from dgm.der.curves import Asked, curve_modes, grid_asks, modes_supported
+from dgm.der.deltas import Deltas
 from dgm.der.discovery import (
     Answer,
     ClockMeasured,
+    CurveKnown,
     Discovery,
     DiscoveryEffect,
     DiscoveryEvent,
@@ -40,13 +43,18 @@ from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
+from dgm.der.nodes import resolve
 from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.profile import STANDARD
+from dgm.der.schedule import ControlSegment
 from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, ResponseTaken, Scheduler
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
 
 TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
+ABLE_KEY, CURVE_PREFIX, DELTA_PREFIX = "grid/able", "curve/", "delta/"
+CURVES_MAX = 64
+"""DERCurves kept, the newest."""
 ASIDE_MAX = 50
 """Damaged journal entries kept for people to look at; further ones are only named."""
 
@@ -64,13 +72,20 @@ class SiteLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GridSeen:
+    """What at least one inverter may and can do, as ems.v1.GridFunction."""
+
+    functions: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
     """Store durably, all or nothing, before the next effect: (key, value), value None: delete."""
 
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | OptOut | OptIn | Tick
+CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | GridSeen | OptOut | OptIn | Tick
 CoreEffect = Request | Keep
 
 
@@ -97,8 +112,12 @@ class DerCore:
         self._draw = draw
         self._shared = conversation
         self._mirrors = mirrors(lfdi, der.pen)
+        self._permitted = plant.grid_functions(config)
         self.discovery = self._conversation()
-        self._acts_on = acts_on(has_battery=plant.has_battery(config))
+        self._acts_on_base = acts_on(has_battery=plant.has_battery(config))
+        self._acts_on = modes_supported(self._acts_on_base, self._permitted)
+        self._curves: dict[str, r.DERCurve] = {}
+        self._deltas = Deltas()
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
         self._edition = profile.edition
         self._storage = plant.storage_of(config)
@@ -147,6 +166,7 @@ class DerCore:
             pin=int(der.pin) if der.pin else None,
             poll_s=der.poll_s,
             is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
+            curve_modes=curve_modes(self._permitted),
         )
         return Discovery(
             identity,
@@ -177,6 +197,7 @@ class DerCore:
             damaged.append(Damaged(key=OFFSET_KEY, why="found no whole number of ms; the server is asked for its time"))
         self.is_informed = bool(_schedule(stored)) and not damaged
         damaged += of_further
+        damaged += self._restore_grid(stored)
         self.damaged = tuple(damaged)
         return [*_put_aside(damaged, stored), *self._owed(now), *self.handle(Tick(), now)]
 
@@ -198,6 +219,8 @@ class DerCore:
             case SiteLost():
                 self._site.forget()
                 effects += self._metered(self._metering.observe({}, server_now), now)
+            case GridSeen():
+                effects += self._follow(event.functions)
             case OptOut() | OptIn():
                 effects += [
                     out for respond in self.scheduler.handle(event, server_now) for out in self._respond(respond, now)
@@ -223,12 +246,23 @@ class DerCore:
 
     def wanted(self, now: Now) -> dict[str, Wanted]:
         """Targets of PV and batteries at `now`, by asset."""
-        ruling = self.scheduler.ruling()
-        return self._effect.wanted(ruling, self._site.units(), self._ratings(), self._server(now).utc_ms)
+        return self._effect.wanted(self._ruling(), self._site.units(), self._ratings(), self._server(now).utc_ms)
+
+    def grid(self) -> dict[str, Asked]:
+        """What is asked of inverters beside power at the last handled `now`, by mode."""
+        ruling = self._ruling()
+        hrefs = {row.value.curve_href for row in ruling.values() if row.value.curve_href}
+        places = {href: resolve(self._config.url, href) for href in hrefs}
+        curves = {href: self._curves[url] for href, url in places.items() if url is not None and url in self._curves}
+        return grid_asks(ruling, curves, self._acts_on, max_w=self._config.site_rating_w)
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""
-        return targets(self.scheduler.ruling(), self._ratings())
+        return targets(self._ruling(), self._ratings())
+
+    def _ruling(self) -> dict[str, ControlSegment]:
+        """What rules each mode, a delta as the target that it means."""
+        return self._deltas.resolved(self.scheduler.ruling())
 
     def _ratings(self) -> Ratings:
         return Ratings(
@@ -247,6 +281,7 @@ class DerCore:
             effect for respond in self.scheduler.handle(Tick(), server_now) for effect in self._respond(respond, now)
         ]
         effects += self._reply(self.further.advance(server_now), now)
+        effects += self._note_starts(server_now)
         effects += self._metered(self._metering.advance(server_now), now)
         effects += self._converse(self._report(server_now), now)
         return effects
@@ -269,7 +304,8 @@ class DerCore:
         )
 
     def _modes(self) -> plant.ModeBits:
-        return plant.mode_bits(self._acts_on, has_battery=bool(self._config.battery_charge_rating_w))
+        names = plant.modes_of_edition(self._acts_on, self._edition)
+        return plant.mode_bits(names, has_battery=bool(self._config.battery_charge_rating_w))
 
     def _is_stopped(self) -> bool:
         ruling = self.scheduler.ruling()
@@ -292,10 +328,54 @@ class DerCore:
             case ResponseTaken():
                 self.scheduler.handle(effect, self._server(now))
                 return self._reply(self.further.taken(effect, self._server(now)), now)
+            case CurveKnown():
+                return self._take_curve(effect)
             case SetKnown():
                 return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
             case _:
                 assert_never(effect)
+
+    def _note_starts(self, server_now: Now) -> list[CoreEffect]:
+        found = self._deltas.note(self.scheduler.ruling(), self._site.plant_now(), server_now.utc_ms)
+        return [Keep(entries=tuple((DELTA_PREFIX + mode, value) for mode, value in found.items()))] if found else []
+
+    def _follow(self, functions: frozenset[int]) -> list[CoreEffect]:
+        """The inverters have been looked at: the utility is told, and judged events are judged by it."""
+        found = modes_supported(self._acts_on_base, functions)
+        if found == self._acts_on:
+            return []
+        self._acts_on = found
+        self.scheduler.follow(found)
+        return [Keep(entries=((ABLE_KEY, ",".join(map(str, sorted(functions))).encode()),))]
+
+    def _take_curve(self, known: CurveKnown) -> list[CoreEffect]:
+        """Curves outlive the link: their controls do too."""
+        if self._curves.get(known.url) == known.curve:
+            return []
+        entries: list[tuple[str, bytes | None]] = [(CURVE_PREFIX + known.url, record.dump(known.curve))]
+        self._curves.pop(known.url, None)
+        self._curves[known.url] = known.curve
+        while len(self._curves) > CURVES_MAX:
+            oldest = next(iter(self._curves))
+            del self._curves[oldest]
+            entries.append((CURVE_PREFIX + oldest, None))
+        return [Keep(entries=tuple(entries))]
+
+    def _restore_grid(self, stored: Mapping[str, bytes]) -> list[Damaged]:
+        damaged = []
+        for key, value in stored.items():
+            try:
+                if key.startswith(CURVE_PREFIX):
+                    self._curves[key.removeprefix(CURVE_PREFIX)] = record.load(r.DERCurve, value)
+                elif key.startswith(DELTA_PREFIX):
+                    self._deltas.restore(key.removeprefix(DELTA_PREFIX), value)
+                elif key == ABLE_KEY:
+                    functions = frozenset(int(item) for item in value.split(b",") if item)
+                    self._acts_on = modes_supported(self._acts_on_base, functions)
+                    self.scheduler.follow(self._acts_on)
+            except ValueError as error:
+                damaged.append(Damaged(key=key, why=str(error)))
+        return damaged
 
     def _respond(self, respond: Respond, now: Now) -> list[CoreEffect]:
         response = r.DERControlResponse(

@@ -16,6 +16,7 @@ from dgm.der.conversation import Conversation, Told
 from dgm.der.exchange import (
     Answer,
     ClockMeasured,
+    CurveKnown,
     DiscoveryEffect,
     DiscoveryEvent,
     Link,
@@ -34,6 +35,7 @@ from dgm.machine import Now
 __all__ = [
     "Answer",
     "ClockMeasured",
+    "CurveKnown",
     "Counters",
     "Discovery",
     "DiscoveryEffect",

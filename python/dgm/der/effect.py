@@ -22,6 +22,8 @@ from dgm.der.schedule import ControlSegment
 PLANT_TARGETS = ("opModFixedW", "opModTargetW")
 """Of PV and batteries together; the first that rules holds."""
 STORAGE_TARGET = "opModStorageTargetW"
+DELTA_TARGET = "opModDeltaW"
+"""Becomes a target of the plant when it begins (`deltas`)."""
 TARGET_MODES = (*PLANT_TARGETS, STORAGE_TARGET)
 SEEN_LATE_MS = 10_000
 """A control first seen later than this after its start is at its end value: its ramp cannot be told any more."""
@@ -63,7 +65,7 @@ class Wanted:
 
 def acts_on(*, has_battery: bool) -> tuple[str, ...]:
     """Every mode that has an effect on a plant."""
-    return (*QUANTITIES, *(TARGET_MODES if has_battery else ()))
+    return (*QUANTITIES, *((*TARGET_MODES, DELTA_TARGET) if has_battery else ()))
 
 
 def gradient_ramp_ms(change_w: int, ratings: Ratings) -> int:

@@ -81,6 +81,11 @@ class EventEngine(Generic[R, V]):
 
     # -- the machine ------------------------------------------------------------------------------------------------
 
+    def become(self, device: Device) -> None:
+        """What this device is has changed; events that are known stay until they are listed with a change."""
+        self._device = device
+        self._seen.clear()
+
     def handle(self, event: EngineEvent[R], now: Now) -> list[Respond]:
         """Bring the schedule to `now`, then apply the event. Responses come in the order in which they are due."""
         self._now = now

@@ -94,5 +94,13 @@ class SetKnown:
     sources: Sources
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveKnown:
+    """A DERCurve that a control links to was fetched. url: absolute."""
+
+    url: str
+    curve: r.DERCurve
+
+
 DiscoveryEvent = Answer | NoAnswer | Notified | SendResponse | SendReadings | Report | Tick
-DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken
+DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken | CurveKnown

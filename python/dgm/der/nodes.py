@@ -50,6 +50,7 @@ class Kind(Enum):
     MESSAGE_PROGRAMS = "msg"
     MESSAGES = "txt"
     GRANTS = "frp"
+    CURVE = "dc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ EXPECTED: Mapping[Kind, type] = {
     Kind.MESSAGE_PROGRAMS: r.MessagingProgramList,
     Kind.MESSAGES: r.TextMessageList,
     Kind.GRANTS: r.FlowReservationResponseList,
+    Kind.CURVE: r.DERCurve,
 }
 
 

@@ -14,9 +14,10 @@ from dgm.api.config.v1.config_pb2 import AssetConfig, DerConfig, DgmConfig
 from dgm.api.der.v1.profile_pb2 import Edition
 from dgm.api.site.v1.site_pb2 import AssetType, CircuitState, Quality, Sample, WatchSiteResponse
 from dgm.der import resource as r
+from dgm.der.deltas import DELTA_VAR, DELTA_W
 from dgm.der.effect import Unit, measured
 from dgm.der.metering import Quantity
-from dgm.der.mode import Bitmap, bits_of
+from dgm.der.mode import MODES, Bitmap, Origin, bits_of
 
 DER_TYPE_MIXED = 1
 CHARGES, DISCHARGES = 0b01, 0b10
@@ -54,6 +55,11 @@ def mode_bits(acts_on: Iterable[str], *, has_battery: bool) -> ModeBits:
     )
 
 
+def modes_of_edition(names: Iterable[str], edition: Edition) -> tuple[str, ...]:
+    """Modes that have a bit in an edition: those of 2023 have none in 2018."""
+    return tuple(name for name in names if edition == Edition.EDITION_S23 or MODES[name].origin is not Origin.S23)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """Nameplate of all batteries together; None: there is none."""
@@ -81,6 +87,11 @@ def _soc_min(asset: AssetConfig) -> int:
 def has_battery(config: DgmConfig) -> bool:
     """Whether anything can be told to charge."""
     return any(asset.type == AssetType.ASSET_TYPE_BATTERY for asset in config.assets)
+
+
+def grid_functions(config: DgmConfig) -> frozenset[int]:
+    """Grid-code functions that site.yaml permits on at least one inverter."""
+    return frozenset(function for asset in config.assets for function in asset.grid_functions)
 
 
 def root_circuit(config: DgmConfig) -> str:
@@ -138,6 +149,11 @@ class SiteView:
     def units(self) -> list[Unit]:
         """Every inverter and battery with what it can do now: a battery that is not seen, or full, takes nothing."""
         return [_unit(asset, self._good((asset.id,))) for asset in self._plant]
+
+    def plant_now(self) -> dict[str, int | None]:
+        """W and var into the plant by the delta mode that counts from it, None: not seen."""
+        plant = self._good((*self._pv, *self._batteries))
+        return {DELTA_W: _sum(plant, "power_w"), DELTA_VAR: _sum(plant, "reactive_var")}
 
     def measured(self) -> dict[int, int]:
         """What is seen of the limited quantities, W by ems.v1.Quantity."""

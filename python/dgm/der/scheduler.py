@@ -76,6 +76,7 @@ class Scheduler:
             rules, read=notice_of, kind=ControlMode, device=device, draw=draw
         )
         self._bridge_ms = profile.bridge_s * 1000
+        self._categories = categories
         self._defaults: tuple[StoredDefault, ...] = ()
         self._changed: set[str] = set()
         self._default_revision = 0
@@ -94,6 +95,10 @@ class Scheduler:
                 return self.engine.handle(event, now)
             case _:
                 assert_never(event)
+
+    def follow(self, acts_on: Iterable[str]) -> None:
+        """What this device follows has changed: what is listed from now on is judged by it."""
+        self.engine.become(Device(acts_on=frozenset(acts_on), categories=self._categories))
 
     def wake_time(self) -> int | None:
         """Monotonic ms of the next start or end of an event, or end of an opt-out."""

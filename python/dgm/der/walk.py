@@ -13,7 +13,7 @@ moves or vanishes needs no code of its own; a document that is no longer linked 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -21,12 +21,16 @@ from dgm.der import resource as r
 from dgm.der.groups import NOTHING, Groups, Sets
 from dgm.der.nodes import VERSIONS_PATH, Document, Documents, EntryPoint, Kind, Node, poll_s_of, resolve
 
+CURVE_POLL_S = 900
+"""The default pollRate (S18)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Who we are and where the walk starts. pin None: not checked. poll_s: where the server gives no pollRate.
 
     is_pin_required: a server that shows no Registration gives no controls (utility profile); else that is no reason.
+    curve_modes: modes whose DERCurves are fetched.
     """
 
     url: str
@@ -35,6 +39,7 @@ class Identity:
     pin: int | None
     poll_s: int
     is_pin_required: bool = False
+    curve_modes: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,6 +209,7 @@ class _Walker:
             controls, default = program.der_control_list_link, program.default_der_control_link
             listed = self._want(Kind.CONTROLS, controls, poll_s=poll_s) if controls else None
             stated = self._want(Kind.DEFAULT, default, poll_s=poll_s) if default else None
+            self._curves((*getattr(listed, "items", ()), stated))
             yield r.AssignedProgram(
                 mrid=program.mrid,
                 primacy=program.primacy,
@@ -211,6 +217,13 @@ class _Walker:
                 default=stated if isinstance(stated, r.DefaultDERControl) else None,
                 default_known=isinstance(stated, r.DefaultDERControl) or not default,
             )
+
+    def _curves(self, controls: Iterable[object]) -> None:
+        """What the modes of controls link to; a DERCurve has no pollRate either, and its control is cancelled first."""
+        bases = [item.base for item in controls if isinstance(item, r.DERControl | r.DefaultDERControl)]
+        for mode in (mode for base in bases for mode in base.modes):
+            if mode.curve_href and mode.name in self._identity.curve_modes:
+                self._want(Kind.CURVE, mode.curve_href, poll_s=CURVE_POLL_S)
 
 
 def _own_device(identity: Identity, devices: tuple[r.EndDevice, ...]) -> r.EndDevice | None:

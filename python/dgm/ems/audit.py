@@ -18,7 +18,7 @@ from dgm.site.topology import Topology
 ENTRIES_MAX = 1000
 """Entries kept, and kept for one slow reader of the stream."""
 
-Key = tuple[str, int]
+Key = tuple[str, bool, int]
 
 
 class AuditWatcher:
@@ -53,6 +53,12 @@ class AuditBook:
         self._entries: dict[Key, FieldAuditEntry] = {}
         self._counts: dict[str, SetpointCounts] = {}
         self._watchers: set[AuditWatcher] = set()
+        self._settings: dict[str, int] = {}
+
+    def add_setting(self, entry: FieldAuditEntry) -> None:
+        """What became of grid-code settings; it gets its number here."""
+        entry.number = self._settings[entry.asset_id] = self._settings.get(entry.asset_id, 0) + 1
+        self._keep(entry)
 
     def take(self, batch: bytes, decision: Decision | None, now: Now) -> list[FieldAuditEntry]:
         """core.v1.AuditBatch: what is new in it, one entry again for each repetition. decision: the newest."""
@@ -87,7 +93,7 @@ class AuditBook:
         self._watchers.discard(watcher)
 
     def _keep(self, entry: FieldAuditEntry) -> None:
-        before = self._entries.get((entry.asset_id, entry.number))
+        before = self._entries.get(_key(entry))
         if before is not None:
             entry.binding_limit_id = before.binding_limit_id
         self.forgotten += _put(self._entries, entry)
@@ -107,11 +113,15 @@ def registers(block: RegisterBlock) -> str:
 
 def _put(entries: dict[Key, FieldAuditEntry], entry: FieldAuditEntry) -> int:
     """Add or replace; how many that cost."""
-    entries[entry.asset_id, entry.number] = entry
+    entries[_key(entry)] = entry
     if len(entries) <= ENTRIES_MAX:
         return 0
     del entries[next(iter(entries))]
     return 1
+
+
+def _key(entry: FieldAuditEntry) -> Key:
+    return entry.asset_id, bool(entry.model), entry.number
 
 
 def _limit_of(asset_index: int, decision: Decision | None) -> tuple[int, str] | None:

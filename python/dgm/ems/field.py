@@ -89,6 +89,10 @@ class CoreField:
         """Ask for a SunSpec model of a device; the ticket. _core.CoreError: it cannot be asked now."""
         return self._field.read_model(asset_index, model, occurrence, timeout_ms)
 
+    def amend_model(self, asset_index: int, model: int, amendment: bytes, timeout_ms: int) -> int:
+        """Change grid-code settings by a core.v1.ModelAmendment; the ticket. _core.CoreError: it cannot be."""
+        return self._field.amend_model(asset_index, model, amendment, timeout_ms)
+
     def take_models(self) -> bytes:
         """core.v1.ModelBatch: what has been read, or not, since the last call."""
         return self._field.take_models()

@@ -7,11 +7,15 @@ Signs are SunSpec's: the meter counts import positive; inverters and the battery
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
+from dgm.sim.grid_code import GRID_LAYOUTS, GRID_MODELS, GridCode
 from dgm.sim.plant import VOLTAGE_NOMINAL_V, Battery, Control, Inverter, Plant, Reading
 from dgm.sim.sunspec import LIMIT_POINTS, SET_POINTS, Image, scale_for
 
+VAR_PART = 0.44
+"""Part of its rating that an inverter can do in var (IEEE 1547 category B)."""
 _OVERLOAD = 1.5
 """Readings up to this multiple of the rating must fit into their registers."""
 
@@ -22,8 +26,8 @@ class Device(Protocol):
     image: Image
 
     @property
-    def writable(self) -> tuple[str, ...]:
-        """Points of model 704 that may be written."""
+    def writable(self) -> tuple[tuple[int, str], ...]:
+        """Points that may be written, with their models."""
         ...
 
     def refresh(self, reading: Reading) -> None:
@@ -55,7 +59,7 @@ class MeterDevice:
 
     def __init__(self, *, service_ma: int) -> None:
         self.image = Image((1, 203))
-        self.writable: tuple[str, ...] = ()
+        self.writable: tuple[tuple[int, str], ...] = ()
         self._amp_exponent = scale_for(_OVERLOAD * 3 * service_ma / 1000.0, finest=-2)
         self._watt_exponent = scale_for(_OVERLOAD * 3 * service_ma / 1000.0 * VOLTAGE_NOMINAL_V, finest=0)
         _put_common(self.image, model_name="Three-phase meter", serial="METER-1")
@@ -95,28 +99,41 @@ class MeterDevice:
 
 
 class InverterDevice:
-    """A PV inverter: models 1, 701, 702 and, of 704, the WMaxLimPct group."""
+    """A PV inverter: models 1, 701, 702, the WMaxLimPct group of 704, and the grid code (`grid_code`)."""
 
     def __init__(self, inverter: Inverter, *, index: int) -> None:
-        self.image = Image((1, 701, 702, 704))
-        self.writable = LIMIT_POINTS
+        self.image = Image((1, 701, 702, 704, *GRID_MODELS), GRID_LAYOUTS)
+        var_max = round(inverter.rated_w * VAR_PART)
+        self.grid_code = GridCode(self.image, w_max=inverter.rated_w, var_max=var_max)
+        self.writable = (*_of_704(LIMIT_POINTS), *self.grid_code.writable())
         self._inverter = inverter
         self._index = index
         self._exponent = scale_for(_OVERLOAD * inverter.rated_w, finest=0)
         _put_common(self.image, model_name="PV inverter", serial=f"PV-{index + 1}")
         _put_der_constants(self.image, rated_w=inverter.rated_w, exponent=self._exponent)
-        self.image.put(702, "CtrlModes", 1)
         self.image.put(704, "WMaxLimPct_SF", -1)
+        for model, name, value in ((701, "Var_SF", self._exponent), (702, "Var_SF", 0), (702, "VA_SF", self._exponent)):
+            self.image.put(model, name, value)
+        for name in ("VarMaxInjRtg", "VarMaxAbsRtg", "VarMaxInj", "VarMaxAbs"):
+            self.image.put(702, name, var_max)
+        for name in ("VAMaxRtg", "VAMax"):
+            self.image.put(702, name, inverter.rated_w / 10.0**self._exponent)
 
     def refresh(self, reading: Reading) -> None:
-        """Show output, state and the limit group with its timer."""
+        """Show output, state and the control groups with their timers."""
+        self.grid_code.advance(self._inverter.clock_s)
+        voltage_permille = sum(reading.phase_v) / 3 / VOLTAGE_NOMINAL_V * 1000
+        reactive_var = self.grid_code.reactive_var(self._inverter.output_w, voltage_permille)
+        self.image.put(701, "Var", reactive_var / 10.0**self._exponent)
         _put_der_reading(self.image, reading, output_w=self._inverter.output_w, exponent=self._exponent)
         self.image.put(701, "TotWhInj", self._inverter.energy_wh)
         self.image.put(701, "InvSt", 4 if self._inverter.limit.enabled and self._inverter.limit.value < 1000 else 3)
         _put_control(self.image, "WMaxLimPct", self._inverter.limit)
 
     def apply(self, *, address: int, count: int) -> None:
-        """A written limit group takes effect and its revert timer starts anew."""
+        """A written group takes effect and its revert timer starts anew."""
+        self.grid_code.advance(self._inverter.clock_s)
+        self.grid_code.apply(address=address, count=count)
         if any(self.image.touches(704, name, address=address, count=count) for name in LIMIT_POINTS):
             _take_control(self.image, "WMaxLimPct", self._inverter.limit)
 
@@ -126,7 +143,7 @@ class BatteryDevice:
 
     def __init__(self, battery: Battery) -> None:
         self.image = Image((1, 701, 702, 704, 713))
-        self.writable = SET_POINTS
+        self.writable = _of_704(SET_POINTS)
         self._battery = battery
         self._exponent = scale_for(_OVERLOAD * battery.power_max_w, finest=0)
         self._energy_exponent = scale_for(battery.energy_wh, finest=0)
@@ -164,6 +181,10 @@ class BatteryDevice:
         self.image.put_absent(704, "WSetPctRvrt")
         if any(self.image.touches(704, name, address=address, count=count) for name in SET_POINTS):
             _take_control(self.image, "WSet", self._battery.setpoint)
+
+
+def _of_704(names: Iterable[str]) -> tuple[tuple[int, str], ...]:
+    return tuple((704, name) for name in names)
 
 
 def _put_der_constants(image: Image, *, rated_w: int, exponent: int) -> None:

@@ -114,9 +114,11 @@ class Inverter:
         self.limit = Control(value=PERCENT_FULL, revert_value=PERCENT_FULL)
         self.output_w = 0.0
         self.energy_wh = 0.0
+        self.clock_s = 0.0
 
     def step(self, dt_s: float, available_w: float) -> None:
         """Move the output (W, >= 0) towards what sun and limit allow; losing the sun needs no ramp."""
+        self.clock_s += dt_s
         self.limit.step(dt_s)
         ceiling_w = self.rated_w * self.limit.value / PERCENT_FULL if self.limit.enabled else float(self.rated_w)
         goal_w = max(0.0, min(available_w, ceiling_w))

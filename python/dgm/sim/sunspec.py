@@ -8,7 +8,7 @@ published model files. What a device does not offer stands at the sentinel of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 BASE_ADDRESS = 40000
@@ -76,6 +76,8 @@ STORAGE_713 = "WHRtg:u16 WHAvail:u16 SoC:u16 SoH:u16 Sta:e16 WH_SF:sf Pct_SF:sf"
 
 LAYOUTS = {1: COMMON, 203: METER_203, 701: MEASUREMENT_701, 702: CAPACITY_702, 704: CONTROL_704, 713: STORAGE_713}
 
+NO_LAYOUTS: Mapping[int, str] = {}
+
 LIMIT_POINTS = ("WMaxLimPctEna", "WMaxLimPct", "WMaxLimPctRvrt", "WMaxLimPctEnaRvrt", "WMaxLimPctRvrtTms")
 SET_POINTS = ("WSetEna", "WSetMod", "WSet", "WSetRvrt", "WSetPct", "WSetPctRvrt", "WSetEnaRvrt", "WSetRvrtTms")
 """The two percent values stand inside the block: a write over them is taken and has no effect."""
@@ -91,9 +93,10 @@ class Point:
 
 
 class Image:
-    """The registers of one device; every value starts as "not implemented"."""
+    """The registers of one device; every value starts as "not implemented". layouts: further models by number."""
 
-    def __init__(self, models: Iterable[int]) -> None:
+    def __init__(self, models: Iterable[int], layouts: Mapping[int, str] = NO_LAYOUTS) -> None:
+        self._layouts = {**LAYOUTS, **layouts}
         self.words: list[int] = list(_MARKER)
         self._points: dict[tuple[int, str], Point] = {}
         for model in models:
@@ -103,12 +106,16 @@ class Image:
     def _append_model(self, model: int) -> None:
         start = len(self.words)
         self.words.extend((model, 0))
-        for item in LAYOUTS[model].split():
+        for item in self._layouts[model].split():
             name, kind = item.split(":")
             width = _WIDTH[kind] if kind in _WIDTH else int(kind[1:])
             self._points[(model, name)] = Point(address=BASE_ADDRESS + len(self.words), kind=kind, width=width)
             self.words.extend(_ABSENT[kind] if kind in _ABSENT else (0,) * width)
         self.words[start + 1] = len(self.words) - start - 2
+
+    def names(self) -> list[tuple[int, str]]:
+        """Every value with its model, in order."""
+        return list(self._points)
 
     def point(self, model: int, name: str) -> Point:
         """Where the value stands."""

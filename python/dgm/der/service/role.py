@@ -20,14 +20,15 @@ from dgm import clock
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import resource as r
-from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
+from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, GridSeen, Keep, SiteLost, SiteSeen
 from dgm.der.effect import Wanted
 from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
-from dgm.der.plant import root_circuit
+from dgm.der.plant import grid_functions, root_circuit
 from dgm.der.profiles.loader import load as load_profile
 from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.facade import DerFacade
+from dgm.der.service.grid_link import GridSync
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.talk import Talk
@@ -75,6 +76,9 @@ class DerRole:
             now=self._server_now,
         )
         self._targets = TargetSync(channel, wanted=self._wanted, now=self._server_now)
+        self._grid: GridSync | None = None
+        if grid_functions(context.config):
+            self._grid = GridSync(channel, asked=self.core.grid, able=self._grid_seen, now=self._server_now)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._restore()
 
@@ -105,6 +109,8 @@ class DerRole:
                 tasks.create_task(self._limits.run(), name="limits")
                 tasks.create_task(self._targets.run(), name="targets")
                 tasks.create_task(self._site.run(), name="site")
+                if self._grid is not None:
+                    tasks.create_task(self._grid.run(), name="grid")
                 tasks.create_task(self._talk.run(), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
@@ -220,6 +226,11 @@ class DerRole:
     def _ems_back(self) -> None:
         self._limits.forget()
         self._targets.forget()
+        if self._grid is not None:
+            self._grid.forget()
+
+    def _grid_seen(self, functions: frozenset[int]) -> None:
+        self.step(GridSeen(functions=functions))
 
     def _site_seen(self, update: WatchSiteResponse) -> None:
         self.step(SiteSeen(update=update))

@@ -52,6 +52,15 @@ class FieldAudit:
                 self._tell(entry)
         return True
 
+    def take_setting(self, entry: FieldAuditEntry) -> None:
+        """What became of grid-code settings of an inverter."""
+        self.book.add_setting(entry)
+        self._trail.append(line(entry))
+        fields = {name: value for name, value in line(entry).items() if name not in ("utc_ms", "verdict")}
+        is_good = entry.verdict == SetpointVerdict.SETPOINT_VERDICT_CONFIRMED
+        tell = self._log.info if is_good else self._log.warning
+        tell(f"grid-code setting {verdict_name(entry.verdict)}", **fields)
+
     def close(self) -> None:
         """Release the trail."""
         self._trail.close()
@@ -72,9 +81,12 @@ def line(entry: FieldAuditEntry) -> dict[str, Any]:
         "asset": entry.asset_id,
         "number": entry.number,
         "verdict": verdict_name(entry.verdict),
-        "power_w": entry.power_w,
         "epoch": entry.epoch,
     }
+    if entry.model:
+        found |= {"model": entry.model, "setting": entry.setting}
+    else:
+        found["power_w"] = entry.power_w
     if entry.HasField("measured_w"):
         found["measured_w"] = entry.measured_w
     if entry.binding_limit_id:

@@ -44,6 +44,8 @@ FAILURES: dict[int, tuple[Reason, str]] = {
         Reason.DEVICE_REFUSED,
         "{asset} refuses to be read there with exception {exception}",
     ),
+    ModelFailure.MODEL_FAILURE_NO_POINT: (Reason.DEVICE_REFUSED, "{asset} has no such point, or cannot say the value"),
+    ModelFailure.MODEL_FAILURE_MISMATCH: (Reason.DEVICE_REFUSED, "{asset} does not show what was written to it"),
     ModelFailure.MODEL_FAILURE_MALFORMED: (Reason.DEVICE_REFUSED, "{asset} answers with something else than asked"),
 }
 

@@ -20,7 +20,17 @@ from google.protobuf.message import Message
 
 from dgm import clock, links, zone
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc, field_pb2, field_pb2_grpc, policy_pb2, policy_pb2_grpc
+from dgm.api.ems.v1 import (
+    ems_pb2,
+    ems_pb2_grpc,
+    field_pb2,
+    field_pb2_grpc,
+    grid_pb2,
+    grid_pb2_grpc,
+    policy_pb2,
+    policy_pb2_grpc,
+)
+from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
 from dgm.ems.cycle import (
     CoreDecided,
@@ -43,6 +53,7 @@ from dgm.ems.guidance import TABLES
 from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
 from dgm.ems.service.field_audit import FieldAudit
 from dgm.ems.service.field_servicer import FieldService
+from dgm.ems.service.grid import GridCollector, GridService, GridShell
 from dgm.ems.service.learnt import LearntDevices
 from dgm.ems.service.lines import LinesCollector, LineWatch
 from dgm.ems.service.metrics import EmsMetrics
@@ -79,6 +90,7 @@ class FieldPort(Protocol):
     def take(self, now: Now) -> CoreDecided: ...
     def take_audit(self) -> bytes: ...
     def read_model(self, asset_index: int, model: int, occurrence: int, timeout_ms: int) -> int: ...
+    def amend_model(self, asset_index: int, model: int, amendment: bytes, timeout_ms: int) -> int: ...
     def take_models(self) -> bytes: ...
     def know(self, asset_index: int, learnt: bytes) -> None: ...
     def take_learnt(self) -> bytes: ...
@@ -115,6 +127,17 @@ class EmsRole:
         self._audit_bells: set[asyncio.Event] = set()
         self._learnt = LearntDevices(self.cycle.topology, context.state_dir)
         self.models = ModelDesk(self._field, self.cycle.topology)
+        self._grid = GridShell(
+            context.config,
+            self.cycle.topology,
+            self._field,
+            context.journal,
+            epoch=context.epoch,
+            tell=self._take_setting,
+            powers=self._power_w,
+            now=clock.now(),
+        )
+        context.registry.register(GridCollector(lambda: self._grid.desk.listed(clock.now())))
         context.registry.register(LinesCollector(self._field.lines))
         self._lines = LineWatch(self._log)
         self._policies = PolicyWatch(self.cycle.guidance, self._log, context.registry)
@@ -127,7 +150,7 @@ class EmsRole:
         self._run(self.cycle.restore(context.journal.items(JOURNAL_TABLE), clock.now(), tables))
 
     def servicers(self) -> Sequence[Servicer]:
-        """SiteService, EmsService, PolicyService and FieldService."""
+        """SiteService, EmsService, PolicyService, FieldService and GridService."""
         site = SiteService(
             state=self.cycle.state,
             epoch=self._context.epoch,
@@ -155,6 +178,11 @@ class EmsRole:
                 name=field_pb2.DESCRIPTOR.services_by_name["FieldService"].full_name,
                 add=field_pb2_grpc.add_FieldServiceServicer_to_server,
                 servicer=FieldService(self, self._audit.book),
+            ),
+            Servicer(
+                name=grid_pb2.DESCRIPTOR.services_by_name["GridService"].full_name,
+                add=grid_pb2_grpc.add_GridServiceServicer_to_server,
+                servicer=GridService(self._grid, clock.now),
             ),
         )
 
@@ -276,7 +304,9 @@ class EmsRole:
         if self._audit.take(self._field.take_audit(), self.cycle.decision, now):
             for bell in self._audit_bells:
                 bell.set()
-        self.models.take(self._field.take_models())
+        models = self._field.take_models()
+        self.models.take(models)
+        self._grid.take(models, now)
         self._learnt.take(self._field.take_learnt())
         for line, reason in self._field.take_troubles():
             if reason is None:
@@ -306,6 +336,15 @@ class EmsRole:
         self._metrics.observe_evses(self.cycle.state)
         self._policies.look()
         self._lines.look(self._field.lines())
+        self._grid.advance(clock.now())
+
+    def _power_w(self, asset_id: str) -> int | None:
+        return self.cycle.state.reading(self.cycle.topology.asset_by_id[asset_id]).power_w
+
+    def _take_setting(self, entry: FieldAuditEntry) -> None:
+        self._audit.take_setting(entry)
+        for bell in self._audit_bells:
+            bell.set()
 
     async def _until(self, wake_ms: int | None) -> None:
         """Sleep until the wake time, or until a step moves it or fails."""

@@ -103,10 +103,10 @@ def trace_line(stamp_ms: int, reading: Reading) -> str:
 
 
 def _simdata(device: Device) -> list[SimData]:
-    """The image as blocks of equal access: model 704's writable points, and all else read-only."""
+    """The image as blocks of equal access: the writable points, and all else read-only."""
     writable: set[int] = set()
-    for name in device.writable:
-        point = device.image.point(704, name)
+    for model, name in device.writable:
+        point = device.image.point(model, name)
         writable.update(range(point.address, point.address + point.width))
     blocks: list[SimData] = []
     start = 0

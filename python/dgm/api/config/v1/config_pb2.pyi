@@ -1,3 +1,4 @@
+from dgm.api.ems.v1 import grid_pb2 as _grid_pb2
 from dgm.api.core.v1 import device_pb2 as _device_pb2
 from dgm.api.site.v1 import site_pb2 as _site_pb2
 from google.protobuf.internal import containers as _containers
@@ -121,7 +122,7 @@ class TransformerConfig(_message.Message):
     def __init__(self, supply: _Optional[_Union[Winding, str]] = ..., load_limit_ma: _Optional[int] = ..., supply_limit_ma: _Optional[int] = ..., turns_permille: _Optional[int] = ...) -> None: ...
 
 class AssetConfig(_message.Message):
-    __slots__ = ("id", "type", "circuit", "phases", "power_max_w", "charge_max_w", "energy_wh", "soc_min_permille", "soc_max_permille", "bridge_reserve_w", "revert_w", "revert_s", "modbus")
+    __slots__ = ("id", "type", "circuit", "phases", "power_max_w", "charge_max_w", "energy_wh", "soc_min_permille", "soc_max_permille", "bridge_reserve_w", "revert_w", "revert_s", "modbus", "grid_functions")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     CIRCUIT_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +136,7 @@ class AssetConfig(_message.Message):
     REVERT_W_FIELD_NUMBER: _ClassVar[int]
     REVERT_S_FIELD_NUMBER: _ClassVar[int]
     MODBUS_FIELD_NUMBER: _ClassVar[int]
+    GRID_FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     id: str
     type: _site_pb2.AssetType
     circuit: str
@@ -148,7 +150,8 @@ class AssetConfig(_message.Message):
     revert_w: int
     revert_s: int
     modbus: ModbusConfig
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[_site_pb2.AssetType, str]] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., power_max_w: _Optional[int] = ..., charge_max_w: _Optional[int] = ..., energy_wh: _Optional[int] = ..., soc_min_permille: _Optional[int] = ..., soc_max_permille: _Optional[int] = ..., bridge_reserve_w: _Optional[int] = ..., revert_w: _Optional[int] = ..., revert_s: _Optional[int] = ..., modbus: _Optional[_Union[ModbusConfig, _Mapping]] = ...) -> None: ...
+    grid_functions: _containers.RepeatedScalarFieldContainer[_grid_pb2.GridFunction]
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[_site_pb2.AssetType, str]] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., power_max_w: _Optional[int] = ..., charge_max_w: _Optional[int] = ..., energy_wh: _Optional[int] = ..., soc_min_permille: _Optional[int] = ..., soc_max_permille: _Optional[int] = ..., bridge_reserve_w: _Optional[int] = ..., revert_w: _Optional[int] = ..., revert_s: _Optional[int] = ..., modbus: _Optional[_Union[ModbusConfig, _Mapping]] = ..., grid_functions: _Optional[_Iterable[_Union[_grid_pb2.GridFunction, str]]] = ...) -> None: ...
 
 class ModbusConfig(_message.Message):
     __slots__ = ("host", "port", "unit_id", "poll_interval_ms", "timeout_ms", "serial", "tls", "device", "write_latency_ms", "ct_primary_a", "ct_secondary_a")

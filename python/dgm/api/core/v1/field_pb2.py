@@ -25,29 +25,35 @@ _sym_db = _symbol_database.Default()
 from dgm.api.ems.v1 import field_pb2 as dgm_dot_api_dot_ems_dot_v1_dot_field__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64gm/api/core/v1/field.proto\x12\x0f\x64gm.api.core.v1\x1a\x1a\x64gm/api/ems/v1/field.proto\"\x8c\x01\n\tAuditNews\x12\x13\n\x0b\x61sset_index\x18\x01 \x01(\x03\x12,\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.dgm.api.core.v1.AuditEntry\x12\x0c\n\x04lost\x18\x03 \x01(\x03\x12.\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x1e.dgm.api.ems.v1.SetpointCounts\"P\n\nAuditEntry\x12\x12\n\nat_mono_ms\x18\x01 \x01(\x03\x12.\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1f.dgm.api.ems.v1.FieldAuditEntry\"8\n\nAuditBatch\x12*\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x1a.dgm.api.core.v1.AuditNews\"\xa1\x01\n\x0bModelAnswer\x12\x0e\n\x06ticket\x18\x01 \x01(\x03\x12,\n\x06models\x18\x02 \x03(\x0b\x32\x1c.dgm.api.ems.v1.SunSpecModel\x12\x11\n\tregisters\x18\x03 \x01(\x0c\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0e\x32\x1d.dgm.api.core.v1.ModelFailure\x12\x11\n\texception\x18\x05 \x01(\x03\";\n\nModelBatch\x12-\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1c.dgm.api.core.v1.ModelAnswer\"\xa2\x01\n\x0cLearntDevice\x12\x0c\n\x04\x62\x61se\x18\x01 \x01(\x03\x12\x10\n\x08identity\x18\x02 \x01(\x0c\x12,\n\x06models\x18\x03 \x03(\x0b\x32\x1c.dgm.api.ems.v1.SunSpecModel\x12\x18\n\x0b\x65nd_address\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\x12\x61nswers_long_reads\x18\x05 \x01(\x08\x42\x0e\n\x0c_end_address\"P\n\nLearntNews\x12\x13\n\x0b\x61sset_index\x18\x01 \x01(\x03\x12-\n\x06learnt\x18\x02 \x01(\x0b\x32\x1d.dgm.api.core.v1.LearntDevice\":\n\x0bLearntBatch\x12+\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x1b.dgm.api.core.v1.LearntNews*\x89\x02\n\x0cModelFailure\x12\x1d\n\x19MODEL_FAILURE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_FAILURE_QUEUE\x10\x01\x12\x19\n\x15MODEL_FAILURE_EXPIRED\x10\x02\x12\x1e\n\x1aMODEL_FAILURE_DISCONNECTED\x10\x03\x12\x18\n\x14MODEL_FAILURE_SILENT\x10\x04\x12\x18\n\x14MODEL_FAILURE_NO_MAP\x10\x05\x12\x1a\n\x16MODEL_FAILURE_NO_MODEL\x10\x06\x12\x19\n\x15MODEL_FAILURE_REFUSED\x10\x07\x12\x1b\n\x17MODEL_FAILURE_MALFORMED\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64gm/api/core/v1/field.proto\x12\x0f\x64gm.api.core.v1\x1a\x1a\x64gm/api/ems/v1/field.proto\"\x8c\x01\n\tAuditNews\x12\x13\n\x0b\x61sset_index\x18\x01 \x01(\x03\x12,\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.dgm.api.core.v1.AuditEntry\x12\x0c\n\x04lost\x18\x03 \x01(\x03\x12.\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x1e.dgm.api.ems.v1.SetpointCounts\"P\n\nAuditEntry\x12\x12\n\nat_mono_ms\x18\x01 \x01(\x03\x12.\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1f.dgm.api.ems.v1.FieldAuditEntry\"8\n\nAuditBatch\x12*\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x1a.dgm.api.core.v1.AuditNews\"\'\n\nPointValue\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03raw\x18\x02 \x01(\x03\"k\n\rAmendmentStep\x12+\n\x06writes\x18\x01 \x03(\x0b\x32\x1b.dgm.api.core.v1.PointValue\x12-\n\x08\x65xpected\x18\x02 \x03(\x0b\x32\x1b.dgm.api.core.v1.PointValue\"?\n\x0eModelAmendment\x12-\n\x05steps\x18\x01 \x03(\x0b\x32\x1e.dgm.api.core.v1.AmendmentStep\"\xe1\x01\n\x0bModelAnswer\x12\x0e\n\x06ticket\x18\x01 \x01(\x03\x12,\n\x06models\x18\x02 \x03(\x0b\x32\x1c.dgm.api.ems.v1.SunSpecModel\x12\x11\n\tregisters\x18\x03 \x01(\x0c\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0e\x32\x1d.dgm.api.core.v1.ModelFailure\x12\x11\n\texception\x18\x05 \x01(\x03\x12\x0e\n\x06\x62\x65\x66ore\x18\x06 \x01(\x0c\x12.\n\x07written\x18\x07 \x03(\x0b\x32\x1d.dgm.api.ems.v1.RegisterBlock\";\n\nModelBatch\x12-\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1c.dgm.api.core.v1.ModelAnswer\"\xa2\x01\n\x0cLearntDevice\x12\x0c\n\x04\x62\x61se\x18\x01 \x01(\x03\x12\x10\n\x08identity\x18\x02 \x01(\x0c\x12,\n\x06models\x18\x03 \x03(\x0b\x32\x1c.dgm.api.ems.v1.SunSpecModel\x12\x18\n\x0b\x65nd_address\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\x12\x61nswers_long_reads\x18\x05 \x01(\x08\x42\x0e\n\x0c_end_address\"P\n\nLearntNews\x12\x13\n\x0b\x61sset_index\x18\x01 \x01(\x03\x12-\n\x06learnt\x18\x02 \x01(\x0b\x32\x1d.dgm.api.core.v1.LearntDevice\":\n\x0bLearntBatch\x12+\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x1b.dgm.api.core.v1.LearntNews*\xc1\x02\n\x0cModelFailure\x12\x1d\n\x19MODEL_FAILURE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_FAILURE_QUEUE\x10\x01\x12\x19\n\x15MODEL_FAILURE_EXPIRED\x10\x02\x12\x1e\n\x1aMODEL_FAILURE_DISCONNECTED\x10\x03\x12\x18\n\x14MODEL_FAILURE_SILENT\x10\x04\x12\x18\n\x14MODEL_FAILURE_NO_MAP\x10\x05\x12\x1a\n\x16MODEL_FAILURE_NO_MODEL\x10\x06\x12\x19\n\x15MODEL_FAILURE_REFUSED\x10\x07\x12\x1b\n\x17MODEL_FAILURE_MALFORMED\x10\x08\x12\x1a\n\x16MODEL_FAILURE_NO_POINT\x10\t\x12\x1a\n\x16MODEL_FAILURE_MISMATCH\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dgm.api.core.v1.field_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELFAILURE']._serialized_start=892
-  _globals['_MODELFAILURE']._serialized_end=1157
+  _globals['_MODELFAILURE']._serialized_start=1171
+  _globals['_MODELFAILURE']._serialized_end=1492
   _globals['_AUDITNEWS']._serialized_start=77
   _globals['_AUDITNEWS']._serialized_end=217
   _globals['_AUDITENTRY']._serialized_start=219
   _globals['_AUDITENTRY']._serialized_end=299
   _globals['_AUDITBATCH']._serialized_start=301
   _globals['_AUDITBATCH']._serialized_end=357
-  _globals['_MODELANSWER']._serialized_start=360
-  _globals['_MODELANSWER']._serialized_end=521
-  _globals['_MODELBATCH']._serialized_start=523
-  _globals['_MODELBATCH']._serialized_end=582
-  _globals['_LEARNTDEVICE']._serialized_start=585
-  _globals['_LEARNTDEVICE']._serialized_end=747
-  _globals['_LEARNTNEWS']._serialized_start=749
-  _globals['_LEARNTNEWS']._serialized_end=829
-  _globals['_LEARNTBATCH']._serialized_start=831
-  _globals['_LEARNTBATCH']._serialized_end=889
+  _globals['_POINTVALUE']._serialized_start=359
+  _globals['_POINTVALUE']._serialized_end=398
+  _globals['_AMENDMENTSTEP']._serialized_start=400
+  _globals['_AMENDMENTSTEP']._serialized_end=507
+  _globals['_MODELAMENDMENT']._serialized_start=509
+  _globals['_MODELAMENDMENT']._serialized_end=572
+  _globals['_MODELANSWER']._serialized_start=575
+  _globals['_MODELANSWER']._serialized_end=800
+  _globals['_MODELBATCH']._serialized_start=802
+  _globals['_MODELBATCH']._serialized_end=861
+  _globals['_LEARNTDEVICE']._serialized_start=864
+  _globals['_LEARNTDEVICE']._serialized_end=1026
+  _globals['_LEARNTNEWS']._serialized_start=1028
+  _globals['_LEARNTNEWS']._serialized_end=1108
+  _globals['_LEARNTBATCH']._serialized_start=1110
+  _globals['_LEARNTBATCH']._serialized_end=1168
 # @@protoc_insertion_point(module_scope)

@@ -19,6 +19,8 @@ class ModelFailure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_FAILURE_NO_MODEL: _ClassVar[ModelFailure]
     MODEL_FAILURE_REFUSED: _ClassVar[ModelFailure]
     MODEL_FAILURE_MALFORMED: _ClassVar[ModelFailure]
+    MODEL_FAILURE_NO_POINT: _ClassVar[ModelFailure]
+    MODEL_FAILURE_MISMATCH: _ClassVar[ModelFailure]
 MODEL_FAILURE_UNSPECIFIED: ModelFailure
 MODEL_FAILURE_QUEUE: ModelFailure
 MODEL_FAILURE_EXPIRED: ModelFailure
@@ -28,6 +30,8 @@ MODEL_FAILURE_NO_MAP: ModelFailure
 MODEL_FAILURE_NO_MODEL: ModelFailure
 MODEL_FAILURE_REFUSED: ModelFailure
 MODEL_FAILURE_MALFORMED: ModelFailure
+MODEL_FAILURE_NO_POINT: ModelFailure
+MODEL_FAILURE_MISMATCH: ModelFailure
 
 class AuditNews(_message.Message):
     __slots__ = ("asset_index", "entries", "lost", "counts")
@@ -55,19 +59,45 @@ class AuditBatch(_message.Message):
     assets: _containers.RepeatedCompositeFieldContainer[AuditNews]
     def __init__(self, assets: _Optional[_Iterable[_Union[AuditNews, _Mapping]]] = ...) -> None: ...
 
+class PointValue(_message.Message):
+    __slots__ = ("path", "raw")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    raw: int
+    def __init__(self, path: _Optional[str] = ..., raw: _Optional[int] = ...) -> None: ...
+
+class AmendmentStep(_message.Message):
+    __slots__ = ("writes", "expected")
+    WRITES_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    writes: _containers.RepeatedCompositeFieldContainer[PointValue]
+    expected: _containers.RepeatedCompositeFieldContainer[PointValue]
+    def __init__(self, writes: _Optional[_Iterable[_Union[PointValue, _Mapping]]] = ..., expected: _Optional[_Iterable[_Union[PointValue, _Mapping]]] = ...) -> None: ...
+
+class ModelAmendment(_message.Message):
+    __slots__ = ("steps",)
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[AmendmentStep]
+    def __init__(self, steps: _Optional[_Iterable[_Union[AmendmentStep, _Mapping]]] = ...) -> None: ...
+
 class ModelAnswer(_message.Message):
-    __slots__ = ("ticket", "models", "registers", "failure", "exception")
+    __slots__ = ("ticket", "models", "registers", "failure", "exception", "before", "written")
     TICKET_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     REGISTERS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     EXCEPTION_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
     ticket: int
     models: _containers.RepeatedCompositeFieldContainer[_field_pb2.SunSpecModel]
     registers: bytes
     failure: ModelFailure
     exception: int
-    def __init__(self, ticket: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_field_pb2.SunSpecModel, _Mapping]]] = ..., registers: _Optional[bytes] = ..., failure: _Optional[_Union[ModelFailure, str]] = ..., exception: _Optional[int] = ...) -> None: ...
+    before: bytes
+    written: _containers.RepeatedCompositeFieldContainer[_field_pb2.RegisterBlock]
+    def __init__(self, ticket: _Optional[int] = ..., models: _Optional[_Iterable[_Union[_field_pb2.SunSpecModel, _Mapping]]] = ..., registers: _Optional[bytes] = ..., failure: _Optional[_Union[ModelFailure, str]] = ..., exception: _Optional[int] = ..., before: _Optional[bytes] = ..., written: _Optional[_Iterable[_Union[_field_pb2.RegisterBlock, _Mapping]]] = ...) -> None: ...
 
 class ModelBatch(_message.Message):
     __slots__ = ("answers",)

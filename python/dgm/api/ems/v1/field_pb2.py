@@ -24,39 +24,39 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64gm/api/ems/v1/field.proto\x12\x0e\x64gm.api.ems.v1\"/\n\rRegisterBlock\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x03\x12\r\n\x05words\x18\x02 \x03(\x03\"\xcd\x02\n\x0f\x46ieldAuditEntry\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x13\n\x0btime_utc_ms\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x0f\n\x07power_w\x18\x05 \x01(\x03\x12\x30\n\x07verdict\x18\x06 \x01(\x0e\x32\x1f.dgm.api.ems.v1.SetpointVerdict\x12\r\n\x05times\x18\x07 \x01(\x03\x12\x17\n\nmeasured_w\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x10\x62inding_limit_id\x18\t \x01(\t\x12.\n\x07written\x18\n \x03(\x0b\x32\x1d.dgm.api.ems.v1.RegisterBlock\x12\x30\n\tread_back\x18\x0b \x03(\x0b\x32\x1d.dgm.api.ems.v1.RegisterBlockB\r\n\x0b_measured_w\"\xfd\x01\n\x0eSetpointCounts\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0c\n\x04sent\x18\x02 \x01(\x03\x12\x11\n\tconfirmed\x18\x03 \x01(\x03\x12\x10\n\x08mismatch\x18\x04 \x01(\x03\x12\x13\n\x0boverwritten\x18\x05 \x01(\x03\x12\x10\n\x08reverted\x18\x06 \x01(\x03\x12\x0f\n\x07refused\x18\x07 \x01(\x03\x12\x0e\n\x06silent\x18\x08 \x01(\x03\x12\r\n\x05stale\x18\t \x01(\x03\x12\r\n\x05local\x18\n \x01(\x03\x12\x0f\n\x07stopped\x18\x0b \x01(\x03\x12\x11\n\tdisobeyed\x18\x0c \x01(\x03\x12\x0e\n\x06obeyed\x18\r \x01(\x03\x12\x0c\n\x04lost\x18\x0e \x01(\x03\"$\n\x10ListAuditRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x88\x01\n\x11ListAuditResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.dgm.api.ems.v1.FieldAuditEntry\x12.\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x1e.dgm.api.ems.v1.SetpointCounts\x12\x11\n\tforgotten\x18\x03 \x01(\x03\"%\n\x11WatchAuditRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"V\n\x12WatchAuditResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.dgm.api.ems.v1.FieldAuditEntry\x12\x0e\n\x06missed\x18\x02 \x01(\x03\";\n\x0cSunSpecModel\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\x03\x12\x0e\n\x06length\x18\x03 \x01(\x03\"\x86\x01\n\nModelPoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x10\n\x03raw\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x65xponent\x18\x04 \x01(\x03\x12\x14\n\x0cscale_absent\x18\x05 \x01(\x08\x12\x11\n\x04text\x18\x06 \x01(\tH\x01\x88\x01\x01\x42\x06\n\x04_rawB\x07\n\x05_text\"r\n\nModelGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x06points\x18\x02 \x03(\x0b\x32\x1a.dgm.api.ems.v1.ModelPoint\x12*\n\x06groups\x18\x03 \x03(\x0b\x32\x1a.dgm.api.ems.v1.ModelGroup\"[\n\x10ReadModelRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\x03\x12\x12\n\noccurrence\x18\x03 \x01(\x03\x12\x12\n\ntimeout_ms\x18\x04 \x01(\x03\"n\n\x11ReadModelResponse\x12,\n\x06models\x18\x01 \x03(\x0b\x32\x1c.dgm.api.ems.v1.SunSpecModel\x12+\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x1a.dgm.api.ems.v1.ModelGroup*\x81\x03\n\x0fSetpointVerdict\x12 \n\x1cSETPOINT_VERDICT_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSETPOINT_VERDICT_CONFIRMED\x10\x01\x12\x1d\n\x19SETPOINT_VERDICT_MISMATCH\x10\x02\x12 \n\x1cSETPOINT_VERDICT_OVERWRITTEN\x10\x03\x12\x1d\n\x19SETPOINT_VERDICT_REVERTED\x10\x04\x12\x1c\n\x18SETPOINT_VERDICT_REFUSED\x10\x05\x12\x1b\n\x17SETPOINT_VERDICT_SILENT\x10\x06\x12\x1a\n\x16SETPOINT_VERDICT_STALE\x10\x07\x12\x1a\n\x16SETPOINT_VERDICT_LOCAL\x10\x08\x12\x1c\n\x18SETPOINT_VERDICT_STOPPED\x10\t\x12\x1e\n\x1aSETPOINT_VERDICT_DISOBEYED\x10\n\x12\x1b\n\x17SETPOINT_VERDICT_OBEYED\x10\x0b\x32\x89\x02\n\x0c\x46ieldService\x12P\n\tListAudit\x12 .dgm.api.ems.v1.ListAuditRequest\x1a!.dgm.api.ems.v1.ListAuditResponse\x12U\n\nWatchAudit\x12!.dgm.api.ems.v1.WatchAuditRequest\x1a\".dgm.api.ems.v1.WatchAuditResponse0\x01\x12P\n\tReadModel\x12 .dgm.api.ems.v1.ReadModelRequest\x1a!.dgm.api.ems.v1.ReadModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64gm/api/ems/v1/field.proto\x12\x0e\x64gm.api.ems.v1\"/\n\rRegisterBlock\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x03\x12\r\n\x05words\x18\x02 \x03(\x03\"\xed\x02\n\x0f\x46ieldAuditEntry\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x13\n\x0btime_utc_ms\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x0f\n\x07power_w\x18\x05 \x01(\x03\x12\x30\n\x07verdict\x18\x06 \x01(\x0e\x32\x1f.dgm.api.ems.v1.SetpointVerdict\x12\r\n\x05times\x18\x07 \x01(\x03\x12\x17\n\nmeasured_w\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x10\x62inding_limit_id\x18\t \x01(\t\x12.\n\x07written\x18\n \x03(\x0b\x32\x1d.dgm.api.ems.v1.RegisterBlock\x12\x30\n\tread_back\x18\x0b \x03(\x0b\x32\x1d.dgm.api.ems.v1.RegisterBlock\x12\r\n\x05model\x18\x0c \x01(\x03\x12\x0f\n\x07setting\x18\r \x01(\tB\r\n\x0b_measured_w\"\xfd\x01\n\x0eSetpointCounts\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0c\n\x04sent\x18\x02 \x01(\x03\x12\x11\n\tconfirmed\x18\x03 \x01(\x03\x12\x10\n\x08mismatch\x18\x04 \x01(\x03\x12\x13\n\x0boverwritten\x18\x05 \x01(\x03\x12\x10\n\x08reverted\x18\x06 \x01(\x03\x12\x0f\n\x07refused\x18\x07 \x01(\x03\x12\x0e\n\x06silent\x18\x08 \x01(\x03\x12\r\n\x05stale\x18\t \x01(\x03\x12\r\n\x05local\x18\n \x01(\x03\x12\x0f\n\x07stopped\x18\x0b \x01(\x03\x12\x11\n\tdisobeyed\x18\x0c \x01(\x03\x12\x0e\n\x06obeyed\x18\r \x01(\x03\x12\x0c\n\x04lost\x18\x0e \x01(\x03\"$\n\x10ListAuditRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x88\x01\n\x11ListAuditResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.dgm.api.ems.v1.FieldAuditEntry\x12.\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x1e.dgm.api.ems.v1.SetpointCounts\x12\x11\n\tforgotten\x18\x03 \x01(\x03\"%\n\x11WatchAuditRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"V\n\x12WatchAuditResponse\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.dgm.api.ems.v1.FieldAuditEntry\x12\x0e\n\x06missed\x18\x02 \x01(\x03\";\n\x0cSunSpecModel\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\x03\x12\x0e\n\x06length\x18\x03 \x01(\x03\"\x86\x01\n\nModelPoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x10\n\x03raw\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x65xponent\x18\x04 \x01(\x03\x12\x14\n\x0cscale_absent\x18\x05 \x01(\x08\x12\x11\n\x04text\x18\x06 \x01(\tH\x01\x88\x01\x01\x42\x06\n\x04_rawB\x07\n\x05_text\"r\n\nModelGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x06points\x18\x02 \x03(\x0b\x32\x1a.dgm.api.ems.v1.ModelPoint\x12*\n\x06groups\x18\x03 \x03(\x0b\x32\x1a.dgm.api.ems.v1.ModelGroup\"[\n\x10ReadModelRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\x03\x12\x12\n\noccurrence\x18\x03 \x01(\x03\x12\x12\n\ntimeout_ms\x18\x04 \x01(\x03\"n\n\x11ReadModelResponse\x12,\n\x06models\x18\x01 \x03(\x0b\x32\x1c.dgm.api.ems.v1.SunSpecModel\x12+\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x1a.dgm.api.ems.v1.ModelGroup*\x81\x03\n\x0fSetpointVerdict\x12 \n\x1cSETPOINT_VERDICT_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSETPOINT_VERDICT_CONFIRMED\x10\x01\x12\x1d\n\x19SETPOINT_VERDICT_MISMATCH\x10\x02\x12 \n\x1cSETPOINT_VERDICT_OVERWRITTEN\x10\x03\x12\x1d\n\x19SETPOINT_VERDICT_REVERTED\x10\x04\x12\x1c\n\x18SETPOINT_VERDICT_REFUSED\x10\x05\x12\x1b\n\x17SETPOINT_VERDICT_SILENT\x10\x06\x12\x1a\n\x16SETPOINT_VERDICT_STALE\x10\x07\x12\x1a\n\x16SETPOINT_VERDICT_LOCAL\x10\x08\x12\x1c\n\x18SETPOINT_VERDICT_STOPPED\x10\t\x12\x1e\n\x1aSETPOINT_VERDICT_DISOBEYED\x10\n\x12\x1b\n\x17SETPOINT_VERDICT_OBEYED\x10\x0b\x32\x89\x02\n\x0c\x46ieldService\x12P\n\tListAudit\x12 .dgm.api.ems.v1.ListAuditRequest\x1a!.dgm.api.ems.v1.ListAuditResponse\x12U\n\nWatchAudit\x12!.dgm.api.ems.v1.WatchAuditRequest\x1a\".dgm.api.ems.v1.WatchAuditResponse0\x01\x12P\n\tReadModel\x12 .dgm.api.ems.v1.ReadModelRequest\x1a!.dgm.api.ems.v1.ReadModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dgm.api.ems.v1.field_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SETPOINTVERDICT']._serialized_start=1511
-  _globals['_SETPOINTVERDICT']._serialized_end=1896
+  _globals['_SETPOINTVERDICT']._serialized_start=1543
+  _globals['_SETPOINTVERDICT']._serialized_end=1928
   _globals['_REGISTERBLOCK']._serialized_start=46
   _globals['_REGISTERBLOCK']._serialized_end=93
   _globals['_FIELDAUDITENTRY']._serialized_start=96
-  _globals['_FIELDAUDITENTRY']._serialized_end=429
-  _globals['_SETPOINTCOUNTS']._serialized_start=432
-  _globals['_SETPOINTCOUNTS']._serialized_end=685
-  _globals['_LISTAUDITREQUEST']._serialized_start=687
-  _globals['_LISTAUDITREQUEST']._serialized_end=723
-  _globals['_LISTAUDITRESPONSE']._serialized_start=726
-  _globals['_LISTAUDITRESPONSE']._serialized_end=862
-  _globals['_WATCHAUDITREQUEST']._serialized_start=864
-  _globals['_WATCHAUDITREQUEST']._serialized_end=901
-  _globals['_WATCHAUDITRESPONSE']._serialized_start=903
-  _globals['_WATCHAUDITRESPONSE']._serialized_end=989
-  _globals['_SUNSPECMODEL']._serialized_start=991
-  _globals['_SUNSPECMODEL']._serialized_end=1050
-  _globals['_MODELPOINT']._serialized_start=1053
-  _globals['_MODELPOINT']._serialized_end=1187
-  _globals['_MODELGROUP']._serialized_start=1189
-  _globals['_MODELGROUP']._serialized_end=1303
-  _globals['_READMODELREQUEST']._serialized_start=1305
-  _globals['_READMODELREQUEST']._serialized_end=1396
-  _globals['_READMODELRESPONSE']._serialized_start=1398
-  _globals['_READMODELRESPONSE']._serialized_end=1508
-  _globals['_FIELDSERVICE']._serialized_start=1899
-  _globals['_FIELDSERVICE']._serialized_end=2164
+  _globals['_FIELDAUDITENTRY']._serialized_end=461
+  _globals['_SETPOINTCOUNTS']._serialized_start=464
+  _globals['_SETPOINTCOUNTS']._serialized_end=717
+  _globals['_LISTAUDITREQUEST']._serialized_start=719
+  _globals['_LISTAUDITREQUEST']._serialized_end=755
+  _globals['_LISTAUDITRESPONSE']._serialized_start=758
+  _globals['_LISTAUDITRESPONSE']._serialized_end=894
+  _globals['_WATCHAUDITREQUEST']._serialized_start=896
+  _globals['_WATCHAUDITREQUEST']._serialized_end=933
+  _globals['_WATCHAUDITRESPONSE']._serialized_start=935
+  _globals['_WATCHAUDITRESPONSE']._serialized_end=1021
+  _globals['_SUNSPECMODEL']._serialized_start=1023
+  _globals['_SUNSPECMODEL']._serialized_end=1082
+  _globals['_MODELPOINT']._serialized_start=1085
+  _globals['_MODELPOINT']._serialized_end=1219
+  _globals['_MODELGROUP']._serialized_start=1221
+  _globals['_MODELGROUP']._serialized_end=1335
+  _globals['_READMODELREQUEST']._serialized_start=1337
+  _globals['_READMODELREQUEST']._serialized_end=1428
+  _globals['_READMODELRESPONSE']._serialized_start=1430
+  _globals['_READMODELRESPONSE']._serialized_end=1540
+  _globals['_FIELDSERVICE']._serialized_start=1931
+  _globals['_FIELDSERVICE']._serialized_end=2196
 # @@protoc_insertion_point(module_scope)

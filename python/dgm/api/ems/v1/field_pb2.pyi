@@ -43,7 +43,7 @@ class RegisterBlock(_message.Message):
     def __init__(self, address: _Optional[int] = ..., words: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class FieldAuditEntry(_message.Message):
-    __slots__ = ("asset_id", "number", "time_utc_ms", "epoch", "power_w", "verdict", "times", "measured_w", "binding_limit_id", "written", "read_back")
+    __slots__ = ("asset_id", "number", "time_utc_ms", "epoch", "power_w", "verdict", "times", "measured_w", "binding_limit_id", "written", "read_back", "model", "setting")
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     TIME_UTC_MS_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,8 @@ class FieldAuditEntry(_message.Message):
     BINDING_LIMIT_ID_FIELD_NUMBER: _ClassVar[int]
     WRITTEN_FIELD_NUMBER: _ClassVar[int]
     READ_BACK_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SETTING_FIELD_NUMBER: _ClassVar[int]
     asset_id: str
     number: int
     time_utc_ms: int
@@ -66,7 +68,9 @@ class FieldAuditEntry(_message.Message):
     binding_limit_id: str
     written: _containers.RepeatedCompositeFieldContainer[RegisterBlock]
     read_back: _containers.RepeatedCompositeFieldContainer[RegisterBlock]
-    def __init__(self, asset_id: _Optional[str] = ..., number: _Optional[int] = ..., time_utc_ms: _Optional[int] = ..., epoch: _Optional[int] = ..., power_w: _Optional[int] = ..., verdict: _Optional[_Union[SetpointVerdict, str]] = ..., times: _Optional[int] = ..., measured_w: _Optional[int] = ..., binding_limit_id: _Optional[str] = ..., written: _Optional[_Iterable[_Union[RegisterBlock, _Mapping]]] = ..., read_back: _Optional[_Iterable[_Union[RegisterBlock, _Mapping]]] = ...) -> None: ...
+    model: int
+    setting: str
+    def __init__(self, asset_id: _Optional[str] = ..., number: _Optional[int] = ..., time_utc_ms: _Optional[int] = ..., epoch: _Optional[int] = ..., power_w: _Optional[int] = ..., verdict: _Optional[_Union[SetpointVerdict, str]] = ..., times: _Optional[int] = ..., measured_w: _Optional[int] = ..., binding_limit_id: _Optional[str] = ..., written: _Optional[_Iterable[_Union[RegisterBlock, _Mapping]]] = ..., read_back: _Optional[_Iterable[_Union[RegisterBlock, _Mapping]]] = ..., model: _Optional[int] = ..., setting: _Optional[str] = ...) -> None: ...
 
 class SetpointCounts(_message.Message):
     __slots__ = ("asset_id", "sent", "confirmed", "mismatch", "overwritten", "reverted", "refused", "silent", "stale", "local", "stopped", "disobeyed", "obeyed", "lost")
