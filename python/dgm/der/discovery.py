@@ -35,8 +35,8 @@ from dgm.machine import Now
 __all__ = [
     "Answer",
     "ClockMeasured",
-    "CurveKnown",
     "Counters",
+    "CurveKnown",
     "Discovery",
     "DiscoveryEffect",
     "DiscoveryEvent",
