@@ -257,7 +257,7 @@ class EmsConfig(_message.Message):
     def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ..., third_party: _Optional[bool] = ...) -> None: ...
 
 class DerConfig(_message.Message):
-    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile", "end_devices")
+    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile", "discovery", "discovery_domain", "discovery_server", "end_devices")
     URL_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -272,6 +272,9 @@ class DerConfig(_message.Message):
     FACADE_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_SERVER_FIELD_NUMBER: _ClassVar[int]
     END_DEVICES_FIELD_NUMBER: _ClassVar[int]
     url: str
     certificate: str
@@ -287,8 +290,11 @@ class DerConfig(_message.Message):
     facade: FacadeConfig
     notify: NotifyConfig
     profile: str
+    discovery: str
+    discovery_domain: str
+    discovery_server: str
     end_devices: _containers.RepeatedCompositeFieldContainer[EndDeviceConfig]
-    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ..., end_devices: _Optional[_Iterable[_Union[EndDeviceConfig, _Mapping]]] = ...) -> None: ...
+    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ..., discovery: _Optional[str] = ..., discovery_domain: _Optional[str] = ..., discovery_server: _Optional[str] = ..., end_devices: _Optional[_Iterable[_Union[EndDeviceConfig, _Mapping]]] = ...) -> None: ...
 
 class EndDeviceConfig(_message.Message):
     __slots__ = ("lfdi", "pin", "site", "ems", "site_rating_w", "battery_charge_rating_w", "nmi", "in_band_registration")
