@@ -37,10 +37,12 @@ from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.der.identity import PEN_DIGITS, is_valid_pin, lfdi_of
 from dgm.der.nodes import VERSIONS_PATH, Document, EntryPoint
 from dgm.der.tls import MANDATORY_SUITE, client_context
-from dgm.der.xml import MAX_BODY_BYTES
+from dgm.der.xml import AUS_13_NS, MAX_BODY_BYTES
 from dgm.errors import PeerError, Problem
 
 MEDIA_TYPE = "application/sep+xml"
+MEDIA_TYPE_AUS_13 = "application/sep+xml; csipaus=1.3"
+"""What CSIP-AUS 1.3 wants in Accept and Content-Type; a server refuses others with 406 and 415."""
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 KEEPALIVE_S = 600
 HEADER_BYTES_MAX = 8190
@@ -75,6 +77,11 @@ def device_lfdi(config: DerConfig, base_dir: Path) -> str:
     return lfdi_of(device_certificate(config, base_dir).public_bytes(Encoding.DER))
 
 
+def media_type(dialect: Dialect) -> str:
+    """Of what is asked for and sent."""
+    return MEDIA_TYPE_AUS_13 if dialect.aus_namespace == AUS_13_NS else MEDIA_TYPE
+
+
 class UtilityClient:
     """One connection to one server. Used by one task at a time. `dialect` (what is sent) may change once negotiated."""
 
@@ -99,7 +106,8 @@ class UtilityClient:
         """Send one request and read its whole answer, whatever happens."""
         try:
             body = None if request.body is None else encode(request.body, self.dialect)
-            headers = {} if body is None else {"Content-Type": MEDIA_TYPE}
+            kind = media_type(self.dialect)
+            headers = {"Accept": kind} if body is None else {"Accept": kind, "Content-Type": kind}
             is_versions = request.method == "GET" and urlsplit(request.url).path == VERSIONS_PATH
             if is_versions:
                 headers["Accept"] = "application/json"
@@ -162,7 +170,7 @@ def _session(context: ssl.SSLContext, addresses: Mapping[str, tuple[str, ...]]) 
         timeout=TIMEOUT,
         max_line_size=HEADER_BYTES_MAX,
         max_field_size=HEADER_BYTES_MAX,
-        headers={"Accept": MEDIA_TYPE, "Accept-Encoding": "identity"},
+        headers={"Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
     )

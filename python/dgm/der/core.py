@@ -35,6 +35,7 @@ from dgm.der.discovery import (
 )
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import SWITCHES, Bound, bounds
+from dgm.der.facade_writes import Availability
 from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
@@ -113,8 +114,20 @@ class DerCore:
         self._offset_ms = 0
         self.damaged: tuple[Damaged, ...] = ()
         """Journal entries that could not be used at the start."""
+        self.availability: Availability | None = None
+        """What a third-party EMS says that the plant has in reserve, put here by the facade; None: nobody says."""
         self.is_informed = False
         """The schedule is one that the server gave, now or before a restart: limits that it lacks may be deleted."""
+
+    @property
+    def site(self) -> plant.SiteView:
+        """What is seen of the site."""
+        return self._site
+
+    @property
+    def acts_on(self) -> tuple[str, ...]:
+        """Modes that have an effect here."""
+        return self._acts_on
 
     @property
     def offset_ms(self) -> int:

@@ -10,6 +10,7 @@ found out by what the poll brings. What is not subscribable, or refused, is poll
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from dgm.der import resource as r
 from dgm.der.nodes import Document, Documents, Node, resolve
@@ -109,6 +110,6 @@ class Subscriptions:
 
 
 def _path(document: Document, node: Node) -> str:
-    """The resource as the server names it."""
+    """The resource as the server names it, without its host: servers refuse an absolute one."""
     href = getattr(document, "href", None)
-    return href if isinstance(href, str) else node.url
+    return urlsplit(href if isinstance(href, str) else node.url)._replace(scheme="", netloc="").geturl()

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dgm.der.core import DerCore
 from dgm.der.envelope import QUANTITIES, Bound
-from dgm.der.registers import LINK_NUMBERS
+from dgm.der.register_values import LINK_NUMBERS
 from dgm.der.schedule import Phase
 from dgm.machine import Now
 

@@ -12,40 +12,36 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from dgm import clock
-from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
-from dgm.der import registers
 from dgm.der import resource as r
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
+from dgm.der.effect import Wanted
 from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
 from dgm.der.plant import root_circuit
 from dgm.der.profiles.loader import load as load_profile
-from dgm.der.registers import Picture
 from dgm.der.service.ems_link import LimitSync, SiteWatch
+from dgm.der.service.facade import DerFacade
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
-from dgm.facade import keep_certificates, open_facade, with_base
+from dgm.facade import with_base
 from dgm.log import logger
 from dgm.machine import Now, Tick
 from dgm.metrics import CountersCollector
 from dgm.role import RoleContext, Servicer
 
-if TYPE_CHECKING:
-    from dgm._core import Facade
-
 IDLE_S = 5.0
 """How long the role sleeps at most when the core asks for no wake time."""
 SHOW_INTERVAL_S = 1.0
-"""Facade and metrics are refreshed this often."""
+"""Metrics are refreshed this often."""
 
 
 class DerRole:
@@ -71,10 +67,11 @@ class DerRole:
         self.core = DerCore(context.config, self._talk.lfdi, lambda most: draws.randint(0, most), profile=profile)
         self._wake = asyncio.Event()
         self._bells = Bells()
-        self._heartbeat = 0
         self._link = Link.CONNECTING
         self._refused = False
-        self._facade = _facade(with_base(config.facade, base_dir)) if config.HasField("facade") else None
+        self._facade: DerFacade | None = None
+        if config.HasField("facade"):
+            self._facade = DerFacade(with_base(config.facade, base_dir), self.core, context.config)
         if self._facade is not None:
             context.registry.register(CountersCollector("dgm_facade", "Modbus facade", self._facade.counters))
         channel = context.channel("ems")
@@ -85,7 +82,7 @@ class DerRole:
             may_delete=lambda: self.core.is_informed,
             now=self._server_now,
         )
-        self._targets = TargetSync(channel, wanted=lambda: self.core.wanted(clock.now()), now=self._server_now)
+        self._targets = TargetSync(channel, wanted=self._wanted, now=self._server_now)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._restore()
 
@@ -109,9 +106,6 @@ class DerRole:
 
     async def run(self) -> None:
         """Work until cancelled. Raises what a step raised."""
-        if self._facade is not None:
-            self._show()
-            self._facade.start()
         await self._talk.start()
         self._log.info("started", lfdi=self._talk.lfdi, events=len(self.core.scheduler.events()), server=self._url)
         try:
@@ -123,11 +117,9 @@ class DerRole:
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
                 if self._facade is not None:
-                    tasks.create_task(keep_certificates(self._facade, self._log), name="certificates")
+                    tasks.create_task(self._facade.run(), name="facade")
                 self.ready.set()
         finally:
-            if self._facade is not None:
-                self._facade.stop()
             await self._talk.stop()
 
     def _renewed(self, before: str) -> None:
@@ -178,6 +170,8 @@ class DerRole:
         self._wake.set()
         self._limits.ring()
         self._bells.ring()
+        if self._facade is not None:
+            self._facade.ring()
         self._tell_link()
         self._tell_refused()
 
@@ -225,21 +219,11 @@ class DerRole:
 
     def _show(self) -> None:
         now = clock.now()
-        bounds = self.core.bounds(now)
-        self._metrics.show(self.core, bounds, now)
-        if self._facade is None:
-            return
-        self._heartbeat += 1
-        last_ms = self.core.discovery.last_success_ms
-        picture = Picture(
-            link=self.core.discovery.link,
-            heartbeat=self._heartbeat,
-            age_ms=None if last_ms is None else now.mono_ms - last_ms,
-            at_ms=now.utc_ms + self.core.offset_ms,
-            bounds=bounds,
-            targets=self.core.targets(),
-        )
-        self._facade.publish(registers.UNIT, registers.BASE, registers.words(picture))
+        self._metrics.show(self.core, self.core.bounds(now), now)
+
+    def _wanted(self) -> Mapping[str, Wanted]:
+        """For our EMS; where PV and batteries are another EMS's it reads what is asked of them on the facade."""
+        return {} if self._context.config.ems.third_party else self.core.wanted(clock.now())
 
     def _ems_back(self) -> None:
         self._limits.forget()
@@ -250,9 +234,3 @@ class DerRole:
 
     def _site_lost(self) -> None:
         self.step(SiteLost())
-
-
-def _facade(config: FacadeConfig) -> Facade:
-    facade = open_facade(config, place="der.facade", units=registers.UNIT)
-    facade.define(registers.UNIT, registers.BASE, registers.COUNT)
-    return facade

@@ -28,9 +28,10 @@ import aiohttp
 from aiohttp import web
 
 from dgm.sim.live.process import LineFile, announce, run, utc_ms, wait_for_stop
+from dgm.sim.utility.actions import FOREVER_S
 from dgm.sim.utility.aggregated import AggregatedServer
 from dgm.sim.utility.records import Push, Received, Records
-from dgm.sim.utility.script import FOREVER_S, Director, steps_of
+from dgm.sim.utility.script import Director, steps_of
 from dgm.sim.utility.server import MEDIA_TYPE, Server
 from dgm.sim.utility.state import Assignment, Control, Fault, Program, Rates, State, mrid_of
 
@@ -88,6 +89,8 @@ class Utility:
             query=dict(request.query),
             body=await request.read(),
             lfdi=_peer_lfdi(request),
+            accept=request.headers.get("Accept", ""),
+            media_type=request.headers.get("Content-Type", ""),
         )
         reply = self.server.handle(received, utc_ms())
         response = web.Response(status=reply.status, body=reply.body or None, headers=reply.headers)
