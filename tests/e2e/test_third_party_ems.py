@@ -91,7 +91,7 @@ class Ems:
 
     def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
-        self.process.wait(5)
+        self.process.wait(30)
 
 
 @pytest.fixture(scope="module")
