@@ -140,6 +140,8 @@ def _fill_defaults(config: DgmConfig) -> None:
     )
     if config.HasField("der"):
         _default(config.der, profile=profiles.DEFAULT)
+        if config.der.discovery:
+            _default(config.der, discovery_domain="local")
         if config.der.HasField("notify") and not config.der.notify.host:
             config.der.notify.host = "127.0.0.1"
         if config.der.profile in profiles.names():
@@ -510,7 +512,11 @@ def _ocpp_tls(config: DgmConfig) -> Iterator[Finding]:
 
 def _der(config: DgmConfig) -> Iterator[Finding]:
     der = config.der
-    if not re.fullmatch(r"https://[^/\s?#]+/\S*", der.url):
+    if der.discovery not in ("", "dns-sd"):
+        yield "der.discovery", repr(der.discovery), "dns-sd, or nothing"
+    if der.discovery_server and not re.fullmatch(r"\S+:[0-9]{1,5}", der.discovery_server):
+        yield "der.discovery_server", repr(der.discovery_server), "address:port, or nothing"
+    if (der.url or not der.discovery) and not re.fullmatch(r"https://[^/\s?#]+/\S*", der.url):
         yield "der.url", repr(der.url), "https://host[:port]/path of the DeviceCapability"
     for name in ("certificate", "private_key", "ca"):
         if not getattr(der, name):
@@ -539,6 +545,8 @@ def _aggregator(config: DgmConfig) -> Iterator[Finding]:
         yield "ocpp", "an OCPP listener", "none: with der.end_devices this is an aggregator"
     if config.der.HasField("facade"):
         yield "der.facade", "a facade", "none: an aggregator's sites have their own"
+    if config.der.discovery:
+        yield "der.discovery", repr(config.der.discovery), "nothing: an aggregator talks to der.url alone"
     first: dict[str, int] = {}
     for index, device in enumerate(config.der.end_devices):
         path = f"der.end_devices[{index}]"

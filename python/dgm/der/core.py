@@ -51,6 +51,8 @@ from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, Re
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
 
+UNKNOWN_URL = "https://dns-sd.invalid/dcap"
+"""Of a server that is still to be found; nothing is sent there (RFC 6761)."""
 TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
 ABLE_KEY, CURVE_PREFIX, DELTA_PREFIX = "grid/able", "curve/", "delta/"
 CURVES_MAX = 64
@@ -110,6 +112,7 @@ class DerCore:
         self._has_connection_point = bool(profile.csip_aus_namespace)
         self._profile = profile
         self._draw = draw
+        self._url = der.url or UNKNOWN_URL
         self._shared = conversation
         self._mirrors = mirrors(lfdi, der.pen)
         self._permitted = plant.grid_functions(config)
@@ -157,10 +160,16 @@ class DerCore:
         self.discovery = self._conversation()
         return [*self._owed(now), *self.handle(Tick(), now)]
 
+    def locate(self, url: str, now: Now) -> list[CoreEffect]:
+        """The server is there now: a new conversation. The schedule stays, and runs on."""
+        self._url = url
+        self.discovery = self._conversation()
+        return [*self._owed(now), *self.handle(Tick(), now)]
+
     def _conversation(self) -> Discovery:
         der, profile = self._config, self._profile
         identity = Identity(
-            url=der.url,
+            url=self._url,
             lfdi=self._lfdi,
             sfdi=sfdi_of(self._lfdi),
             pin=int(der.pin) if der.pin else None,

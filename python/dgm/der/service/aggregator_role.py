@@ -53,7 +53,14 @@ class AggregatorRole:
         self._context = context
         self._log = logger("der")
         profile = load_profile(context.config.der.profile)
-        self._talk = Talk(context, profile, answered=self._answered, notified=self._notified, renewed=self._renewed)
+        self._talk = Talk(
+            context,
+            profile,
+            answered=self._answered,
+            notified=self._notified,
+            renewed=self._renewed,
+            located=self._located,
+        )
         self._metrics = _Metrics(context)
         devices = load(context.config, context.base_dir)
         draws = random.SystemRandom()
@@ -121,6 +128,9 @@ class AggregatorRole:
                 f"another device certificate: found LFDI {self._talk.lfdi}, before {before}; the role starts anew"
             )
 
+    def _located(self, url: str) -> None:
+        raise DgmError(f"found {url} by DNS-SD; an aggregator talks to der.url alone")
+
     def _execute(self, effects: Iterable[AggregatorEffect]) -> None:
         for effect in effects:
             match effect:
@@ -180,7 +190,7 @@ class _Site:
         )
         self.service = DerService(
             core,
-            server=context.config.der.url,
+            server=lambda: context.config.der.url,
             lfdi=lambda: device.lfdi,
             now=clock.now,
             bell=self._bells.bell,

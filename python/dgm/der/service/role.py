@@ -53,8 +53,16 @@ class DerRole:
         self.ready = asyncio.Event()
         self._context = context
         self._log = logger("der")
+        self._url = config.url
         profile = load_profile(config.profile)
-        self._talk = Talk(context, profile, answered=self._answered, notified=self._notified, renewed=self._renewed)
+        self._talk = Talk(
+            context,
+            profile,
+            answered=self._answered,
+            notified=self._notified,
+            renewed=self._renewed,
+            located=self._located,
+        )
         self._metrics = DerMetrics(context.registry, certificate_ends_s=self._talk.certificate_ends_s)
         draws = random.SystemRandom()
         self.core = DerCore(context.config, self._talk.lfdi, lambda most: draws.randint(0, most), profile=profile)
@@ -86,7 +94,7 @@ class DerRole:
         """DerService."""
         service = DerService(
             self.core,
-            server=self._context.config.der.url,
+            server=lambda: self._url,
             lfdi=lambda: self._talk.lfdi,
             now=clock.now,
             bell=self._bells.bell,
@@ -127,6 +135,10 @@ class DerRole:
             self._talk.forget()
             self._execute(self.core.identify(self._talk.lfdi, clock.now()))
 
+    def _located(self, url: str) -> None:
+        self._url = url
+        self._execute(self.core.locate(url, clock.now()))
+
     def _answered(self, answer: Answer | NoAnswer, code: str) -> None:
         self._metrics.requests.labels(code=code).inc()
         self.step(answer)
@@ -140,10 +152,6 @@ class DerRole:
     def step(self, event: CoreEvent) -> None:
         """One event and all its effects."""
         self._execute(self.core.handle(event, clock.now()))
-
-    @property
-    def _url(self) -> str:
-        return self._context.config.der.url
 
     def _server_now(self) -> Now:
         now = clock.now()
