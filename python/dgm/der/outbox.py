@@ -86,6 +86,11 @@ class Outbox:
         """How often the server wants readings of a mirror."""
         return max(self._rates.get(mirror_mrid, self._post_s), 1)
 
+    @property
+    def has_responses(self) -> bool:
+        """Some response is still to be taken by the server."""
+        return bool(self._responses)
+
     def is_complete(self) -> bool:
         """Every mirror has its place on the server."""
         return len(self._places) == len(self._mirrors)

@@ -60,6 +60,8 @@ class Storage:
 
     discharge_w: int | None
     energy_wh: int | None
+    reserve_wh: int | None = None
+    """What is never discharged (setMinWh)."""
 
 
 def storage_of(config: DgmConfig) -> Storage:
@@ -68,7 +70,12 @@ def storage_of(config: DgmConfig) -> Storage:
     return Storage(
         discharge_w=sum(asset.power_max_w for asset in batteries) or None,
         energy_wh=sum(asset.energy_wh for asset in batteries) or None,
+        reserve_wh=sum(asset.energy_wh * _soc_min(asset) // 1000 for asset in batteries) if batteries else None,
     )
+
+
+def _soc_min(asset: AssetConfig) -> int:
+    return asset.soc_min_permille if asset.HasField("soc_min_permille") else SOC_MIN_PERMILLE
 
 
 def has_battery(config: DgmConfig) -> bool:
@@ -119,6 +126,14 @@ class SiteView:
             Quantity.DER_V: _voltage_dv(plant),
         }
         return {quantity: value for quantity, value in found.items() if value is not None}
+
+    def plant_samples(self) -> list[Sample] | None:
+        """Good samples of every inverter and battery; None: not all of them are seen."""
+        return self._good((*self._pv, *self._batteries))
+
+    def battery_samples(self) -> list[Sample] | None:
+        """Likewise of the batteries."""
+        return self._good(self._batteries)
 
     def units(self) -> list[Unit]:
         """Every inverter and battery with what it can do now: a battery that is not seen, or full, takes nothing."""
@@ -223,14 +238,13 @@ def _unit(asset: AssetConfig, samples: list[Sample] | None) -> Unit:
     power_w = sample.power_w if sample is not None and sample.HasField("power_w") else None
     if asset.type == AssetType.ASSET_TYPE_PV:
         return Unit(asset_id=asset.id, is_battery=False, give_w=asset.power_max_w, take_w=0, power_w=power_w)
-    low = asset.soc_min_permille if asset.HasField("soc_min_permille") else SOC_MIN_PERMILLE
     high = asset.soc_max_permille if asset.HasField("soc_max_permille") else SOC_MAX_PERMILLE
     soc = sample.soc_permille if sample is not None and sample.HasField("soc_permille") else None
     take_w = asset.charge_max_w if asset.HasField("charge_max_w") else asset.power_max_w
     return Unit(
         asset_id=asset.id,
         is_battery=True,
-        give_w=asset.power_max_w if soc is not None and soc > low else 0,
+        give_w=asset.power_max_w if soc is not None and soc > _soc_min(asset) else 0,
         take_w=take_w if soc is not None and soc < high else 0,
         power_w=power_w,
     )
@@ -238,6 +252,18 @@ def _unit(asset: AssetConfig, samples: list[Sample] | None) -> Unit:
 
 def _stamp(value: int | None, time_s: int) -> r.StampedValue | None:
     return None if value is None else r.StampedValue(time_s=time_s, value=value)
+
+
+def _reactive(config: DerConfig) -> dict[str, int | None]:
+    """Apparent and reactive nameplate, where site.yaml tells it; the same both ways."""
+    factor_ppm = config.min_power_factor_permille * 1000 or None
+    return {
+        "max_va": config.site_rating_va or None,
+        "max_var": config.site_rating_var or None,
+        "max_absorbed_var": config.site_rating_var or None,
+        "min_pf_overexcited_ppm": factor_ppm,
+        "min_pf_underexcited_ppm": factor_ppm,
+    }
 
 
 def capability(config: DerConfig, bits: ModeBits, storage: Storage) -> r.DERCapability:
@@ -252,6 +278,7 @@ def capability(config: DerConfig, bits: ModeBits, storage: Storage) -> r.DERCapa
         type=DER_TYPE_MIXED,
         doe_modes=bits.doe,
         vpp_modes=bits.vpp,
+        **_reactive(config),
     )
 
 
@@ -267,7 +294,9 @@ def settings(
         max_discharge_rate_w=storage.discharge_w,
         max_w=config.site_rating_w,
         max_wh=storage.energy_wh,
+        min_wh=storage.reserve_wh,
         updated_s=updated_s,
         doe_modes=bits.doe,
         vpp_modes=bits.vpp,
+        **_reactive(config),
     )

@@ -395,7 +395,10 @@ class Cycle:
     def _send_targets(self, now: Now) -> list[Effect]:
         """Ask the policies and tell the core: caps first, which may tighten, then wants, then the journal."""
         targets = self._targets.winners(now)
-        steering, journal = self.guidance.steer(self.state, self.book.entries(), targets, now, self._restored_ms)
+        grants = () if self.decision is None else self.decision.grants
+        steering, journal = self.guidance.steer(
+            self.state, self.book.entries(), targets, now, self._restored_ms, grants
+        )
         self._ended.extend((now.mono_ms, entry) for entry in self.guidance.stack.take_ended())
         caps = [self._send_limits(now)] if self.guidance.stack.is_due(now) else []
         self._wants, self._memory = decide_wants(self.state, targets, self._memory, now, steering)
