@@ -34,7 +34,7 @@ def _in_time(config: DgmConfig) -> Iterator[RuleRow]:
                 rule="C12",
                 state=State.UNSTATED,
                 where=config.site.id,
-                found=f"{slowest} falls back within {late_s} s",
+                found=f"slowest fallback: {slowest}, {late_s} s",
                 expected="site.upstream_failsafe_s",
                 action="state site.upstream_failsafe_s, if the utility counts on the fallbacks",
             )
