@@ -267,6 +267,40 @@ def test_a_site_wide_var_is_shared_by_what_the_active_power_of_each_leaves() -> 
     assert [-paper.get(704, "VarSet") for paper in world.papers.values()] == [0, 22_000]
 
 
+def test_an_inverter_with_one_side_of_the_power_factor_takes_that_one() -> None:
+    world = GridWorld()
+    for name in ("Ena", ".PF", ".Ext"):
+        world.paper.image.put_absent(704, f"PFWAbs{name}")
+    world.put(factor(950_000))
+    world.put(factor(900_000, absorbing=True))
+    world.run(2)
+    assert world.paper.get(704, "PFWInj.PF") == 950
+    end(world, "PFInject")
+    world.run(10)
+    (inverter,) = world.desk.listed(world.now).inverters
+    assert "no power factor for PFWAbs" in next(one.why for one in inverter.settings if one.model == 704)
+    assert world.paper.get(704, "PFWInjEna") == 0, "its event is over"
+    end(world, "PFAbsorb")
+    world.run(70)
+    assert world.journal == {}
+
+
+def test_an_inverter_that_counts_in_percent_is_told_so() -> None:
+    world = GridWorld()
+    image = world.paper.image
+    for name in ("VarSet", "VarSetRvrt"):
+        image.put_absent(704, name)
+    for name, value in (("VarSetPct", 0), ("VarSetPctRvrt", 0), ("VarSetPct_SF", -1), ("VarSetMod", 1)):
+        image.put(704, name, value)
+    own = world.paper.settings()
+    world.put(var(11_000))
+    world.run(2)
+    assert [image.get(704, f"VarSet{name}") for name in ("Ena", "Mod", "Pct")] == [1, 1, -500], "of 22 kvar"
+    end(world, "TargetVar")
+    world.run(2)
+    assert world.paper.settings() == own
+
+
 def test_a_ramp_leads_from_what_stood_to_the_value() -> None:
     world = GridWorld()
     world.put(var(-10_000, ramp_ms=10_000))

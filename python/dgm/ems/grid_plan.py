@@ -113,7 +113,8 @@ def _owned(owner: list[GridEntry], inverters: Sequence[InverterFacts], now_ms: i
         start_var = 0 if first.before is None else _wish_var(first.before, inverters)
         wish_var = _ramped(start_var, _wish_var(first.mode, inverters), first, now_ms)
         shares = _core.share_reactive(wish_var, [_circle(inverter) for inverter in inverters])
-        yield from (AcWant(inject=OFF, absorb=OFF, reactive=FixedVar(reactive_var=share)) for share in shares)
+        for inverter, share in zip(inverters, shares, strict=True):
+            yield AcWant(inject=OFF, absorb=OFF, reactive=_fixed_var(inverter, share))
     elif first.mode.function == GridFunction.GRID_FUNCTION_FIXED_PF:
         sides: dict[bool, FixedFactor | Off] = {False: OFF, True: OFF}
         for entry in owner:
@@ -121,6 +122,12 @@ def _owned(owner: list[GridEntry], inverters: Sequence[InverterFacts], now_ms: i
         yield from (AcWant(inject=sides[False], absorb=sides[True], reactive=OFF) for _ in inverters)
     else:
         yield from (_curve_want([first.mode]) for _ in inverters)
+
+
+def _fixed_var(inverter: InverterFacts, share_var: int) -> FixedVar:
+    most_var = inverter.absorb_var if share_var > 0 else inverter.inject_var
+    whole = abs(share_var) * PERMYRIAD // max(most_var, 1)
+    return FixedVar(reactive_var=share_var, permyriad=whole if share_var > 0 else -whole)
 
 
 def _factor(entry: GridEntry, now_ms: int) -> FixedFactor:

@@ -30,9 +30,10 @@ class FixedFactor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedVar:
-    """var, positive absorbed."""
+    """var, positive absorbed; permyriad: the same of the most that the inverter can do that way."""
 
     reactive_var: int
+    permyriad: int
 
     def words(self) -> str:
         """For people."""

@@ -208,7 +208,10 @@ class Inverter:
         try:
             steps = apply(number, model.own, model.points, want)
         except Unable as error:
-            return self._fail(number, model, str(error), now_ms, SetpointVerdict.SETPOINT_VERDICT_REFUSED)
+            # What it was told before is over, so its own settings are what is left.
+            told = self._told(number, str(error), SetpointVerdict.SETPOINT_VERDICT_REFUSED, ModelAnswer())
+            is_news, model.why = model.why != str(error), str(error)
+            return [*([told] if is_news else []), *self._leave(number, model, now_ms)]
         model.looked = False
         if not steps:
             model.held, model.held_ms = want, now_ms

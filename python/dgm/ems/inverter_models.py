@@ -33,7 +33,11 @@ from dgm.ems.inverter_points import Points, raw_of
 
 REVERT_S: Final = 120
 """Length of the timers; a want is written again after a third of it."""
+MODE_PERCENT: Final = 1
 MODE_VARS: Final = 4
+VAR_POINTS: Final = tuple(
+    f"VarSet{name}" for name in ("Ena", "Mod", "", "Rvrt", "Pct", "PctRvrt", "EnaRvrt", "RvrtTms")
+)
 COMPLETED: Final = 1
 WRITABLE: Final = 0
 FACTORS: Final = ("PFWInj", "PFWAbs")
@@ -115,7 +119,7 @@ def can_do(function: GridFunction, points: Points, control_modes: int | None) ->
     if function == GridFunction.GRID_FUNCTION_FIXED_PF:
         return any(_has(points, f"{prefix}Ena", f"{prefix}.PF", f"{prefix}.Ext") for prefix in FACTORS)
     if model == AC_CONTROLS:
-        return _has(points, "VarSetEna", "VarSetMod", "VarSet")
+        return _has(points, "VarSetEna", "VarSetMod") and (_has(points, "VarSet") or _has(points, "VarSetPct"))
     return _has(points, "Ena") and bool(_slots(model, points))
 
 
@@ -157,7 +161,11 @@ def is_own(model: int, own: Points, now: Points) -> bool:
 
 def _ac_steps(own: Points, now: Points, want: AcWant) -> list[Step]:
     writes: Writes = {}
-    for prefix, factor in zip(FACTORS, (want.inject, want.absorb), strict=True):
+    sides = dict(zip(FACTORS, (want.inject, want.absorb), strict=True))
+    asked = [prefix for prefix, factor in sides.items() if isinstance(factor, FixedFactor)]
+    if asked and not any(_has(own, f"{prefix}Ena", f"{prefix}.PF", f"{prefix}.Ext") for prefix in asked):
+        raise Unable(f"model 704: it has no power factor for {' and '.join(asked)}")
+    for prefix, factor in sides.items():
         writes |= _factor(prefix, own, now, factor)
     writes |= _var(own, now, want.reactive)
     return [_step(dict(sorted(writes.items(), key=_rank)))] if writes else []
@@ -174,6 +182,8 @@ def _factor(prefix: str, own: Points, now: Points, want: FixedFactor | Off | Non
     names = (f"{prefix}Ena", f"{prefix}EnaRvrt", f"{prefix}RvrtTms", *values, *reverts)
     if want is None or (isinstance(want, Off) and not _is_on(own, f"{prefix}Ena")):
         return _differing(names, own, now)
+    if not _has(own, f"{prefix}Ena", *values):
+        return {}
     revert: Writes = {}
     if _has(own, f"{prefix}EnaRvrt", f"{prefix}RvrtTms", *values):
         revert = {f"{prefix}EnaRvrt": own[f"{prefix}Ena"].raw, f"{prefix}RvrtTms": REVERT_S}
@@ -185,20 +195,18 @@ def _factor(prefix: str, own: Points, now: Points, want: FixedFactor | Off | Non
 
 
 def _var(own: Points, now: Points, want: FixedVar | Off | None) -> Writes:
-    names = ("VarSetEna", "VarSetMod", "VarSet", "VarSetRvrt", "VarSetEnaRvrt", "VarSetRvrtTms")
+    """In var where the inverter can say that, else in percent of its most."""
     if want is None or (isinstance(want, Off) and not _is_on(own, "VarSetEna")):
-        return _differing(names, own, now)
+        return _differing(VAR_POINTS, own, now)
+    mode, name = (MODE_VARS, "VarSet") if _has(own, "VarSet") else (MODE_PERCENT, "VarSetPct")
     revert: Writes = {}
-    is_free = own["VarSetEna"].raw == 0 or own["VarSetMod"].raw == MODE_VARS
-    if is_free and _has(own, "VarSetEnaRvrt", "VarSetRvrtTms", "VarSetRvrt"):
-        revert = {"VarSetEnaRvrt": own["VarSetEna"].raw, "VarSetRvrtTms": REVERT_S, "VarSetRvrt": own["VarSet"].raw}
+    is_same_mode = own["VarSetEna"].raw == 0 or own["VarSetMod"].raw == mode
+    if is_same_mode and _has(own, "VarSetEnaRvrt", "VarSetRvrtTms", f"{name}Rvrt"):
+        revert = {"VarSetEnaRvrt": own["VarSetEna"].raw, "VarSetRvrtTms": REVERT_S, f"{name}Rvrt": own[name].raw}
     if isinstance(want, Off):
         return revert | {"VarSetEna": 0}
-    return revert | {
-        "VarSetMod": MODE_VARS,
-        "VarSet": _said(own, "VarSet", -want.reactive_var, 0),
-        "VarSetEna": 1,
-    }
+    value, digits = (want.reactive_var, 0) if mode == MODE_VARS else (want.permyriad, 2)
+    return revert | {"VarSetMod": mode, name: _said(own, name, -value, digits), "VarSetEna": 1}
 
 
 def _differing(names: tuple[str, ...], own: Points, now: Points) -> Writes:

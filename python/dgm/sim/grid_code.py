@@ -64,6 +64,7 @@ CONTROL_MODES: Final = 0b11_0111_1011_1101
 """CtrlModes of 702: cap, var, power factor, volt-var, droop, trips, watt-var, volt-watt."""
 
 _SCALES = {"V_SF": -1, "DeptRef_SF": -1, "RspTms_SF": 0, "Tms_SF": -2, "Hz_SF": -2, "Db_SF": -3, "K_SF": -3, "W_SF": -1}
+VAR_SET = ("Ena", "Mod", "", "Rvrt", "Pct", "PctRvrt", "EnaRvrt", "RvrtTms")
 _AC_GROUPS = ("PFWInj", "PFWAbs", "VarSet")
 _RAW_CURVES = {
     705: ((920, 440), (980, 0), (1020, 0), (1080, -440)),
@@ -91,7 +92,7 @@ class GridCode:
         for group in ("PFWInj", "PFWAbs"):
             yield from ((704, f"{group}{name}") for name in ("Ena", "EnaRvrt", "RvrtTms"))
             yield from ((704, f"{group}{part}.{name}") for part in ("", "Rvrt") for name in ("PF", "Ext"))
-        yield from ((704, f"VarSet{name}") for name in ("Ena", "Mod", "", "Rvrt", "EnaRvrt", "RvrtTms"))
+        yield from ((704, f"VarSet{name}") for name in VAR_SET)
         for model, layout in GRID_LAYOUTS.items():
             for item in layout.split():
                 name = item.split(":")[0]
