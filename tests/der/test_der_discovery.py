@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+import pytest
 from der_world import LATENCY_MS, LFDI, MIRROR, DictServer, World, documents, event, mrids, page
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -483,3 +484,49 @@ def test_whatever_the_server_answers_the_client_neither_fails_nor_spins_and_reco
     assert len(server.asked) < 1500
     world.run(300 + 3000)
     assert mrids(world) == ["E0"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.sampled_from((429, 500, 502, 503, None)), min_size=1, max_size=6), st.sampled_from((None, 0, 30)))
+def test_a_mixed_storm_is_met_with_few_requests_and_everything_is_followed_after_it(
+    mix: list[int | None], retry_after_s: int | None
+) -> None:
+    server, turn = DictServer(documents()), iter(range(10**6))
+
+    def trouble(method: str, path: str, at_ms: int) -> Answer | NoAnswer | None:
+        status = mix[next(turn) % len(mix)]
+        return NoAnswer(tag=0) if status is None else Answer(tag=0, status=status, retry_after_s=retry_after_s)
+
+    world = World(server).run(200)
+    server.trouble = trouble
+    response = r.DERControlResponse(created_s=0, lfdi=LFDI, status=1, subject="E0")
+    world.give(SendResponse(reply_to="/rsp", response=response))
+    before = len(server.asked)
+    world.run(1200)
+    # Ten documents, each five times at first and then every minute or more, and no more than one refusal before each.
+    assert len(server.asked) - before <= 2 * 10 * (5 + 1000 / 60)
+    server.trouble = lambda method, path, at_ms: None
+    world.run(1200 + 1200)
+    assert world.taken == [ResponseTaken(mrid="E0", status=1)]
+    assert (world.discovery.link, mrids(world)) == (Link.READY, ["E0"])
+
+
+@pytest.mark.parametrize("jump_s", [-86_400, -90, 90, 86_400])
+def test_a_clock_of_the_server_that_jumps_is_followed_and_no_poll_is_early_or_missed(jump_s: int) -> None:
+    served = documents()
+    world = World(DictServer(served)).run(400)
+    served["/tm"] = replace(served["/tm"], current_s=served["/tm"].current_s + jump_s)
+    world.run(1500)
+    assert abs(world.offsets[-1] - jump_s * 1000) <= 1000 + LATENCY_MS
+    gaps = [later - earlier for earlier, later in pairwise(world.server.times("/fsa"))]
+    assert all(60 <= round(gap, 3) < 65 for gap in gaps)
+
+
+@pytest.mark.parametrize("jump_s", [-86_400, 86_400])
+def test_our_own_clock_that_is_set_moves_the_offset_and_no_poll(jump_s: int) -> None:
+    world = World(DictServer(documents())).run(400)
+    world._ahead_ms = jump_s * 1000
+    world.run(1500)
+    assert abs(world.offsets[-1] + jump_s * 1000) <= 1000 + LATENCY_MS
+    gaps = [later - earlier for earlier, later in pairwise(world.server.times("/fsa"))]
+    assert all(60 <= round(gap, 3) < 65 for gap in gaps)

@@ -6,7 +6,7 @@
 
 Schedules, randomisation, responses, reports and limits are those of each EndDevice alone and are not told apart from
 those of a gateway that talks for itself; what is shared is what the server is asked. The aggregator's own EndDevice is
-a member without a plant: its Registration is checked and subscriptions are made below it, its programs rule nobody.
+a member without a plant: subscriptions are made below it, a wrong PIN of it is told, its programs rule nobody.
 """
 
 from __future__ import annotations

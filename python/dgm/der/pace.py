@@ -140,7 +140,9 @@ class Pace:
         if retry_after_s is None:
             self.hold_until_ms = self.later(RETRY_BUSY_MS, self._busy, RETRY_BUSY_MS_MAX, at_ms)
         else:
-            self.hold_until_ms = at_ms + min(max(retry_after_s, 1), RETRY_AFTER_S_MAX) * 1000
+            # A server that goes on saying "at once" is not taken at its word for ever.
+            least_ms = min(RETRY_SERVER_MS << min(self._busy - 1, 16), RETRY_BUSY_MS)
+            self.hold_until_ms = at_ms + max(min(retry_after_s, RETRY_AFTER_S_MAX) * 1000, least_ms)
 
     def later(self, first_ms: int, failures: int, longest_ms: int, at_ms: int) -> int:
         """Exponential back-off with up to a quarter of jitter, so that a fleet does not come back as one."""

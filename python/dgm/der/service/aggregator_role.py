@@ -146,7 +146,8 @@ class AggregatorRole:
             self._sites[lfdi].ring()
         if self.core.own.link is not self._link:
             before, self._link = self._link, self.core.own.link
-            self._log.info("connection to the utility", state=self._link.value, before=before.value)
+            why = self.core.own.why
+            self._log.info("connection to the utility", state=self._link.value, before=before.value, why=why)
 
     async def _keep_time(self) -> None:
         while True:
