@@ -36,10 +36,12 @@ from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targ
 from dgm.der.envelope import SWITCHES, Bound, bounds
 from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
-from dgm.der.metering import Metered, Metering, mirrors, reading_of
+from dgm.der.letter import ErrandDone
+from dgm.der.metering import AVERAGES, STORED, Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
 from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.profile import STANDARD
+from dgm.der.reporting import Reporting
 from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, ResponseTaken, Scheduler
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
@@ -82,7 +84,8 @@ class DerCore:
         self._config = der
         self._lfdi = lfdi
         self._has_connection_point = bool(profile.csip_aus_namespace)
-        self._mirrors = mirrors(lfdi, der.pen)
+        stores_energy = plant.has_battery(config) and profile.stored_energy_readings
+        self._mirrors = mirrors(lfdi, der.pen, AVERAGES | STORED if stores_energy else AVERAGES)
         identity = Identity(
             url=der.url,
             lfdi=lfdi,
@@ -101,14 +104,13 @@ class DerCore:
         )
         self._acts_on = acts_on(has_battery=plant.has_battery(config))
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
-        self._edition = profile.edition
-        self._storage = plant.storage_of(config)
+        self.reporting = Reporting(config, profile, self._acts_on)
         self._ramps = Ramps()
         self._effect = Effect()
         self.further = FurtherSets(profile, draw, lfdi)
-        self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
-        self._site = plant.SiteView(config)
-        self._settings: r.DERSettings | None = None
+        self._metering = Metering(
+            lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid), self._mirrors.keys()
+        )
         self._offset_ms = 0
         self.damaged: tuple[Damaged, ...] = ()
         """Journal entries that could not be used at the start."""
@@ -133,12 +135,9 @@ class DerCore:
         except ValueError:
             damaged.append(Damaged(key=OFFSET_KEY, why="found no whole number of ms; the server is asked for its time"))
         self.is_informed = bool(_schedule(stored)) and not damaged
-        damaged += of_further
+        damaged += [*of_further, *self.reporting.restore(stored)]
         self.damaged = tuple(damaged)
-        owed = self.scheduler.owed()
-        effects = [effect for respond in owed for effect in self._respond(respond, now)]
-        effects += self._reply(self.further.owed(), now)
-        return [*_put_aside(damaged, stored), *effects, *self.handle(Tick(), now)]
+        return [*_put_aside(damaged, stored), *self._say_owed(now), *self.handle(Tick(), now)]
 
     def handle(self, event: CoreEvent, now: Now) -> list[CoreEffect]:
         """Take one event; effects are to be executed in order."""
@@ -148,10 +147,10 @@ class DerCore:
             case Answer() | NoAnswer() | Notified():
                 effects += self._converse(event, now)
             case SiteSeen():
-                self._site.take(event.update)
-                effects += self._metered(self._metering.observe(self._site.values(), server_now), now)
+                self.reporting.seen(event.update, server_now, lambda: self.bounds(now))
+                effects += self._metered(self._metering.observe(self.reporting.site.values(), server_now), now)
             case SiteLost():
-                self._site.forget()
+                self.reporting.lost()
                 effects += self._metered(self._metering.observe({}, server_now), now)
             case OptOut() | OptIn():
                 effects += [
@@ -162,6 +161,8 @@ class DerCore:
             case _:
                 assert_never(event)
         effects += self._advance(now)
+        if isinstance(event, Tick | SiteLost):
+            self.reporting.follow(self.bounds(now), server_now)
         return self._kept_first(effects)
 
     def wake_time(self) -> int | None:
@@ -174,12 +175,12 @@ class DerCore:
         """What the EMS is to hold at the last handled `now`, by mode."""
         at_ms, ratings = self._server(now).utc_ms, self._ratings()
         found = bounds(self.scheduler, at_ms, max_w=ratings.max_w)
-        return self._ramps.settle(found, self._site.measured(), ratings, at_ms)
+        return self._ramps.settle(found, self.reporting.site.measured(), ratings, at_ms)
 
     def wanted(self, now: Now) -> dict[str, Wanted]:
         """Targets of PV and batteries at `now`, by asset."""
         ruling = self.scheduler.ruling()
-        return self._effect.wanted(ruling, self._site.units(), self._ratings(), self._server(now).utc_ms)
+        return self._effect.wanted(ruling, self.reporting.site.units(), self._ratings(), self._server(now).utc_ms)
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""
@@ -207,24 +208,13 @@ class DerCore:
         return effects
 
     def _report(self, server_now: Now) -> Report:
-        time_s = server_now.utc_ms // 1000
-        gradient = self.scheduler.default_gradient_permyriad_s()
-        fresh = plant.settings(
-            self._config, self._modes(), self._storage, gradient_permyriad_s=gradient, updated_s=time_s
+        return self.reporting.report(
+            server_now,
+            gradient=self.scheduler.default_gradient_permyriad_s(),
+            is_stopped=self._is_stopped(),
+            is_remote=any(not row.is_default for row in self.scheduler.ruling().values()),
+            nmi=self._config.nmi if self._has_connection_point else "",
         )
-        if self._settings is None or replace(self._settings, updated_s=time_s) != fresh:
-            self._settings = fresh
-        nmi = self._config.nmi if self._has_connection_point else ""
-        point = r.ConnectionPoint(connection_point_id=nmi) if nmi else None
-        return Report(
-            capability=plant.capability(self._config, self._modes(), self._storage),
-            settings=self._settings,
-            status=plant.of_edition(self._site.status(time_s, is_stopped=self._is_stopped()), self._edition),
-            connection_point=point,
-        )
-
-    def _modes(self) -> plant.ModeBits:
-        return plant.mode_bits(self._acts_on, has_battery=bool(self._config.battery_charge_rating_w))
 
     def _is_stopped(self) -> bool:
         ruling = self.scheduler.ruling()
@@ -246,11 +236,20 @@ class DerCore:
                 return [out for respond in responds for out in self._respond(respond, now)]
             case ResponseTaken():
                 self.scheduler.handle(effect, self._server(now))
-                return self._reply(self.further.taken(effect, self._server(now)), now)
+                more = self._say_owed(now) if self.discovery.wants_responses() else []
+                return [*self._reply(self.further.taken(effect, self._server(now)), now), *more]
+            case ErrandDone():
+                self.reporting.done(effect)
+                return []
             case SetKnown():
                 return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
             case _:
                 assert_never(effect)
+
+    def _say_owed(self, now: Now) -> list[CoreEffect]:
+        """Every response that the server has not taken, in order; what is queued already is not queued twice."""
+        effects = [effect for respond in self.scheduler.owed() for effect in self._respond(respond, now)]
+        return effects + self._reply(self.further.owed(), now)
 
     def _respond(self, respond: Respond, now: Now) -> list[CoreEffect]:
         response = r.DERControlResponse(
@@ -279,7 +278,7 @@ class DerCore:
     def _kept_first(self, effects: list[CoreEffect]) -> list[CoreEffect]:
         """The journal before the wire: what was decided must outlive us before anybody hears of it."""
         changed = self.scheduler.changed() if self.is_informed else {}
-        changed |= self.further.changed()
+        changed |= self.further.changed() | self.reporting.changed()
         return [Keep(entries=tuple(changed.items())), *effects] if changed else effects
 
 

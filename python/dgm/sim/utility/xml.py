@@ -25,6 +25,7 @@ _TEXT32 = r"(?s).{0,32}"
 _MRID = r"(?:[0-9A-Fa-f]{2}){1,16}"
 _URI = r"[!-~]{1,255}"
 _LFDI = r"[0-9A-F]{40}"
+_TEXT6 = r"(?s).{0,6}"
 _HEX8, _HEX16, _HEX32 = r"[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}", r"[0-9A-Fa-f]{8}"
 
 
@@ -65,6 +66,7 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
     "Scaled": _seq(Child("multiplier", r"-?[0-9]", required=True), Child("value", _INT, required=True)),
     "Interval": _seq(Child("duration", _UINT, required=True), Child("start", _INT, required=True)),
     "Status8": _seq(Child("dateTime", _INT, required=True), Child("value", _HEX8, required=True)),
+    "Status6": _seq(Child("dateTime", _INT, required=True), Child("value", _TEXT6, required=True)),
     "StatusInt": _seq(Child("dateTime", _INT, required=True), Child("value", _UINT, required=True)),
     "EndDevice": _seq(
         Child("deviceCategory", _HEX32),
@@ -110,6 +112,7 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         Child("genConnectStatus", "Status8", nested=True),
         Child("inverterStatus", "StatusInt", nested=True),
         Child("localControlModeStatus", "StatusInt", nested=True),
+        Child("manufacturerStatus", "Status6", nested=True),
         Child("operationalModeStatus", "StatusInt", nested=True),
         Child("readingTime", _INT, required=True),
         Child("stateOfChargeStatus", "StatusInt", nested=True),
@@ -125,6 +128,7 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         Child("MirrorMeterReading", "MirrorMeterReading", many=True, nested=True),
         Child("postRate", _UINT),
     ),
+    "MirrorMeterReadingList": _seq(Child("MirrorMeterReading", "MirrorMeterReading", many=True, nested=True)),
     "MirrorMeterReading": _seq(
         *_IDENTIFIED,
         Child("lastUpdateTime", _INT),
