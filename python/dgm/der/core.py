@@ -34,6 +34,7 @@ from dgm.der.discovery import (
 )
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import SWITCHES, Bound, bounds
+from dgm.der.flow_requests import ChargingNeed, FlowPlan, FlowRequests, Refused, flow_bound
 from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
 from dgm.der.letter import ErrandDone
@@ -70,7 +71,32 @@ class Keep:
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | OptOut | OptIn | Tick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedsSeen:
+    """Everything that the EVs need, by our own clock; what is not there is not needed any more."""
+
+    needs: tuple[ChargingNeed, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFlow:
+    """An operator asks for energy, by our own clock; `flow_refusal` said None. Positive charges."""
+
+    energy_wh: int
+    power_w: int
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelFlow:
+    """Somebody takes a request back."""
+
+    mrid: str
+
+
+FlowEvent = NeedsSeen | RequestFlow | CancelFlow
+CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | OptOut | OptIn | FlowEvent | Tick
 CoreEffect = Request | Keep
 
 
@@ -108,6 +134,7 @@ class DerCore:
         self._ramps = Ramps()
         self._effect = Effect()
         self.further = FurtherSets(profile, draw, lfdi)
+        self.flows = FlowRequests(lfdi, der.pen, plant.evse_powers_w(config))
         self._metering = Metering(
             lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid), self._mirrors.keys()
         )
@@ -135,7 +162,7 @@ class DerCore:
         except ValueError:
             damaged.append(Damaged(key=OFFSET_KEY, why="found no whole number of ms; the server is asked for its time"))
         self.is_informed = bool(_schedule(stored)) and not damaged
-        damaged += [*of_further, *self.reporting.restore(stored)]
+        damaged += [*of_further, *self.reporting.restore(stored), *self.flows.restore(stored)]
         self.damaged = tuple(damaged)
         return [*_put_aside(damaged, stored), *self._say_owed(now), *self.handle(Tick(), now)]
 
@@ -156,6 +183,8 @@ class DerCore:
                 effects += [
                     out for respond in self.scheduler.handle(event, server_now) for out in self._respond(respond, now)
                 ]
+            case NeedsSeen() | RequestFlow() | CancelFlow():
+                self._flow(event, server_now)
             case Tick():
                 pass
             case _:
@@ -175,7 +204,39 @@ class DerCore:
         """What the EMS is to hold at the last handled `now`, by mode."""
         at_ms, ratings = self._server(now).utc_ms, self._ratings()
         found = bounds(self.scheduler, at_ms, max_w=ratings.max_w)
+        granted = flow_bound(self.flow_plans(now))
+        found |= {} if granted is None else {granted.mode: granted}
         return self._ramps.settle(found, self.reporting.site.measured(), ratings, at_ms)
+
+    def flow_plans(self, now: Now) -> tuple[FlowPlan, ...]:
+        """What the utility has granted to requests that stand, on the server's clock."""
+        return self.flows.plans(self.further.reservations(self.flows.told()), self._server(now))
+
+    def flow_refusal(self, event: RequestFlow, now: Now) -> Refused | None:
+        """Why an operator's request is not taken; None: it is."""
+        return self.flows.refusal(
+            energy_wh=event.energy_wh,
+            power_w=event.power_w,
+            start_ms=event.start_ms + self._offset_ms,
+            end_ms=event.end_ms + self._offset_ms,
+            now=self._server(now),
+        )
+
+    def _flow(self, event: FlowEvent, server_now: Now) -> None:
+        ahead_ms = self._offset_ms
+        match event:
+            case NeedsSeen():
+                needs = [replace(need, departure_ms=need.departure_ms + ahead_ms) for need in event.needs]
+                self.flows.needs(needs, server_now)
+            case RequestFlow():
+                start_ms, end_ms = event.start_ms + ahead_ms, event.end_ms + ahead_ms
+                self.flows.request(
+                    energy_wh=event.energy_wh, power_w=event.power_w, start_ms=start_ms, end_ms=end_ms, now=server_now
+                )
+            case CancelFlow():
+                self.flows.cancel(event.mrid, server_now)
+            case _:
+                assert_never(event)
 
     def wanted(self, now: Now) -> dict[str, Wanted]:
         """Targets of PV and batteries at `now`, by asset."""
@@ -208,13 +269,14 @@ class DerCore:
         return effects
 
     def _report(self, server_now: Now) -> Report:
-        return self.reporting.report(
+        report = self.reporting.report(
             server_now,
             gradient=self.scheduler.default_gradient_permyriad_s(),
             is_stopped=self._is_stopped(),
             is_remote=any(not row.is_default for row in self.scheduler.ruling().values()),
             nmi=self._config.nmi if self._has_connection_point else "",
         )
+        return replace(report, errands=(*report.errands, *self.flows.errands(server_now)))
 
     def _is_stopped(self) -> bool:
         ruling = self.scheduler.ruling()
@@ -240,6 +302,7 @@ class DerCore:
                 return [*self._reply(self.further.taken(effect, self._server(now)), now), *more]
             case ErrandDone():
                 self.reporting.done(effect)
+                self.flows.done(effect)
                 return []
             case SetKnown():
                 return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
@@ -278,7 +341,7 @@ class DerCore:
     def _kept_first(self, effects: list[CoreEffect]) -> list[CoreEffect]:
         """The journal before the wire: what was decided must outlive us before anybody hears of it."""
         changed = self.scheduler.changed() if self.is_informed else {}
-        changed |= self.further.changed() | self.reporting.changed()
+        changed |= self.further.changed() | self.reporting.changed() | self.flows.changed()
         return [Keep(entries=tuple(changed.items())), *effects] if changed else effects
 
 

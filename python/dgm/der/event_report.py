@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dgm.der import record
-from dgm.der.envelope import QUANTITIES, UNBOUND_W, Bound
+from dgm.der.envelope import LIMITED, UNBOUND_W, Bound
 from dgm.der.metering import HOLD_MS_MAX
 from dgm.der.orders import Damaged
 from dgm.machine import Now
@@ -152,7 +152,7 @@ class EventReports:
         held_ms = min(now.mono_ms, held.until_ms) - held.counted_ms
         self._held = replace(held, counted_ms=now.mono_ms)
         for key, report in self._running():
-            seen = held.seen.get(QUANTITIES[report.mode])
+            seen = held.seen.get(LIMITED[report.mode])
             span_ms = min(held_ms, report.planned_end_ms - from_ms)
             if seen is not None and span_ms > 0:
                 is_ramped = self._is_ramped(key, from_ms)
@@ -161,7 +161,7 @@ class EventReports:
     def _judge(self, now: Now, seen: Mapping[int, SeenPower]) -> None:
         """What is seen at this moment: the worst, and whether the limit is kept for the first time."""
         for key, report in self._running():
-            found = seen.get(QUANTITIES[report.mode])
+            found = seen.get(LIMITED[report.mode])
             if found is None:
                 continue
             excess_w = found.power_w - report.limit_w
@@ -210,7 +210,7 @@ class EventReports:
             if key.startswith(PREFIX):
                 try:
                     report: EventReport = record.load(EventReport, value)
-                    if report.mode not in QUANTITIES:
+                    if report.mode not in LIMITED:
                         raise ValueError(f"found the mode {report.mode}; expected one that bounds")
                     self._reports[key.removeprefix(PREFIX)] = report
                 except ValueError as error:

@@ -27,6 +27,7 @@ from dgm.der.status import Group, PlantSeen
 DER_TYPE_MIXED = 1
 CHARGES, DISCHARGES = 0b01, 0b10
 """modesSupported beside the modes themselves."""
+PHASES = 3
 SOC_MIN_PERMILLE, SOC_MAX_PERMILLE = 200, 900
 CURTAILED_PERMILLE = 980
 WITHIN_W = 500
@@ -80,6 +81,16 @@ def storage_of(config: DgmConfig) -> Storage:
 def has_battery(config: DgmConfig) -> bool:
     """Whether anything can be told to charge."""
     return any(asset.type == AssetType.ASSET_TYPE_BATTERY for asset in config.assets)
+
+
+def evse_powers_w(config: DgmConfig) -> dict[str, int]:
+    """The most that each EVSE takes, at nominal voltage on the conductors that it is wired to."""
+    nominal_mv = config.site.nominal_voltage_mv
+    return {
+        evse.id: evse.current_max_ma * nominal_mv * (len(evse.phases) or PHASES) // 1_000_000
+        for station in config.stations
+        for evse in station.evses
+    }
 
 
 def root_circuit(config: DgmConfig) -> str:

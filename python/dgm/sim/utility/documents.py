@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dgm.sim.utility import flow
 from dgm.sim.utility.state import Control, Program, State
 from dgm.sim.utility.xml import control_base, document, element, link, nest
 
@@ -117,6 +118,7 @@ def _end_devices(view: View) -> Listing:
 
 def _own(view: View) -> str:
     state = view.state
+    has_flow = state.flow or "frp" in state.served
     return nest(
         "EndDevice",
         link("DERListLink", view.href("der"), all=1),
@@ -125,8 +127,8 @@ def _own(view: View) -> str:
         element("sFDI", sfdi_of(view.lfdi)),
         element("changedTime", state.start_s),
         element("enabled", "true"),
-        link("FlowReservationRequestListLink", view.href("frq"), all=0) if "frp" in state.served else "",
-        link("FlowReservationResponseListLink", view.href("frp"), all=1) if "frp" in state.served else "",
+        link("FlowReservationRequestListLink", view.href("frq"), all=0) if has_flow else "",
+        link("FlowReservationResponseListLink", view.href("frp"), all=1) if has_flow else "",
         link("FunctionSetAssignmentsListLink", view.href("fsa"), all=len(state.assignments)),
         "" if state.rates.post is None else element("postRate", state.rates.post),
         link("RegistrationLink", view.href("rg")) if state.registration_link else "",
@@ -246,5 +248,6 @@ _BUILDERS: Mapping[str, Builder] = {
     "mup": _mirrors,
     "sub": lambda view: Listing("SubscriptionList", [], None),
     "lel": lambda view: Listing("LogEventList", [], None),
+    "frp": lambda view: Listing("FlowReservationResponseList", flow.items(view.state.grants, view.now_s), None),
     "frq": lambda view: Listing("FlowReservationRequestList", [], None),
 }

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from dgm.errors import DgmError
+from dgm.sim.utility import flow
 from dgm.sim.utility.state import Assignment, Control, Fault, Program, Served, State, mrid_of
 from dgm.sim.utility.xml import control_base
 
@@ -136,7 +137,7 @@ class Director:
         for name, arguments in step.do:
             try:
                 ACTIONS[name](state, now_ms, arguments)
-            except (KeyError, TypeError, ValueError, StopIteration) as error:
+            except (LookupError, TypeError, ValueError, StopIteration) as error:
                 raise ScriptError(f"step {self.done}: {name}: {error or type(error).__name__}") from error
 
 
@@ -225,7 +226,18 @@ def _serve(state: State, now_ms: int, item: Mapping[str, Any]) -> None:
     state.served[name] = Served(name=name, xml=str(item["xml"]).strip(), link=str(item["link"]), on=str(item["on"]))
 
 
+def _grant(state: State, now_ms: int, item: Mapping[str, Any]) -> None:
+    name = str(item["name"])
+    state.grants[name] = flow.grant(state, _server_s(state, now_ms), mrid_of("grant", name), item)
+
+
+def _end_grant(state: State, now_ms: int, item: Mapping[str, Any]) -> None:
+    ended = state.grants[str(item["grant"])]
+    ended.ended_s, ended.ended_status = _server_s(state, now_ms), int(item.get("status", 2))
+
+
 _SETTINGS = (
+    "flow",
     "in_band",
     "in_band_pin",
     "registration_link",
@@ -266,6 +278,8 @@ ACTIONS: Mapping[str, Callable[[State, int, Any], None]] = {
     "fault": _fault,
     "move": _move,
     "serve": _serve,
+    "grant": _grant,
+    "end_grant": _end_grant,
     "set": _set,
 }
 """Every action that a script may name."""

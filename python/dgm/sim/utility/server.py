@@ -187,6 +187,8 @@ class Server:
         return document(listing.name, "".join(items), aus=self.state.aus, **attributes)
 
     def _put(self, request: Received, name: str) -> Reply:
+        if name.startswith("frq "):
+            return self._kept(request, name)
         if name not in PUTS:
             return Reply(status=404 if name == "unknown" or name.startswith("gone ") else 405)
         root, faults = check(request.body, PUTS[name], self.state.aus)
@@ -277,7 +279,7 @@ class Server:
             self.log(kind="reading", **record)
 
     def _kept(self, request: Received, name: str) -> Reply:
-        is_log = name == "lel"
+        is_log, is_change = name == "lel", name != "lel" and request.method == "PUT"
         taken = intake.log_event(request.body) if is_log else intake.reservation(request.body)
         if taken.faults:
             return self._refuse(taken.faults)
@@ -286,9 +288,16 @@ class Server:
             if is_log
             else (self.records.reservations, self.records.requested)
         )
+        mrids = self.state.flow_requests
+        if not is_log and taken.items[0]["mrid"] not in mrids:
+            if is_change:
+                return Reply(status=404)
+            mrids.append(taken.items[0]["mrid"])
         kept.append(request.body.decode())
         items += taken.items
         self.log(kind=name, **taken.items[0])
+        if is_change:
+            return Reply(status=204)
         return Reply(status=201, headers={"Location": self.href(f"{name} {len(kept)}")})
 
     # -- subscriptions ----------------------------------------------------------------------------------------------

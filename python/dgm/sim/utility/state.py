@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dgm.sim.utility.flow import Grant
 from dgm.sim.utility.xml import AUS
 
 PEN = "00037244"
@@ -130,6 +131,7 @@ class State:
     """Everything that the server can be asked for, but what the client itself has put there.
 
     mirror_places: the answer to a mirror says where it is. mirror_list: the list of mirrors shows those of the client.
+    flow: flow reservation is served; flow_requests: mRIDs of what the client has asked for; grants: by name.
     devices: PIN by LFDI. allowed: response codes that are taken. moved: names of resources that have another href now,
     with how often. redirected: names whose href stays but answers 301. page: items answered to a request without `l`.
     """
@@ -153,6 +155,9 @@ class State:
     programs: dict[str, Program] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     served: dict[str, Served] = field(default_factory=dict)
+    flow: bool = False
+    flow_requests: list[str] = field(default_factory=list)
+    grants: dict[str, Grant] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     redirected: set[str] = field(default_factory=set)
 
