@@ -34,7 +34,7 @@ from dgm.der.discovery import (
 )
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import SWITCHES, Bound, bounds
-from dgm.der.flow_requests import ChargingNeed, FlowPlan, FlowRequests, Refused, flow_bound
+from dgm.der.flow_requests import ChargingNeed, FlowPlan, FlowRequest, FlowRequests, Refused, State, flow_bound
 from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
 from dgm.der.letter import ErrandDone
@@ -211,6 +211,10 @@ class DerCore:
     def flow_plans(self, now: Now) -> tuple[FlowPlan, ...]:
         """What the utility has granted to requests that stand, on the server's clock."""
         return self.flows.plans(self.further.reservations(self.flows.told()), self._server(now))
+
+    def flow_state(self, request: FlowRequest, plans: Iterable[FlowPlan], now: Now) -> State:
+        """Where a request stands, given the plans at `now`."""
+        return self.flows.state_of(request, plans, self._server(now))
 
     def flow_refusal(self, event: RequestFlow, now: Now) -> Refused | None:
         """Why an operator's request is not taken; None: it is."""

@@ -39,6 +39,8 @@ REQUESTS_MAX = 100
 KEPT_MS = 86_400_000
 """What is over is shown for a day."""
 DURATION_S_MAX = 65_535
+AHEAD_MS_MAX = 7 * 86_400_000
+AMOUNT_MAX = 10**9
 HOUR_S = 3600
 
 
@@ -46,7 +48,8 @@ class Refused(Enum):
     """Why a request of an operator is not taken."""
 
     DIRECTIONS = "energy and power: found two directions or nothing; expected both positive (charge) or both negative"
-    WINDOW = "window: expected an end after its start and after now"
+    WINDOW = "window: expected an end after its start and after now, within a week"
+    TOO_MUCH = "energy and power: expected at most 1 GWh and 1 GW"
     TOO_SHORT = "window: too short for that energy at that power"
     TOO_MANY = f"requests: expected at most {REQUESTS_MAX} that are not over; cancel one"
 
@@ -76,8 +79,9 @@ class ChargingNeed:
 class FlowRequest:
     """One FlowReservationRequest. serial: in the order of asking.
 
-    slot_ms: of the departures that it is for; None: an operator's. is_told: the server has taken it. place: where it is
-    there; None: it did not say. is_cancel_told: it has heard of the cancellation too, or will not. why: what it refused.
+    slot_ms: of the departures that it is for; None: an operator's. is_told: the server has taken it. place: where it
+    is there; None: it did not say. is_cancel_told: it has heard of the cancellation too, or will not. why: what it
+    refused.
     """
 
     mrid: str
@@ -141,7 +145,8 @@ class FlowRequests:
         slots: dict[int, list[ChargingNeed]] = {}
         for need in needs:
             slot_ms = need.departure_ms - need.departure_ms % SLOT_MS
-            if need.energy_wh > 0 and slot_ms > now.utc_ms and need.evse_id in self._powers_w:
+            is_ahead = 0 < slot_ms - now.utc_ms <= AHEAD_MS_MAX
+            if need.energy_wh > 0 and is_ahead and need.evse_id in self._powers_w:
                 slots.setdefault(slot_ms, []).append(need)
         standing = {item.slot_ms: item for item in self._requests.values() if item.slot_ms and item.is_live}
         for slot_ms, request in standing.items():
@@ -154,8 +159,10 @@ class FlowRequests:
         """Why an operator's request is not taken; None: it is."""
         if energy_wh * power_w <= 0:
             return Refused.DIRECTIONS
-        if end_ms <= max(start_ms, now.utc_ms):
+        if not max(start_ms, now.utc_ms) < end_ms <= now.utc_ms + AHEAD_MS_MAX:
             return Refused.WINDOW
+        if max(abs(energy_wh), abs(power_w)) > AMOUNT_MAX:
+            return Refused.TOO_MUCH
         if abs(energy_wh) * HOUR_S * 1000 > abs(power_w) * (end_ms - max(start_ms, now.utc_ms)):
             return Refused.TOO_SHORT
         return Refused.TOO_MANY if self._is_full(now) else None
