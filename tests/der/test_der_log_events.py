@@ -156,6 +156,13 @@ def test_without_room_an_alarm_that_came_and_went_is_dropped_with_its_return_and
     assert book.waiting(1)[0].event.code == 2 * Alarm.UNDER_VOLTAGE.value, "what is raised still is kept"
 
 
+def test_what_the_server_refuses_is_counted() -> None:
+    book = LogBook(PEN)
+    book.tell(Alarm.OVER_CURRENT, is_raised=True, time_s=1)
+    book.done(1, is_taken=False)
+    assert (book.size, book.refused, book.dropped) == (0, 1, 0)
+
+
 def test_the_book_goes_on_after_a_restart_and_uses_no_number_twice() -> None:
     book, stored = LogBook(PEN), dict[str, bytes]()
     book.tell(Alarm.OVER_VOLTAGE, is_raised=True, time_s=1)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+from der_documents import DIALECTS, faults
 from der_events import at, control, known, program
 from der_examples import site
 
 from dgm.der import resource as r
+from dgm.der.codec import Dialect, encode
 from dgm.der.core import DerCore
 from dgm.der.discovery import Answer, Request
+from dgm.der.flow_requests import FlowRequest, document
 from dgm.der.letter import Errand, Place
 from dgm.der.mirror_queue import BATCH_MAX, READINGS_MAX, MirrorQueue
 from dgm.der.outbox import RESPONSES_MAX, TRIES_MAX, Outbox, Report, errand_done
+from dgm.der.status import NO_METER
 from dgm.machine import Now, Tick
 
 OWN = r.EndDevice(sfdi=1, changed_s=0, log_event_list_link="/log")
@@ -160,3 +167,43 @@ def test_a_tick_with_nothing_to_tell_sends_nothing() -> None:
     core = DerCore(site(), "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5", lambda most: 0)
     first = [item for item in core.handle(Tick(), Now(mono_ms=0, utc_ms=0)) if isinstance(item, Request)]
     assert [item.method for item in first] == ["GET"]
+
+
+BODIES = (
+    EVENT,
+    r.LogEvent(created_s=1, details="AB" * 16, extended=2**32 - 1, function_set=11, code=6, id=0, pen=1, profile=1),
+    r.DERAvailability(
+        availability_s=2**32 - 1,
+        max_charge_s=0,
+        reading_s=7,
+        reserve_charge_permyriad=10_000,
+        reserve_permyriad=0,
+        absorb_available_w=10**6,
+        available_w=10**6 + 1,
+    ),
+    r.DERStatus(
+        alarms=0x7FF,
+        gen_connect=r.StampedValue(time_s=1, value=0b10111),
+        inverter=r.StampedValue(time_s=1, value=8),
+        local_control_mode=r.StampedValue(time_s=1, value=1),
+        manufacturer=r.StampedText(time_s=1, value=NO_METER),
+        operational_mode=r.StampedValue(time_s=1, value=2),
+        reading_s=7,
+        state_of_charge=r.StampedValue(time_s=1, value=6300),
+        storage_mode=r.StampedValue(time_s=1, value=2),
+        stor_connect=r.StampedValue(time_s=1, value=0),
+    ),
+    r.MirrorMeterReadingList(all=2, results=2, items=(reading(1), reading(-2))),
+    replace(MIRROR, readings=(reading(3),)),
+    document(
+        FlowRequest(
+            mrid="AB" * 16, serial=1, energy_wh=10**9, power_w=-(10**9), start_ms=1, end_ms=10**12, created_ms=1
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=str)
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: type(body).__name__)
+def test_every_body_is_valid_in_every_dialect(body: r.Resource, dialect: Dialect) -> None:
+    assert faults(encode(body, dialect), dialect) == []

@@ -41,12 +41,13 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """What of the book is not an event: the last serial, the codes raised (alarms, troubles), how many were dropped."""
+    """What of the book is not an event: the last serial, the codes raised, how many were dropped and refused."""
 
     serial: int = 0
     alarms: tuple[int, ...] = ()
     troubles: tuple[int, ...] = ()
     dropped: int = 0
+    refused: int = 0
 
 
 class LogBook:
@@ -62,6 +63,11 @@ class LogBook:
     def dropped(self) -> int:
         """LogEvents that were given up for want of room, since the journal began."""
         return self._state.dropped
+
+    @property
+    def refused(self) -> int:
+        """LogEvents that the server did not take, since the journal began."""
+        return self._state.refused
 
     def raised(self) -> set[Condition]:
         """What was raised and has not returned to normal."""
@@ -98,8 +104,13 @@ class LogBook:
             extended = min(max(worst_w, 0), EXTENDED_MAX)
             self._add(NOT_KEPT_CODE, time_s, pen=self._pen, profile=PROFILE_VENDOR, details=mrid, extended=extended)
 
-    def done(self, serial: int) -> None:
+    def done(self, serial: int, *, is_taken: bool = True) -> None:
         """The server has taken an event, or refused it for good."""
+        if not is_taken:
+            self._set(refused=self._state.refused + 1)
+        self._remove(serial)
+
+    def _remove(self, serial: int) -> None:
         if self._waiting.pop(serial, None) is not None:
             self._changed.add(_key(serial))
 
@@ -135,7 +146,7 @@ class LogBook:
                 gone = (opened[kind], serial)
                 break
         for serial in gone:
-            self.done(serial)
+            self._remove(serial)
         self._set(dropped=self._state.dropped + len(gone))
 
     def _set(self, **changes: int | tuple[int, ...]) -> None:

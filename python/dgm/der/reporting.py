@@ -94,7 +94,7 @@ class Reporting:
     def done(self, event: ErrandDone) -> None:
         """A LogEvent was taken, or is refused for good; other errands are not ours."""
         if event.key.startswith(LOG_KEY):
-            self.log.done(int(event.key.removeprefix(LOG_KEY)))
+            self.log.done(int(event.key.removeprefix(LOG_KEY)), is_taken=event.is_taken)
 
     def _follow(self, bounds: Mapping[str, Bound], seen: Mapping[int, SeenPower] | None, now: Now) -> None:
         for report in self.reports.observe(bounds, seen, now):

@@ -42,6 +42,9 @@ class DerMetrics:
         self._owed = Gauge(
             "dgm_2030_5_responses_owed", "Responses the utility server has not taken yet.", registry=registry
         )
+        self._responses_lost = Gauge(
+            "dgm_2030_5_responses_lost", "Responses to controls that found no room, since the start.", registry=registry
+        )
         self._refused = Gauge(
             "dgm_event_refused", "Utility events that are not followed for want of room.", registry=registry
         )
@@ -71,10 +74,12 @@ class DerMetrics:
         self._offset.set(core.offset_ms / 1000)
         self._malformed.set(core.discovery.counters.malformed)
         self._owed.set(len(core.scheduler.owed()))
+        self._responses_lost.set(core.scheduler.engine.responses_lost)
         self._refused.set(len(core.scheduler.refused))
         self._alarms.set(len(core.reporting.log.raised()))
         self._log.labels(state="waiting").set(core.reporting.log.size)
         self._log.labels(state="dropped").set(core.reporting.log.dropped)
+        self._log.labels(state="refused").set(core.reporting.log.refused)
         self._not_kept.set(sum(not report.is_kept for report in core.reporting.reports.reports()))
         phases = [event.phase for event in core.scheduler.events()]
         for phase in Phase:
