@@ -10,6 +10,7 @@ from der_joined import Joined, joined
 
 from dgm.api.site.v1.site_pb2 import PhaseValues, WatchSiteResponse
 from dgm.der.metering import Quantity
+from dgm.der.xml import AUS_13_NS
 from dgm.sim.utility import judge
 from dgm.sim.utility.plant import SITE_STEP_MS, SitePlant
 
@@ -147,4 +148,15 @@ def test_a_mirror_that_is_not_listed_either_is_updated_by_its_mrid() -> None:
     posts = [item for item in world.server.records.exchanges if item.method == "POST" and item.name == "mup"]
     assert len(posts) == 6 + len(world.server.records.readings)
     assert len(world.server.records.mirrors) == 6
+    assert sound(world) == []
+
+
+def test_csip_aus_1_3_is_told_what_the_batteries_hold_on_the_mark_with_no_duration() -> None:
+    world = joined([{"do": [PROGRAM, {"set": {"aus": AUS_13_NS}}]}], utility="csip-aus-1.3").run(200)
+    held = [item for item in world.server.records.readings if item["description"] == "DER Wh"]
+    assert {(item["value"], item["duration_s"], item["start_s"] % 60) for item in held} == {(63_400, 0, 0)}
+    assert len(held) >= 2
+    settings = world.server.records.puts["DERSettings"]
+    assert "setMinWh><multiplier>0</multiplier><value>20000<" in settings
+    assert "vppModesEnabled>" in settings
     assert sound(world) == []

@@ -27,7 +27,7 @@ STEPS: list[dict[str, Any]] = [
     {
         "do": [
             {"program": {"name": "1", "primacy": 1}},
-            {"set": {"flow": True}},
+            {"set": {"reserves": True}},
             {"control": {"name": "c", "program": "1", "duration_s": 60, "modes": {"opModGenLimW": 20_000}}},
         ]
     },

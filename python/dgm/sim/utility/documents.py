@@ -118,7 +118,7 @@ def _end_devices(view: View) -> Listing:
 
 def _own(view: View) -> str:
     state = view.state
-    has_flow = state.flow or "frp" in state.served
+    has_flow = state.reserves or "frp" in state.served
     return nest(
         "EndDevice",
         link("DERListLink", view.href("der"), all=1),

@@ -1,9 +1,9 @@
 """Flow reservation at the simulated utility: what a script grants, as events in a list, and requests that change.
 
     - {when: {post: frq}, do: [{grant: {name: g, request: 1, power_w: 20000, energy_wh: 5000, duration_s: 900}}]}
-    - {when: {after_s: 60}, do: [{end_grant: {grant: g, status: 2}}]}          2 cancelled, 4 superseded by another
+    - {when: {after_s: 60}, do: [{cancel: {control: g}}]}          or supersede, as with controls
 
-`request` counts what the client has asked for, from 1; `subject` names any mRID instead. Positive charges.
+`request` counts what the client has asked for, from 1; absent: the newest. Positive charges.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LISTED_AFTER_END_S = 60
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """One FlowReservationResponse. ended_s: when it became `ended_status` (2, 3 or 4)."""
+    """One FlowReservationResponse. cancel_status: 2 or 3; superseded_s: when it became 4."""
 
     mrid: str
     subject: str
@@ -31,14 +31,15 @@ class Grant:
     duration_s: int
     power_w: int
     energy_wh: int
-    ended_s: int | None = None
-    ended_status: int = 2
+    cancel_s: int | None = None
+    cancel_status: int = 2
+    superseded_s: int | None = None
 
     def status(self, now_s: int) -> int:
         """EventStatus.currentStatus."""
-        if self.ended_s is not None and now_s >= self.ended_s:
-            return self.ended_status
-        return int(now_s >= self.start_s)
+        if self.cancel_s is not None:
+            return self.cancel_status
+        return 4 if self.superseded_s is not None else int(now_s >= self.start_s)
 
     def is_listed(self, now_s: int) -> bool:
         """From its creation to a while after its end."""
@@ -59,7 +60,7 @@ def _item(grant: Grant, now_s: int) -> str:
         nest(
             "EventStatus",
             element("currentStatus", grant.status(now_s)),
-            element("dateTime", grant.creation_s if grant.ended_s is None else grant.ended_s),
+            element("dateTime", grant.cancel_s or grant.superseded_s or grant.creation_s),
             element("potentiallySuperseded", "false"),
         ),
         nest("interval", element("duration", grant.duration_s), element("start", grant.start_s)),
@@ -72,7 +73,7 @@ def _item(grant: Grant, now_s: int) -> str:
 
 def grant(state: State, now_s: int, mrid: str, item: Mapping[str, Any]) -> Grant:
     """What a script grants. IndexError, KeyError: it grants what was not asked for, or lacks something."""
-    subject = str(item["subject"]) if "subject" in item else state.flow_requests[int(item["request"]) - 1]
+    subject = state.requests[int(item.get("request", 0)) - 1]
     return Grant(
         mrid=mrid,
         subject=subject,

@@ -231,13 +231,8 @@ def _grant(state: State, now_ms: int, item: Mapping[str, Any]) -> None:
     state.grants[name] = flow.grant(state, _server_s(state, now_ms), mrid_of("grant", name), item)
 
 
-def _end_grant(state: State, now_ms: int, item: Mapping[str, Any]) -> None:
-    ended = state.grants[str(item["grant"])]
-    ended.ended_s, ended.ended_status = _server_s(state, now_ms), int(item.get("status", 2))
-
-
 _SETTINGS = (
-    "flow",
+    "reserves",
     "in_band",
     "in_band_pin",
     "registration_link",
@@ -279,7 +274,6 @@ ACTIONS: Mapping[str, Callable[[State, int, Any], None]] = {
     "move": _move,
     "serve": _serve,
     "grant": _grant,
-    "end_grant": _end_grant,
     "set": _set,
 }
 """Every action that a script may name."""

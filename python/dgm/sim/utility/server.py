@@ -288,7 +288,7 @@ class Server:
             if is_log
             else (self.records.reservations, self.records.requested)
         )
-        mrids = self.state.flow_requests
+        mrids = self.state.requests
         if not is_log and taken.items[0]["mrid"] not in mrids:
             if is_change:
                 return Reply(status=404)

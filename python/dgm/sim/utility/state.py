@@ -131,7 +131,7 @@ class State:
     """Everything that the server can be asked for, but what the client itself has put there.
 
     mirror_places: the answer to a mirror says where it is. mirror_list: the list of mirrors shows those of the client.
-    flow: flow reservation is served; flow_requests: mRIDs of what the client has asked for; grants: by name.
+    reserves: whether flow may be reserved; requests: mRIDs of what the client has asked for; grants: by name.
     devices: PIN by LFDI. allowed: response codes that are taken. moved: names of resources that have another href now,
     with how often. redirected: names whose href stays but answers 301. page: items answered to a request without `l`.
     """
@@ -155,8 +155,8 @@ class State:
     programs: dict[str, Program] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     served: dict[str, Served] = field(default_factory=dict)
-    flow: bool = False
-    flow_requests: list[str] = field(default_factory=list)
+    reserves: bool = False
+    requests: list[str] = field(default_factory=list)
     grants: dict[str, Grant] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     redirected: set[str] = field(default_factory=set)
@@ -165,6 +165,8 @@ class State:
         """Every control of every program, by mRID."""
         return {item.mrid: item for program in self.programs.values() for item in program.controls.values()}
 
-    def control(self, name: str) -> Control:
-        """A control by its name in the script. KeyError when there is none."""
+    def control(self, name: str) -> Control | Grant:
+        """A control or grant by its name in the script. KeyError when there is none."""
+        if name in self.grants:
+            return self.grants[name]
         return next(program.controls[name] for program in self.programs.values() if name in program.controls)

@@ -25,7 +25,6 @@ _TEXT32 = r"(?s).{0,32}"
 _MRID = r"(?:[0-9A-Fa-f]{2}){1,16}"
 _URI = r"[!-~]{1,255}"
 _LFDI = r"[0-9A-F]{40}"
-_TEXT6 = r"(?s).{0,6}"
 _HEX8, _HEX16, _HEX32 = r"[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}", r"[0-9A-Fa-f]{8}"
 
 
@@ -66,8 +65,8 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
     "Scaled": _seq(Child("multiplier", r"-?[0-9]", required=True), Child("value", _INT, required=True)),
     "Interval": _seq(Child("duration", _UINT, required=True), Child("start", _INT, required=True)),
     "Status8": _seq(Child("dateTime", _INT, required=True), Child("value", _HEX8, required=True)),
-    "Status6": _seq(Child("dateTime", _INT, required=True), Child("value", _TEXT6, required=True)),
     "StatusInt": _seq(Child("dateTime", _INT, required=True), Child("value", _UINT, required=True)),
+    "StatusText": _seq(Child("dateTime", _INT, required=True), Child("value", r"(?s).{0,6}", required=True)),
     "EndDevice": _seq(
         Child("deviceCategory", _HEX32),
         Child("lFDI", _LFDI),
@@ -93,6 +92,7 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         *_power("rtgVNom"),
         Child("type", _UINT, required=True),
         Child("doeModesSupported", _HEX8, required=True, namespace=AUS),
+        Child("vppModesSupported", _HEX8, namespace=AUS),
     ),
     "DERSettings": _seq(
         Child("modesEnabled", _HEX32),
@@ -106,13 +106,15 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         *_power("setVNom", "setVRef", "setVRefOfs"),
         Child("updatedTime", _INT, required=True),
         Child("doeModesEnabled", _HEX8, namespace=AUS),
+        Child("vppModesEnabled", _HEX8, namespace=AUS),
+        Child("setMinWh", "Scaled", namespace=AUS, nested=True),
     ),
     "DERStatus": _seq(
         Child("alarmStatus", _HEX32),
         Child("genConnectStatus", "Status8", nested=True),
         Child("inverterStatus", "StatusInt", nested=True),
         Child("localControlModeStatus", "StatusInt", nested=True),
-        Child("manufacturerStatus", "Status6", nested=True),
+        Child("manufacturerStatus", "StatusText", nested=True),
         Child("operationalModeStatus", "StatusInt", nested=True),
         Child("readingTime", _INT, required=True),
         Child("stateOfChargeStatus", "StatusInt", nested=True),
