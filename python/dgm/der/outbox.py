@@ -84,7 +84,7 @@ class Outbox:
 
     def taken(self, letter: Letter, location: str | None, at_ms: int) -> None:
         """The server has accepted a letter."""
-        self._backoff.pop(letter.key, None)
+        self._backoff.pop(_pause(letter.key), None)
         match letter.key.partition(":")[0]:
             case "response":
                 self._responses.pop(letter.key, None)
@@ -104,16 +104,17 @@ class Outbox:
         if kind in ("response", "errand") and is_final:
             self._responses.pop(letter.key, None)
             self._strike(letter)
-            self._backoff.pop(letter.key, None)
+            self._backoff.pop(_pause(letter.key), None)
             return True
-        backoff = self._backoff.setdefault(letter.key, _Backoff())
+        backoff = self._backoff.setdefault(_pause(letter.key), _Backoff())
         backoff.failures += 1
         backoff.not_before_ms = not_before_ms
         return False
 
     def failures(self, key: str) -> int:
         """How often in a row this was not accepted."""
-        return self._backoff[key].failures if key in self._backoff else 0
+        backoff = self._backoff.get(_pause(key))
+        return 0 if backoff is None else backoff.failures
 
     def _strike(self, letter: Letter) -> None:
         """Until its owner has heard, an errand that is done is not sent again."""
@@ -151,7 +152,7 @@ class Outbox:
         return times
 
     def _ready(self, letter: Letter, at_ms: int) -> Letter | None:
-        backoff = self._backoff.get(letter.key)
+        backoff = self._backoff.get(_pause(letter.key))
         return None if backoff and at_ms < backoff.not_before_ms else letter
 
     def _puts(self, own: r.EndDevice, der: r.DER | None, at_ms: int) -> Iterator[Letter]:
@@ -195,6 +196,11 @@ def errand_done(letter: Letter, *, is_taken: bool, status: int, location: str | 
     if kind != "errand":
         return None
     return ErrandDone(key=key, is_taken=is_taken, status=status, location=location)
+
+
+def _pause(key: str) -> str:
+    """What a letter waits together with: in a storm of errors the readings of all mirrors are tried as one."""
+    return "reading" if key.startswith("reading:") else key
 
 
 def _errand_key(errand: Errand) -> str:
