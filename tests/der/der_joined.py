@@ -16,8 +16,10 @@ from der_documents import faults
 from der_examples import site
 
 from dgm.der.codec import Dialect, decode, encode
+from dgm.der.codec.well_known import entry_of
 from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
 from dgm.der.discovery import Answer, NoAnswer, Notified, Request
+from dgm.der.nodes import VERSIONS_PATH, Document
 from dgm.der.profiles.loader import load
 from dgm.der.resource import Notification
 from dgm.errors import PeerError
@@ -48,6 +50,10 @@ class Joined:
     """What the EMS is told to hold, by time of change."""
     ramps: list[dict[str, Any]] = field(default_factory=list)
     """Ramps that the EMS is told, by mode, ms."""
+    prices: list[tuple[int, dict[str, list[list[int | None]]]]] = field(default_factory=list)
+    """Prices in force by the ReadingType that they price, in millionths by block, by time of change."""
+    wanted: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    """Modes for which the EMS is told a target, by time of change."""
     cut: bool = False
     _seen_bodies: set[int] = field(default_factory=set)
     _site_ms: int = 0
@@ -103,11 +109,23 @@ class Joined:
 
     def _give(self, event: CoreEvent) -> None:
         self._execute(self.core.handle(event, self.now))
+        self._note()
         bounds = self.bounds()
         if not self.held or self.held[-1][1] != bounds:
             self.held.append((self.now_ms, bounds))
             rows = self.core.bounds(self.now).values()
             self.ramps += [{"mode": bound.mode, "ms": bound.ramp_ms} for bound in rows if bound.ramp_ms]
+
+    def _note(self) -> None:
+        modes = tuple(sorted(self.core.targets()))
+        if not self.wanted or self.wanted[-1][1] != modes:
+            self.wanted.append((self.now_ms, modes))
+        prices = {
+            key: [[block.start, block.price_micro] for block in dict(price.notice.values)[key].blocks]
+            for key, price in self.core.further.prices().items()
+        }
+        if not self.prices or self.prices[-1][1] != prices:
+            self.prices.append((self.now_ms, prices))
 
     def _execute(self, effects: list[Any]) -> None:
         queue = list(effects)
@@ -142,8 +160,11 @@ class Joined:
         return self._answer(request, reply)
 
     def _answer(self, request: Request, reply: Reply) -> Answer:
-        resource = None
-        if reply.status < 300 and reply.body:
+        resource: Document | None = None
+        is_versions = urlsplit(request.url).path == VERSIONS_PATH
+        if is_versions and reply.status < 300:
+            resource = entry_of(reply.body)
+        elif reply.status < 300 and reply.body:
             try:
                 resource = decode(reply.body)
             except PeerError as error:
@@ -173,9 +194,12 @@ def core_of(
     utility: str = "csip-aus-1.2",
     draw: int = 0,
     subscribes: bool = False,
+    entry: str = "/dcap",
 ) -> DerCore:
     """A gateway for the example site, before its start. draw: what every random draw gives, per mille of the most."""
-    config = site("https://utility.example/dcap", pin=pin)
+    config = site(f"https://utility.example{entry}", pin=pin)
+    config.der.site_rating_va, config.der.site_rating_var = 160_000, 60_000
+    config.der.min_power_factor_permille = 900
     config.der.poll_s = 60
     config.der.in_band_registration = in_band
     if subscribes:

@@ -190,6 +190,25 @@ def _gapless(world: Joined, wish: Mapping[str, Any]) -> list[str]:
     return [f"{wish['mode']}: {seen} between events"] if wish["not_w"] in seen or None in seen else []
 
 
+def _prices(world: Joined, wish: Mapping[str, Any]) -> list[str]:
+    """What each component costs, in millionths by block; at_s since the start, else at any time."""
+    wanted = {
+        f"https://utility.example{world.server.href(f'rt t {name}')}": blocks
+        for name, blocks in wish.items()
+        if name != "at_s"
+    }
+    seen = world.prices
+    if "at_s" in wish:
+        seen = [(at_ms, prices) for at_ms, prices in seen if at_ms <= wish["at_s"] * 1000][-1:]
+    return [] if any(prices == wanted for _, prices in seen) else [f"prices {seen}; expected {wanted}"]
+
+
+def _wanted(world: Joined, wish: Mapping[str, Any]) -> list[str]:
+    at_ms = (_step_s(world, wish["step"]) + wish["after_s"]) * 1000
+    modes = next((modes for since_ms, modes in reversed(world.wanted) if since_ms <= at_ms), ())
+    return [] if wish["mode"] in modes else [f"targets of {modes} at {at_ms / 1000} s; expected {wish['mode']}"]
+
+
 _CHECKS = {
     "responses": lambda world, wish: judge.responses(world.server.records, wish),
     "before": lambda world, wish: judge.is_before(world.server.records, tuple(wish[0]), tuple(wish[1])),
@@ -201,6 +220,8 @@ _CHECKS = {
     "requests": _requests,
     "ramp": _ramp,
     "gapless": _gapless,
+    "prices": _prices,
+    "wanted": _wanted,
 }
 
 

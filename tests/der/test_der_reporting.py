@@ -9,6 +9,7 @@ from typing import Any
 from der_joined import Joined, joined
 
 from dgm.api.site.v1.site_pb2 import PhaseValues, WatchSiteResponse
+from dgm.der.facade_writes import Availability
 from dgm.der.metering import Quantity
 from dgm.der.xml import AUS_13_NS
 from dgm.sim.utility import judge
@@ -159,4 +160,12 @@ def test_csip_aus_1_3_is_told_what_the_batteries_hold_on_the_mark_with_no_durati
     settings = world.server.records.puts["DERSettings"]
     assert "setMinWh><multiplier>0</multiplier><value>20000<" in settings
     assert "vppModesEnabled>" in settings
+    assert sound(world) == []
+
+
+def test_what_a_third_party_ems_says_of_the_reserve_is_what_the_utility_is_told() -> None:
+    world = joined([{"do": [PROGRAM]}], plant=TroubledPlant())
+    world.core.availability = Availability(availability_s=77)
+    world.run(30)
+    assert "<availabilityDuration>77</availabilityDuration>" in world.server.records.puts["DERAvailability"]
     assert sound(world) == []

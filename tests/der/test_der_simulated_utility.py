@@ -13,11 +13,12 @@ from dgm.cli.utility import read_script
 from dgm.der import resource as r
 from dgm.der.codec import Dialect, decode, encode
 from dgm.der.xml import AUS_13_BETA_NS, AUS_13_NS, AUS_NS
-from dgm.errors import ConfigError
+from dgm.errors import ConfigError, PeerError
 from dgm.sim.utility import judge
+from dgm.sim.utility.actions import ACTIONS
 from dgm.sim.utility.documents import Listing, build
 from dgm.sim.utility.records import Exchange, Received, Records, Reply
-from dgm.sim.utility.script import ACTIONS, Director, ScriptError, steps_of
+from dgm.sim.utility.script import Director, ScriptError, steps_of
 from dgm.sim.utility.server import Server
 from dgm.sim.utility.state import Rates, State, mrid_of
 from dgm.sim.utility.xml import LIMITS, MODES
@@ -32,8 +33,10 @@ VALUES: dict[str, Any] = {
     "var": {"refType": 2, "value": -100},
     "droop": {"dBOF": 36, "dBUF": 36, "kOF": 5, "kUF": 5, "openLoopTms": 500},
 }
+REFERENCE = Path(__file__).resolve().parents[2] / "deploy" / "examples" / "utility_reference.yaml"
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "examples" / "utility.yaml"
 PROGRAM = {"program": {"name": "1"}}
+MRID = "0600ABCD000000000000000100037244"
 
 
 def server_of(*actions: dict[str, Any], **state: Any) -> Server:
@@ -66,6 +69,154 @@ def test_every_document_with_every_mode_is_valid_in_every_namespace(namespace: s
         assert made is not None, name
         body = server.page(made, {"l": "9"}) if isinstance(made, Listing) else made
         assert faults(body, Dialect(aus_namespace=namespace)) == [], name
+
+
+SETS = [
+    {"set": {"listed": ["tp", "drp", "msg"], "reserves": True, "response_sets": True, "subscribable": True}},
+    {"curve": {"program": "1", "name": "vv", "type": 11, "points": [[9200, 4400], [10_000, 0]], "open_loop_tms": 500}},
+    control(modes={"opModVoltVar": "vv"}),
+    {"tariff": {"name": "t", "primacy": 0, "power_of_ten": -6}},
+    {"component": {"tariff": "t", "name": "import"}},
+    {"component": {"tariff": "t", "name": "export", "flow_direction": 19, "power_of_ten": 3}},
+    {
+        "price": {
+            "tariff": "t",
+            "component": "import",
+            "name": "p",
+            "duration_s": 300,
+            "blocks": [{"price": 4}, {"start": 100, "price": 5}],
+        }
+    },
+    {"load_program": {"name": "l", "primacy": 1}},
+    {
+        "load": {
+            "program": "l",
+            "name": "shed",
+            "duration_s": 300,
+            "randomize_start_s": 60,
+            "action": {
+                "category": "00040000",
+                "mandatory": True,
+                "appliance": 0,
+                "duty_percent": 50,
+                "offset": {"cooling": 3, "heating": 2, "load_percent": 2500},
+                "override_s": 60,
+                "set_point": {"cooling": 2400, "heating": 1800},
+                "reduction": {"unit": 1, "value": 20},
+            },
+        }
+    },
+    {"message_program": {"name": "m"}},
+    {"message": {"program": "m", "name": "hello", "duration_s": 60, "text": "hot & dry", "originator": "grid"}},
+]
+NAMES = ("tp 1", "rc t", "tti t import", "cti p", "rt t export", "drp 1", "edc l", "msg 1", "txt m", "frp", "dc 1")
+"""Documents of the function sets beside DER; those of 1.3 come on top."""
+
+
+@pytest.mark.parametrize("namespace", [AUS_NS, AUS_13_NS])
+def test_every_document_of_the_other_function_sets_is_valid(namespace: str) -> None:
+    server = server_of(PROGRAM, {"set": {"aus": namespace}}, *SETS)
+    server.state.requests.append(MRID)
+    ACTIONS["grant"](server.state, ZERO_MS, {"name": "g", "duration_s": 60, "power_w": 50_000, "energy_wh": 9000})
+    view = server.view(LFDI)
+    names = (*NAMES, "dcap", "edev", "fsa", "derp 1", "derc 1", "curve 1 vv", "rsps")
+    for name in names if namespace == AUS_NS else (*names, "ctti t"):
+        made = build(name, view)
+        assert made is not None, name
+        body = server.page(made, {"l": "9"}) if isinstance(made, Listing) else made
+        assert faults(body, Dialect(aus_namespace=namespace)) == [], name
+        if name not in ("rt t export", "rsps"):
+            assert decode(body), name
+
+
+@pytest.mark.parametrize(
+    ("name", "response"),
+    [("p", r.PriceResponse), ("shed", r.DrResponse), ("hello", r.TextResponse), ("c", r.DERControlResponse)],
+)
+def test_an_event_is_answered_by_the_response_of_its_kind_and_no_other(name: str, response: Any) -> None:
+    server = server_of(PROGRAM, *SETS)
+    mrid = mrid_of("control", name)
+    kinds = (r.PriceResponse, r.DrResponse, r.TextResponse, r.DERControlResponse)
+    stated: dict[str, Any] = {"created_s": 1, "lfdi": LFDI, "status": 1, "subject": mrid}
+    codes = [ask(server, "POST", server.href("rsp"), encode(kind(**stated))).status for kind in kinds]
+    assert codes == [201 if kind is response else 400 for kind in kinds]
+    assert [(item["mrid"], item["status"]) for item in server.records.responses] == [(mrid, 1)]
+    listed = ask(server, "GET", server.href("rsp"))
+    assert faults(listed.body, Dialect()) == []
+
+
+def test_an_event_of_any_set_is_cancelled_and_removed_by_its_name() -> None:
+    server = server_of(PROGRAM, *SETS, {"cancel": {"control": "p"}}, {"remove": {"control": "shed"}})
+    assert server.state.control("p").status(server.now_s) == 2
+    assert server.state.groups["l"].events == {}
+    ACTIONS["remove"](server.state, ZERO_MS, {"component": "import"})
+    assert server.state.groups["t"].events == {}
+
+
+def test_the_annotated_reference_shows_every_action_and_can_be_played() -> None:
+    document = read_script(REFERENCE)
+    shown = {name for step in document["steps"] for action in step.get("do", ()) for name in action}
+    assert shown == set(ACTIONS)
+    world = joined(document["steps"], rate_s=10).run(300)
+    assert world.server.director.done == len(document["steps"]) - 1, "it asks for no reservation by itself"
+    assert [fault for fault in world.xml_faults if "not well-formed" not in fault] == [], (
+        "but the one truncated on purpose"
+    )
+    judged = {item["type"] for item in world.server.records.responses}
+    assert judged == {"DERControlResponse", "PriceResponse", "DrResponse", "TextResponse"}
+
+
+def test_a_grant_answers_the_reservation_that_was_asked_for() -> None:
+    server = server_of(PROGRAM, {"set": {"reserves": True}})
+    with pytest.raises(ValueError, match="no reservation was asked for"):
+        ACTIONS["grant"](server.state, ZERO_MS, {"name": "g", "duration_s": 60, "power_w": 1, "energy_wh": 1})
+    wish = r.FlowReservationRequest(
+        mrid=MRID,
+        creation_s=1,
+        energy_wh=9000,
+        window=r.Interval(start_s=1, duration_s=2),
+        power_w=5000,
+        status=r.RequestStatus(changed_s=1, state=r.RequestState.REQUESTED),
+    )
+    reply = ask(server, "POST", server.href("frq"), encode(wish))
+    assert reply.status == 201
+    assert ask(server, "PUT", reply.headers["Location"], encode(wish)).status == 204
+    ACTIONS["grant"](server.state, ZERO_MS, {"name": "g", "duration_s": 60, "power_w": 4000, "energy_wh": 8000})
+    found = decode(ask(server, "GET", server.href("frp"), l="9").body)
+    assert isinstance(found, r.FlowReservationResponseList)
+    assert [(item.subject, item.power_w, item.energy_wh) for item in found.items] == [(MRID, 4000, 8000)]
+
+
+@pytest.mark.parametrize("body", ["garbage", "truncated", "namespace", "empty"])
+def test_an_answer_can_be_damaged_for_a_while(body: str) -> None:
+    server = server_of(PROGRAM, {"fault": {"body": body, "for_s": 5, "resource": "derp 1"}})
+    reply = ask(server, "GET", server.href("derp 1"))
+    assert reply.status == 200
+    with pytest.raises(PeerError):
+        decode(reply.body)
+    later = Received(method="GET", path=server.href("derp 1"), lfdi=LFDI)
+    assert decode(server.handle(later, ZERO_MS + 6000).body)
+
+
+def test_what_csip_aus_1_3_asks_of_the_media_type_is_asked_here_too() -> None:
+    server = server_of(PROGRAM, {"set": {"aus": AUS_13_NS}})
+    asked: dict[str, Any] = {"method": "GET", "path": "/dcap", "lfdi": LFDI}
+    codes = [
+        server.handle(Received(**asked, accept=accept), ZERO_MS).status
+        for accept in ("application/sep+xml", "application/sep+xml; csipaus=1.3")
+    ]
+    assert codes == [406, 200]
+
+
+def test_a_subscription_with_a_condition_is_refused_for_its_condition() -> None:
+    server = server_of(PROGRAM, {"set": {"subscribable": True}})
+    wish = r.Subscription(
+        subscribed=server.href("derc 1"), encoding=0, level="+S1", limit=5, notification_uri="https://c.example/n"
+    )
+    condition = b"<Condition><attributeIdentifier>0</attributeIdentifier><lowerThreshold>1</lowerThreshold>"
+    body = encode(wish).replace(b"<encoding>", condition + b"<upperThreshold>2</upperThreshold></Condition><encoding>")
+    reply = ask(server, "POST", server.href("sub"), body)
+    assert (reply.status, b"<reasonCode>3<" in reply.body) == (400, True)
 
 
 def test_a_change_is_pushed_to_who_subscribed_and_to_nobody_else() -> None:

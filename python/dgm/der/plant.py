@@ -146,6 +146,14 @@ class SiteView:
         }
         return {quantity: value for quantity, value in found.items() if value is not None}
 
+    def plant_samples(self) -> list[Sample] | None:
+        """Good samples of every inverter and battery; None: not all of them are seen."""
+        return self._good((*self._pv, *self._batteries))
+
+    def battery_samples(self) -> list[Sample] | None:
+        """Likewise of the batteries."""
+        return self._good(self._batteries)
+
     def units(self) -> list[Unit]:
         """Every inverter and battery with what it can do now: a battery that is not seen, or full, takes nothing."""
         return [_unit(asset, self._good((asset.id,))) for asset in self._plant]
@@ -297,6 +305,18 @@ def _unit(asset: AssetConfig, samples: list[Sample] | None) -> Unit:
     )
 
 
+def _reactive(config: DerConfig) -> dict[str, int | None]:
+    """Apparent and reactive nameplate, where site.yaml tells it; the same both ways."""
+    factor_ppm = config.min_power_factor_permille * 1000 or None
+    return {
+        "max_va": config.site_rating_va or None,
+        "max_var": config.site_rating_var or None,
+        "max_absorbed_var": config.site_rating_var or None,
+        "min_pf_overexcited_ppm": factor_ppm,
+        "min_pf_underexcited_ppm": factor_ppm,
+    }
+
+
 def capability(config: DerConfig, bits: ModeBits, storage: Storage) -> r.DERCapability:
     """Nameplate from site.yaml."""
     return r.DERCapability(
@@ -309,6 +329,7 @@ def capability(config: DerConfig, bits: ModeBits, storage: Storage) -> r.DERCapa
         type=DER_TYPE_MIXED,
         doe_modes=bits.doe,
         vpp_modes=bits.vpp,
+        **_reactive(config),
     )
 
 
@@ -328,4 +349,5 @@ def settings(
         doe_modes=bits.doe,
         vpp_modes=bits.vpp,
         min_wh=storage.reserve_wh,
+        **_reactive(config),
     )

@@ -174,9 +174,11 @@ ControlEvent = Event[ControlMode]
 ControlSegment = Segment[ControlMode]
 
 
-def rank(event: Event[V]) -> tuple[int, int, str]:
+def rank(event: Event[V]) -> tuple[int, int, bool, str]:
     """Smaller holds: primacy, then the newer creation, then the mRID so that the order is total."""
-    return (event.primacy, -event.notice.creation_s, event.notice.mrid)
+    # A server that stamps what it supersedes anew gives both the same creationTime: then its own word decides.
+    is_superseded = event.notice.status is EventState.SUPERSEDED
+    return (event.primacy, -event.notice.creation_s, is_superseded, event.notice.mrid)
 
 
 def place(events: Iterable[Event[V]]) -> list[Event[V]]:

@@ -3,7 +3,7 @@
     name ("derc spring") ──build()──> bytes, or a Listing that the server pages
 
 Names are what scripts and records call resources: dcap, tm, edev, rg, fsa, "derp FSA", "derc PROGRAM", "dderc PROGRAM",
-der, mup, sub, lel, frq and whatever a script serves. Hrefs come from `href`, so that they may move.
+der, mup, sub, lel, frq, rsps, those of `sets` and whatever a script serves. Hrefs come from `href`, so they may move.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dgm.sim.utility import flow
-from dgm.sim.utility.state import Control, Program, State
-from dgm.sim.utility.xml import control_base, document, element, link, nest
+from dgm.sim.utility.sets import event_attributes, event_parts, set_document, set_links
+from dgm.sim.utility.state import Control, Program, State, mrid_of
+from dgm.sim.utility.xml import control_base, document, element, is_curve, link, nest
 
 DST_NONE = "".join(element(name, 0) for name in ("dstEndTime", "dstOffset", "dstStartTime"))
 STRANGER = nest("EndDevice", element("lFDI", "0" * 40), element("sFDI", 0), element("changedTime", 0))
 """Stands first in the list of devices, so that the client has to page to find its own."""
+
+LAST_LINKS = ("SelfDeviceLink",)
+UNSUBSCRIBABLE = ("RateComponentList", "ConsumptionTariffIntervalList", "DERCurveList")
 
 PUTS = {
     "dercap": "DERCapability",
@@ -48,6 +51,7 @@ class View:
     href: Callable[[str], str]
     mirrors: Mapping[str, str]
     subscriptions: int = 0
+    responses: int = 0
 
 
 Builder = Callable[[View], bytes | Listing]
@@ -64,19 +68,27 @@ def build(name: str, view: View) -> bytes | Listing | None:
     if kind in ("derc", "dderc") and rest in state.programs:
         program = state.programs[rest]
         if kind == "derc":
-            items = [_control(item, view) for item in program.listed(view.now_s)]
+            items = [_control(item, program, view) for item in program.listed(view.now_s)]
             return Listing("DERControlList", items, None, state.subscribable)
         return _default(program, view)
     builder = _BUILDERS.get(name)
-    return None if builder is None else builder(view)
+    if builder is not None:
+        return builder(view)
+    found = set_document(name, view)
+    if not isinstance(found, tuple):
+        return found
+    return Listing(*found, state.subscribable and found[0] not in UNSUBSCRIBABLE)
 
 
-def links_of(name: str, view: View, *own: str) -> str:
-    """Links that a script has added to a document, and its own ones, in the order of the schema: that of the names."""
+def links_of(name: str, view: View, *own: str, last: bool = False) -> str:
+    """Links that a script has added to a document, and its own ones, in the order of the schema: that of the names.
+
+    last: only those that stand behind all others there.
+    """
     found = [
         link(item.link, view.href(item.name), **_all(item.link))
         for item in view.state.served.values()
-        if item.on == name
+        if item.on == name and (item.link in LAST_LINKS) is last
     ]
     return "".join(sorted([*found, *own], key=str.lower))
 
@@ -97,10 +109,12 @@ def _served(name: str, view: View) -> bytes:
 
 
 def _dcap(view: View) -> bytes:
+    sets = [link("ResponseSetListLink", view.href("rsps"), all=1)] if view.state.response_sets else []
     links = (
-        links_of("dcap", view, link("TimeLink", view.href("tm"))),
+        links_of("dcap", view, link("TimeLink", view.href("tm")), *sets),
         link("EndDeviceListLink", view.href("edev"), all=1),
         link("MirrorUsagePointListLink", view.href("mup"), all=len(view.mirrors)),
+        links_of("dcap", view, last=True),
     )
     return document("DeviceCapability", "".join(links), href=view.href("dcap"), pollRate=view.state.rates.dcap)
 
@@ -118,7 +132,7 @@ def _end_devices(view: View) -> Listing:
 
 def _own(view: View) -> str:
     state = view.state
-    has_flow = state.reserves or "frp" in state.served
+    reserves = state.reserves or "frp" in state.served
     return nest(
         "EndDevice",
         link("DERListLink", view.href("der"), all=1),
@@ -127,8 +141,8 @@ def _own(view: View) -> str:
         element("sFDI", sfdi_of(view.lfdi)),
         element("changedTime", state.start_s),
         element("enabled", "true"),
-        link("FlowReservationRequestListLink", view.href("frq"), all=0) if has_flow else "",
-        link("FlowReservationResponseListLink", view.href("frp"), all=1) if has_flow else "",
+        link("FlowReservationRequestListLink", view.href("frq"), all=0) if reserves else "",
+        link("FlowReservationResponseListLink", view.href("frp"), all=len(state.grants)) if reserves else "",
         link("FunctionSetAssignmentsListLink", view.href("fsa"), all=len(state.assignments)),
         "" if state.rates.post is None else element("postRate", state.rates.post),
         link("RegistrationLink", view.href("rg")) if state.registration_link else "",
@@ -147,7 +161,12 @@ def _assignments(view: View) -> Listing:
     items = [
         nest(
             "FunctionSetAssignments",
-            links_of("fsa", view, link("DERProgramListLink", view.href(f"derp {name}"), all=len(item.programs))),
+            links_of(
+                "fsa",
+                view,
+                link("DERProgramListLink", view.href(f"derp {name}"), all=len(item.programs)),
+                *set_links(name, view),
+            ),
             element("mRID", item.mrid),
             href=view.href(f"fsa {name}"),
             **_subscribable(view),
@@ -175,42 +194,27 @@ def _program(program: Program, view: View) -> str:
         element("description", f"program {program.name}"[:32]),
         link("DefaultDERControlLink", view.href(f"dderc {program.name}")) if has_default else "",
         link("DERControlListLink", view.href(f"derc {program.name}"), all=len(program.listed(view.now_s))),
+        link("DERCurveListLink", view.href(f"dc {program.name}"), all=len(program.curves)) if program.curves else "",
         element("primacy", program.primacy),
         href=view.href(f"program {program.name}"),
     )
 
 
-def _control(control: Control, view: View) -> str:
-    randomisation = [
-        element(name, value)
-        for name, value in (
-            ("randomizeDuration", control.randomize_duration_s),
-            ("randomizeStart", control.randomize_start_s),
-        )
-        if value is not None
-    ]
-    return nest(
-        "DERControl",
-        element("mRID", control.mrid),
-        element("creationTime", control.creation_s),
-        nest(
-            "EventStatus",
-            element("currentStatus", control.status(view.now_s)),
-            element("dateTime", control.since_s(view.now_s)),
-            element("potentiallySuperseded", "false"),
-        ),
-        nest("interval", element("duration", control.duration_s), element("start", control.start_s)),
-        *randomisation,
-        control_base(control.modes, control.ramp_tms),
-        href=view.href(f"control {control.mrid}"),
-        replyTo=view.href("rsp"),
-        responseRequired=control.response_required,
-    )
+def _control(control: Control, program: Program, view: View) -> str:
+    base = control_base(_with_curves(control.modes, program, view), control.ramp_tms)
+    return nest("DERControl", *event_parts(control, view), base, **event_attributes(control, view))
+
+
+def _with_curves(modes: Mapping[str, object], program: Program, view: View) -> dict[str, object]:
+    """Names of curves of the program become their hrefs; what is none stays as it is."""
+    names = {mode: str(value) for mode, value in modes.items() if is_curve(mode) and value in program.curves}
+    return {**modes, **{mode: view.href(f"curve {program.name} {name}") for mode, name in names.items()}}
 
 
 def _default(program: Program, view: View) -> bytes:
     grad = "" if program.default_grad is None else element("setGradW", program.default_grad)
-    content = element("mRID", f"DEFA{program.mrid[4:]}") + control_base(program.default, None) + grad
+    base = control_base(_with_curves(program.default, program, view), None)
+    content = element("mRID", f"DEFA{program.mrid[4:]}") + base + grad
     return document("DefaultDERControl", content, aus=view.state.aus, **_subscribable(view))
 
 
@@ -232,6 +236,11 @@ def _mirrors(view: View) -> Listing:
     return Listing("MirrorUsagePointList", items, view.state.rates.mup)
 
 
+def _response_set(view: View) -> str:
+    responses = link("ResponseListLink", view.href("rsp"), all=view.responses)
+    return nest("ResponseSet", element("mRID", mrid_of("responses", "all")), responses, href=view.href("rsps own"))
+
+
 def sfdi_of(lfdi: str) -> int:
     """The short identifier, check digit included."""
     number = int(lfdi[:9], 16)
@@ -248,6 +257,6 @@ _BUILDERS: Mapping[str, Builder] = {
     "mup": _mirrors,
     "sub": lambda view: Listing("SubscriptionList", [], None),
     "lel": lambda view: Listing("LogEventList", [], None),
-    "frp": lambda view: Listing("FlowReservationResponseList", flow.items(view.state.grants, view.now_s), None),
     "frq": lambda view: Listing("FlowReservationRequestList", [], None),
+    "rsps": lambda view: Listing("ResponseSetList", [_response_set(view)], None),
 }

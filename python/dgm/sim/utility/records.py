@@ -15,13 +15,15 @@ EXCHANGES_MAX = 200_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A request. lfdi: of the certificate that came with it; empty: none."""
+    """A request. lfdi: of the certificate that came with it; empty: none. accept, media_type: headers; None: unseen."""
 
     method: str
     path: str
     query: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     lfdi: str = ""
+    accept: str | None = None
+    media_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,13 +21,20 @@ from dgm.sim.utility.documents import PUTS, Listing, View, build
 from dgm.sim.utility.records import Exchange, Push, Received, Records, Reply
 from dgm.sim.utility.script import Director
 from dgm.sim.utility.state import Fault, State
-from dgm.sim.utility.xml import check, document, element, text_of
+from dgm.sim.utility.xml import AUS_13, SEP, check, document, element, text_of
 
 MEDIA_TYPE = "application/sep+xml"
 WELL_KNOWN = "/.well-known/csipaus"
 PAGE_MAX = 20
 SUBSCRIPTIONS_MAX = 100
 GARBAGE = bytes(range(256)) * 16
+OLD_NAMESPACE = "http://ieee.org/2030.5"
+"""That of before 2018."""
+AUS_13_PARAMETER = "csipaus=1.3"
+NOT_ACCEPTABLE, UNSUPPORTED_MEDIA_TYPE = 406, 415
+CONDITION_UNSUPPORTED = 3
+"""Error.reasonCode."""
+SUBJECT = re.compile(rb"<(?:\w+:)?subject>\s*([0-9A-Fa-f]{1,32})\s*<")
 OPEN = frozenset({"dcap", "tm", "edev", "mup"})
 """What a device that is not registered yet may ask for, where the utility registers in-band."""
 
@@ -109,7 +117,7 @@ class Server:
         name = "csipaus" if request.path == WELL_KNOWN else self.name_of(request.path)
         if request.method == "GET":
             self.director.saw(self.state, now_ms, method="GET", name=name)
-        reply = self._fault(name) or self._route(request, name)
+        reply = self._reply(request, name)
         self._record(request, name, reply)
         if request.method != "GET" and reply.status < 300:
             kind = name.partition(" ")[0]
@@ -135,15 +143,34 @@ class Server:
         """One line of the record."""
         self._log({"utc_ms": self._now_ms, **line})
 
-    def _fault(self, name: str) -> Reply | None:
+    def _fault(self, name: str) -> Fault | None:
         for fault in self.state.faults:
             if fault.from_ms <= self._now_ms < fault.to_ms and fault.resource in (None, name):
-                return _failed(fault)
+                return fault
+        return None
+
+    def _reply(self, request: Received, name: str) -> Reply:
+        fault = self._fault(name)
+        if fault is None:
+            return self._route(request, name)
+        return _failed(fault) if fault.status else _damaged(self._route(request, name), fault.body)
+
+    def _media_fault(self, request: Received) -> int | None:
+        """CSIP-AUS 1.3: what is asked for and sent names its version."""
+        if self.state.aus != AUS_13:
+            return None
+        if request.accept is not None and AUS_13_PARAMETER not in request.accept:
+            return NOT_ACCEPTABLE
+        if request.body and request.media_type is not None and AUS_13_PARAMETER not in request.media_type:
+            return UNSUPPORTED_MEDIA_TYPE
         return None
 
     def _route(self, request: Received, name: str) -> Reply:
         if name == "csipaus":
             return self._versions()
+        media = self._media_fault(request)
+        if media is not None:
+            return Reply(status=media)
         if request.lfdi not in self.state.devices and not (self.state.in_band and name in OPEN):
             return Reply(status=403)
         if name in self.state.redirected and not request.path.endswith("/elsewhere"):
@@ -167,9 +194,12 @@ class Server:
             href=self.href,
             mirrors=self.records.mirrors,
             subscriptions=len(self.subscriptions),
+            responses=len(self.records.responses),
         )
 
     def _get(self, request: Received, name: str) -> Reply:
+        if name == "rsp" and self.state.response_sets:
+            return Reply(status=200, body=self.page(self._responses(), request.query))
         made = build(name, self.view(request.lfdi))
         if made is None:
             return Reply(status=405 if name in PUTS or name == "rsp" else 404)
@@ -185,6 +215,14 @@ class Server:
         attributes["pollRate"] = listing.poll_s
         attributes["subscribable"] = 1 if listing.subscribable else None
         return document(listing.name, "".join(items), aus=self.state.aus, **attributes)
+
+    def _responses(self) -> Listing:
+        items = [
+            f"<Response>{element('createdDateTime', item['created_s'])}{element('endDeviceLFDI', item['lfdi'])}"
+            f"{element('status', item['status'])}{element('subject', item['mrid'])}</Response>"
+            for item in self.records.responses
+        ]
+        return Listing("ResponseList", items, None)
 
     def _put(self, request: Received, name: str) -> Reply:
         if name.startswith("frq "):
@@ -221,17 +259,21 @@ class Server:
         return Reply(status=400, body=document("Error", element("reasonCode", 0)))
 
     def _response(self, request: Received) -> Reply:
-        root, faults = check(request.body, "DERControlResponse")
+        found = SUBJECT.search(request.body)
+        mrid = "" if found is None else found[1].decode().upper()
+        wanted = self.state.response_type(mrid)
+        if wanted is None:
+            return self._refuse([f"response to an unknown event {mrid}"])
+        root, faults = check(request.body, wanted)
         if root is None or faults:
             return self._refuse(faults)
-        mrid, status = (text_of(root, "subject") or "").upper(), int(text_of(root, "status") or -1)
-        known = self.state.controls()
-        if text_of(root, "endDeviceLFDI") != request.lfdi or mrid not in known:
-            return self._refuse(["response of another device or to an unknown event"])
+        status = int(text_of(root, "status") or -1)
+        if text_of(root, "endDeviceLFDI") != request.lfdi:
+            return self._refuse(["response of another device"])
         if status not in self.state.allowed:
             return self._refuse([f"response {status}: this utility takes {sorted(self.state.allowed)}"])
         record = {"mrid": mrid, "status": status, "created_s": int(text_of(root, "createdDateTime") or -1)}
-        self.records.responses.append({**record, "utc_ms": self._now_ms})
+        self.records.responses.append({**record, "utc_ms": self._now_ms, "lfdi": request.lfdi, "type": wanted})
         self.log(kind="response", **record)
         self.director.responded(self.state, self._now_ms, mrid=mrid, status=status)
         return Reply(status=201, headers={"Location": f"{self.href('rsp')}x{len(self.records.responses)}"})
@@ -306,6 +348,8 @@ class Server:
         root, faults = check(request.body, "Subscription")
         if root is None or faults:
             return self._refuse(faults)
+        if text_of(root, "Condition", "attributeIdentifier") is not None:
+            return Reply(status=400, body=document("Error", element("reasonCode", CONDITION_UNSUPPORTED)))
         name = self.name_of(urlsplit(text_of(root, "subscribedResource") or "").path)
         made = build(name, self.view(request.lfdi))
         uri = text_of(root, "notificationURI") or ""
@@ -354,9 +398,21 @@ class Server:
         self.log(kind="notification", uri=wish.uri, name=wish.name, status=status)
 
 
+def _damaged(reply: Reply, how: str) -> Reply:
+    """The answer with a body that cannot be read, or is of the namespace of before 2018."""
+    match how:
+        case "truncated":
+            body = reply.body[: len(reply.body) * 2 // 3]
+        case "namespace":
+            body = reply.body.replace(SEP.encode(), OLD_NAMESPACE.encode())
+        case "empty":
+            body = b""
+        case _:
+            return Reply(status=200, body=GARBAGE)
+    return replace(reply, body=body)
+
+
 def _failed(fault: Fault) -> Reply:
-    if fault.status == 0:
-        return Reply(status=200, body=GARBAGE)
     headers = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
     return Reply(status=fault.status, headers=headers)
 

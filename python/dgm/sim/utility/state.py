@@ -6,10 +6,11 @@ Times are whole seconds of the server's clock (UTC + `clock_offset_s`); None mea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
 
-from dgm.sim.utility.flow import Grant
 from dgm.sim.utility.xml import AUS
 
 PEN = "00037244"
@@ -24,13 +25,17 @@ def mrid_of(kind: str, name: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Control:
-    """One DERControl. cancel_status: 2 cancelled, 3 cancelled with randomisation; superseded_s: when it became 4."""
+    """One event: a DERControl by its modes, or one of another function set by its content.
+
+    cancel_status: 2 cancelled, 3 cancelled with randomisation; superseded_s: when it became 4.
+    """
 
     mrid: str
     creation_s: int
     start_s: int
     duration_s: int
-    modes: Mapping[str, object]
+    modes: Mapping[str, object] = field(default_factory=dict)
+    content: Mapping[str, Any] = field(default_factory=dict)
     cancel_s: int | None = None
     cancel_status: int = 2
     superseded_s: int | None = None
@@ -64,9 +69,14 @@ class Control:
         return self.creation_s <= now_s < self.start_s + self.duration_s + LISTED_AFTER_END_S
 
 
+def listed(events: Iterable[Control], now_s: int) -> list[Control]:
+    """Those of a list, in order of their start."""
+    return sorted((item for item in events if item.is_listed(now_s)), key=lambda item: item.start_s)
+
+
 @dataclass(slots=True, kw_only=True)
 class Program:
-    """One DERProgram with its controls by name."""
+    """One DERProgram with its controls and curves by name."""
 
     name: str
     primacy: int
@@ -74,10 +84,39 @@ class Program:
     controls: dict[str, Control] = field(default_factory=dict)
     default: dict[str, object] = field(default_factory=dict)
     default_grad: int | None = None
+    curves: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def listed(self, now_s: int) -> list[Control]:
         """The controls of its list, in order of their start."""
-        return sorted((item for item in self.controls.values() if item.is_listed(now_s)), key=lambda item: item.start_s)
+        return listed(self.controls.values(), now_s)
+
+
+class Set(Enum):
+    """A function set beside DER: the first word of the names of its lists."""
+
+    TARIFFS = "tp"
+    LOAD = "drp"
+    MESSAGES = "msg"
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """One TariffProfile, DemandResponseProgram or MessagingProgram with its events by name.
+
+    content: what the script says of it. components: of a tariff, what the script says of each.
+    """
+
+    kind: Set
+    name: str
+    fsa: str
+    primacy: int
+    mrid: str
+    content: Mapping[str, Any]
+    components: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    events: dict[str, Control] = field(default_factory=dict)
+
+
+RESPONSES = {Set.TARIFFS: "PriceResponse", Set.LOAD: "DrResponse", Set.MESSAGES: "TextResponse"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,17 +142,26 @@ class Rates:
     """EndDevice.postRate."""
     mup_post: int | None = 60
     """postRate of every MirrorUsagePoint."""
+    tp: int | None = 60
+    tti: int | None = 60
+    drp: int | None = 60
+    msg: int | None = 60
+    frp: int | None = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is answered instead, for a while. resource: a name, or None for all. status 0: garbage with status 200."""
+    """What is answered instead, for a while. resource: a name, or None for all.
+
+    status 0: the answer as it would be, with a body that is damaged: garbage, truncated, namespace or empty.
+    """
 
     from_ms: int
     to_ms: int
     status: int = 0
     resource: str | None = None
     retry_after_s: int | None = None
+    body: str = "garbage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +179,9 @@ class State:
     """Everything that the server can be asked for, but what the client itself has put there.
 
     mirror_places: the answer to a mirror says where it is. mirror_list: the list of mirrors shows those of the client.
-    reserves: whether flow may be reserved; requests: mRIDs of what the client has asked for; grants: by name.
     devices: PIN by LFDI. allowed: response codes that are taken. moved: names of resources that have another href now,
     with how often. redirected: names whose href stays but answers 301. page: items answered to a request without `l`.
+    listed: function sets whose lists are linked though they are empty.
     """
 
     start_s: int
@@ -155,18 +203,35 @@ class State:
     programs: dict[str, Program] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     served: dict[str, Served] = field(default_factory=dict)
-    reserves: bool = False
-    requests: list[str] = field(default_factory=list)
-    grants: dict[str, Grant] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     redirected: set[str] = field(default_factory=set)
+    groups: dict[str, Group] = field(default_factory=dict)
+    listed: set[Set] = field(default_factory=set)
+    response_sets: bool = False
+    reserves: bool = False
+    requests: list[str] = field(default_factory=list)
+    grants: dict[str, Control] = field(default_factory=dict)
 
     def controls(self) -> dict[str, Control]:
         """Every control of every program, by mRID."""
         return {item.mrid: item for program in self.programs.values() for item in program.controls.values()}
 
-    def control(self, name: str) -> Control | Grant:
-        """A control or grant by its name in the script. KeyError when there is none."""
-        if name in self.grants:
-            return self.grants[name]
-        return next(program.controls[name] for program in self.programs.values() if name in program.controls)
+    def response_type(self, mrid: str) -> str | None:
+        """What an event is answered with; None: there is no such event."""
+        for name, events in self._events():
+            if any(item.mrid == mrid for item in events.values()):
+                return name
+        return None
+
+    def _events(self) -> Iterator[tuple[str, dict[str, Control]]]:
+        yield from (("DERControlResponse", program.controls) for program in self.programs.values())
+        yield from ((RESPONSES[group.kind], group.events) for group in self.groups.values())
+        yield "FlowReservationResponseResponse", self.grants
+
+    def holder(self, name: str) -> dict[str, Control]:
+        """The events among which one of this name in the script is. StopIteration when there is none."""
+        return next(events for _, events in self._events() if name in events)
+
+    def control(self, name: str) -> Control:
+        """An event of any kind by its name in the script. StopIteration when there is none."""
+        return self.holder(name)[name]

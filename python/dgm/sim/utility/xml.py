@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 SEP = "urn:ieee:std:2030.5:ns"
 AUS = "https://csipaus.org/ns"
+AUS_13 = "https://csipaus.org/ns/v1.3"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 BODY_BYTES_MAX = 200_000
 
@@ -24,6 +25,8 @@ _BOOL = r"true|false|0|1"
 _TEXT32 = r"(?s).{0,32}"
 _MRID = r"(?:[0-9A-Fa-f]{2}){1,16}"
 _URI = r"[!-~]{1,255}"
+_LOCAL_URI = r"/[!-~]{0,254}"
+"""Without a host, as servers want the resource that is subscribed to."""
 _LFDI = r"[0-9A-F]{40}"
 _HEX8, _HEX16, _HEX32 = r"[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}", r"[0-9A-Fa-f]{8}"
 
@@ -61,6 +64,14 @@ _ES = (
     *_optional(_UINT, "setESRampTms", "setESRandomDelay"),
 )
 
+_RESPONSE = (
+    Child("createdDateTime", _INT),
+    Child("endDeviceLFDI", _LFDI, required=True),
+    Child("status", r"[0-9]{1,3}"),
+    Child("subject", _MRID, required=True),
+)
+_FACTORS = ("MinPFOverExcited", "MinPFUnderExcited")
+
 TYPES: Mapping[str, tuple[Child, ...]] = {
     "Scaled": _seq(Child("multiplier", r"-?[0-9]", required=True), Child("value", _INT, required=True)),
     "Interval": _seq(Child("duration", _UINT, required=True), Child("start", _INT, required=True)),
@@ -75,11 +86,25 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         Child("enabled", _BOOL),
         Child("postRate", _UINT),
     ),
-    "DERControlResponse": _seq(
-        Child("createdDateTime", _INT),
-        Child("endDeviceLFDI", _LFDI, required=True),
-        Child("status", r"[0-9]{1,3}"),
-        Child("subject", _MRID, required=True),
+    **{name: _RESPONSE for name in ("DERControlResponse", "PriceResponse", "TextResponse")},
+    "FlowReservationResponseResponse": _RESPONSE,
+    "DrResponse": _seq(
+        *_RESPONSE,
+        Child("ApplianceLoadReduction", "Typed", nested=True),
+        Child("AppliedTargetReduction", "Reduction", nested=True),
+        Child("DutyCycle", "Duty", nested=True),
+        Child("Offset", "Offset", nested=True),
+        Child("overrideDuration", _UINT),
+        Child("SetPoint", "SetPoint", nested=True),
+    ),
+    "Typed": _seq(Child("type", _UINT, required=True)),
+    "Reduction": _seq(Child("type", _UINT, required=True), Child("value", _UINT, required=True)),
+    "Duty": _seq(Child("normalValue", _UINT, required=True)),
+    "Offset": _optional(_UINT, "coolingOffset", "heatingOffset", "loadAdjustmentPercentageOffset"),
+    "SetPoint": _optional(_INT, "coolingSetpoint", "heatingSetpoint"),
+    "PowerFactor": _seq(
+        Child("displacement", _UINT, required=True),
+        Child("multiplier", r"-?[0-9]", required=True),
     ),
     "DERCapability": _seq(
         Child("modesSupported", _HEX32, required=True),
@@ -88,6 +113,7 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         *_power("rtgMaxDischargeRateW", "rtgMaxV", "rtgMaxVA", "rtgMaxVar", "rtgMaxVarNeg"),
         Child("rtgMaxW", "Scaled", required=True, nested=True),
         *_power("rtgMaxWh"),
+        *(Child(f"rtg{name}", "PowerFactor", nested=True) for name in _FACTORS),
         Child("rtgNormalCategory", _UINT),
         *_power("rtgVNom"),
         Child("type", _UINT, required=True),
@@ -102,6 +128,7 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         *_power("setMaxDischargeRateW", "setMaxV", "setMaxVA", "setMaxVar", "setMaxVarNeg"),
         Child("setMaxW", "Scaled", required=True, nested=True),
         *_power("setMaxWh"),
+        *(Child(f"set{name}", "PowerFactor", nested=True) for name in _FACTORS),
         Child("setSoftGradW", _UINT),
         *_power("setVNom", "setVRef", "setVRefOfs"),
         Child("updatedTime", _INT, required=True),
@@ -164,11 +191,15 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         Child("profileID", _UINT, required=True),
     ),
     "Subscription": _seq(
-        Child("subscribedResource", _URI, required=True),
+        Child("subscribedResource", _LOCAL_URI, required=True),
+        Child("Condition", "Condition", nested=True),
         Child("encoding", r"[01]", required=True),
         Child("level", r"[+-]?S[0-9]", required=True),
         Child("limit", _UINT, required=True),
         Child("notificationURI", _URI, required=True),
+    ),
+    "Condition": tuple(
+        Child(name, _INT, required=True) for name in ("attributeIdentifier", "lowerThreshold", "upperThreshold")
     ),
     "RequestStatus": _seq(Child("dateTime", _INT, required=True), Child("requestStatus", r"[01]", required=True)),
     "FlowReservationRequest": _seq(
@@ -294,6 +325,11 @@ _INNER: Mapping[str, tuple[str, ...]] = {
     _FIXED_VAR: ("refType", "value"),
     _DROOP: ("dBOF", "dBUF", "kOF", "kUF", "openLoopTms"),
 }
+
+
+def is_curve(mode: str) -> bool:
+    """Its value is the href of a curve."""
+    return MODES.get(mode) == _CURVE
 
 
 def control_base(modes: Mapping[str, object], ramp_tms: int | None) -> str:
