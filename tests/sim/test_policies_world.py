@@ -90,7 +90,7 @@ def run_with_tariff_and_promises() -> tuple[World, list[Line], Seen]:
         assert world.ems is not None
         seen.wh[name] = [delivered_wh(line) for line in lines]
         seen.states[name] = [promise_of(world, line).state for line in lines[:2]]
-        seen.states[f"why {name}"] = [world.ems.cycle.explain(line.plan.id) for line in lines]
+        seen.states[f"why {name}"] = [world.ems.cycle.explain(line.plan.id, world.now) for line in lines]
 
     world.after(20_000, begin)
     world.after(4 * MINUTE_MS, lambda: look("dear"))

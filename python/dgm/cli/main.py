@@ -12,7 +12,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import cert, client, field, planning, policy, utility
+from dgm.cli import cert, client, der, field, planning, policy, utility
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -28,6 +28,7 @@ app.command("plan")(planning.plan)
 app.command("flex")(planning.flex)
 app.command("audit")(field.audit)
 app.add_typer(field.device, name="device")
+app.add_typer(der.der, name="der")
 app.command("policies")(policy.policies)
 app.command("packs")(policy.list_packs)
 app.add_typer(policy.needs, name="need")

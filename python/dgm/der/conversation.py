@@ -34,9 +34,10 @@ from dgm.der.exchange import (
 )
 from dgm.der.flight import REDIRECTS, Flight, Moves
 from dgm.der.known import Library
+from dgm.der.letter import Letter
 from dgm.der.member import Member
 from dgm.der.nodes import EXPECTED, Document, Node, resolve
-from dgm.der.outbox import POST_S_DEFAULT, AnyResponse, Letter, Report
+from dgm.der.outbox import POST_S_DEFAULT, AnyResponse, Report, errand_done
 from dgm.der.pace import RETRY_DOCUMENT_MS, Pace
 from dgm.der.scheduler import ResponseTaken
 from dgm.der.subscriptions import Subscriptions
@@ -149,7 +150,7 @@ class Conversation:
                 self._answering[member] = None
             case SendReadings():
                 for mrid, reading in event.readings:
-                    member.outbox.add_reading(mrid, reading)
+                    member.outbox.mirrors.add(mrid, reading)
                 self._telling[member] = None
             case Report():
                 member.outbox.set_report(event)
@@ -316,7 +317,7 @@ class Conversation:
             if mirror.mrid in owners:
                 of_members[owners[mirror.mrid]].append(mirror)
         for member, mirrors in of_members.items():
-            member.outbox.learn_mirrors(mirrors)
+            member.outbox.mirrors.learn(mirrors)
             self._telling[member] = None
 
     def _not_fetched(self, node: Node) -> list[Told]:
@@ -345,17 +346,18 @@ class Conversation:
             failures = outbox.failures(letter.key) + 1
             retry_ms = self.pace.later(RETRY_DOCUMENT_MS, failures, self._poll_s * 1000, at_ms)
             done = outbox.refused(letter, answer.status, retry_ms, is_lost=member.link is Link.LOST)
-        if isinstance(letter.body, r.MirrorUsagePoint) and ok and member.walk.mirrors and self._are_mirrors_made():
+        if letter.key.startswith("mirror:") and ok and member.walk.mirrors and self._are_mirrors_made():
             self._ask_again(member.walk.mirrors)  # fetch it again now: it tells the postRate
         self._telling[member] = None
         if isinstance(letter.body, AnyResponse) and done:
             self.pace.counters.responses_given_up += not ok
             return [(member, ResponseTaken(mrid=letter.body.subject, status=letter.body.status or 0))]
-        return []
+        errand = errand_done(letter, is_taken=ok, status=answer.status, location=answer.location) if done else None
+        return [] if errand is None else [(member, errand)]
 
     def _are_mirrors_made(self) -> bool:
         """Of every device that the server knows: one look at the list is for all of them."""
-        return all(member.outbox.is_complete() for member in self._members if member.walk.own is not None)
+        return all(member.outbox.mirrors.is_complete() for member in self._members if member.walk.own is not None)
 
     def _registration_answered(self, member: Member, *, ok: bool) -> None:
         if ok and member.walk.end_devices is not None:

@@ -115,7 +115,11 @@ class Discovery:
 
     def post_rate_s(self, mirror_mrid: str) -> int:
         """How often readings of a mirror are wanted."""
-        return self.member.outbox.post_rate_s(mirror_mrid)
+        return self.member.outbox.mirrors.post_rate_s(mirror_mrid)
+
+    def wants_responses(self) -> bool:
+        """Responses that are owed found no room, and there is some again: say all that are owed. True only once."""
+        return self.member.outbox.take_overfull()
 
     def is_ours(self, notification: r.Notification) -> bool:
         """A notification is of a subscription that we hold."""

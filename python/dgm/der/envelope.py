@@ -44,6 +44,10 @@ QUANTITIES = {
     "opModEnergize": Quantity.QUANTITY_GROSS_GENERATION,
 }
 """Every mode that becomes a limit of the EMS."""
+FLOW_MODE = "flowReservation"
+"""No control mode: what a flow reservation grants, as a limit on charging."""
+LIMITED = {**QUANTITIES, FLOW_MODE: Quantity.QUANTITY_GROSS_LOAD}
+"""Everything of the utility that becomes a limit of the EMS."""
 SWITCHES = ("opModConnect", "opModEnergize")
 """False: nothing may come out. They never ramp."""
 
@@ -133,11 +137,12 @@ def renew_after_ms(bound: Bound, at_ms: int) -> int | None:
 def limit_of(bound: Bound, circuit_id: str, at_ms: int) -> Limit:
     """The message, as of now. A ramp that has begun is stated with what is left of it."""
     what = "DefaultDERControl" if bound.event_end_ms is None else "DERControl"
+    what = "FlowReservationResponse" if bound.mode == FLOW_MODE else what
     return Limit(
         id=f"utility:{bound.mode}",
         source=SOURCE,
         circuit_id=circuit_id,
-        quantity=QUANTITIES[bound.mode],
+        quantity=LIMITED[bound.mode],
         power_w=bound.power_w,
         ttl_ms=lease_ms(bound, at_ms),
         failsafe_power_w=bound.failsafe_w,

@@ -13,6 +13,7 @@ from enum import Enum
 
 from dgm.der import resource as r
 from dgm.der.groups import FunctionSet, Sources
+from dgm.der.letter import ErrandDone
 from dgm.der.nodes import Document
 from dgm.der.outbox import AnyResponse, Report
 from dgm.der.scheduler import ProgramsKnown, ResponseTaken
@@ -103,4 +104,4 @@ class CurveKnown:
 
 
 DiscoveryEvent = Answer | NoAnswer | Notified | SendResponse | SendReadings | Report | Tick
-DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken | CurveKnown
+DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken | CurveKnown | ErrandDone

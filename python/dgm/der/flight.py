@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from dgm.der.exchange import Answer, Request
+from dgm.der.letter import Letter
 from dgm.der.member import Member
 from dgm.der.nodes import Node, resolve
-from dgm.der.outbox import Letter
 from dgm.machine import Now
 
 REDIRECTS_MAX = 5

@@ -8,7 +8,7 @@ rejected as not applicable. Prices and messages are for people and planners. `no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
 from dgm.api.der.v1.profile_pb2 import UtilityProfile
@@ -18,7 +18,7 @@ from dgm.der.engine import EventEngine
 from dgm.der.groups import FunctionSet, Sources
 from dgm.der.orders import Damaged, Listed, Respond, ResponseTaken
 from dgm.der.outbox import AnyResponse
-from dgm.der.schedule import Event
+from dgm.der.schedule import Event, Reign
 from dgm.der.scheduler import DEVICE_CATEGORY
 from dgm.machine import Now, Tick
 
@@ -76,6 +76,10 @@ class FurtherSets:
     def grants(self) -> dict[str, Event[f.Grant]]:
         """The grant in force by the request that it answers."""
         return self._reservation.holders()
+
+    def reservations(self, requests: Iterable[str]) -> dict[str, Sequence[Reign[f.Grant]]]:
+        """Which grant holds each request when, from the last `now` on as far as is known."""
+        return {mrid: self._reservation.reigns(mrid) for mrid in requests}
 
     # -- the journal ------------------------------------------------------------------------------------------------
 

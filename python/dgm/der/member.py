@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dgm.der import resource as r
 from dgm.der.exchange import Link
 from dgm.der.known import Known, Library
-from dgm.der.outbox import POST_S_DEFAULT, Letter, Outbox
+from dgm.der.letter import Letter
+from dgm.der.outbox import POST_S_DEFAULT, Outbox
 from dgm.der.pace import Pace
 from dgm.der.walk import Identity, Walk
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 
-from dgm.api.der.v1 import der_pb2, der_pb2_grpc
+from dgm.api.der.v1 import der_pb2, der_pb2_grpc, report_pb2
 from dgm.der.service.servicer import DerService
 from dgm.site.refusal import Reason, Refusal
 from dgm.site.service import refuse
@@ -54,3 +54,21 @@ class ManyDevices(der_pb2_grpc.DerServiceServicer):
 
     async def OptIn(self, request: der_pb2.OptInRequest, context: Context) -> der_pb2.OptInResponse:
         return await (await self._of(request.lfdi, context)).OptIn(request, context)
+
+    async def ListEventReports(
+        self, request: report_pb2.ListEventReportsRequest, context: Context
+    ) -> report_pb2.ListEventReportsResponse:
+        return await (await self._of(request.lfdi, context)).ListEventReports(request, context)
+
+    async def ListFlows(self, request: report_pb2.ListFlowsRequest, context: Context) -> report_pb2.ListFlowsResponse:
+        return await (await self._of(request.lfdi, context)).ListFlows(request, context)
+
+    async def RequestFlow(
+        self, request: report_pb2.RequestFlowRequest, context: Context
+    ) -> report_pb2.RequestFlowResponse:
+        return await (await self._of(request.lfdi, context)).RequestFlow(request, context)
+
+    async def CancelFlow(
+        self, request: report_pb2.CancelFlowRequest, context: Context
+    ) -> report_pb2.CancelFlowResponse:
+        return await (await self._of(request.lfdi, context)).CancelFlow(request, context)

@@ -20,7 +20,7 @@ from dgm import clock
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import resource as r
-from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, GridSeen, Keep, SiteLost, SiteSeen
+from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, GridSeen, Keep, NeedsSeen, SiteLost, SiteSeen
 from dgm.der.effect import Wanted
 from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
@@ -30,6 +30,7 @@ from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.facade import DerFacade
 from dgm.der.service.grid_link import GridSync
 from dgm.der.service.metrics import DerMetrics
+from dgm.der.service.needs_link import NeedsWatch
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
@@ -88,6 +89,7 @@ class DerRole:
         if grid_functions(context.config):
             self._grid = GridSync(channel, asked=self.core.grid, able=self._grid_seen, now=self._server_now)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
+        self._needs = NeedsWatch(channel, seen=lambda needs: self.step(NeedsSeen(needs=needs)))
         self._restore()
 
     def servicers(self) -> Sequence[Servicer]:
@@ -119,6 +121,7 @@ class DerRole:
                 tasks.create_task(self._site.run(), name="site")
                 if self._grid is not None:
                     tasks.create_task(self._grid.run(), name="grid")
+                tasks.create_task(self._needs.run(), name="needs")
                 tasks.create_task(self._talk.run(), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")

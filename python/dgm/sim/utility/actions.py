@@ -183,6 +183,8 @@ _SETTINGS = (
     "in_band_pin",
     "registration_link",
     "connection_point",
+    "mirror_places",
+    "mirror_list",
     "subscribable",
     "page",
     "aus",
