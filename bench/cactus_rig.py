@@ -45,6 +45,8 @@ OF_REPORT = ("resource-requests", "all-polls-at-correct-time")
 """Criteria that the runner judges in its report only: the summary is made without the requests."""
 PLANT_W = 40_000
 """Between 50 and 105 % of what the runner takes for the most: setMaxDischargeRateW and setMaxChargeRateW, 50 kW."""
+LOADED = ("ALL-07", "ALL-08", "ALL-11", "ALL-12", "ALL-26", "ALL-27")
+"""Where the plant has a load to feed, for the default of these procedures lets nothing out."""
 PLANTS = {"ALL-06": 37_500, "ALL-29": 15_000}
 """W of generation where a procedure asks for another part of the rating."""
 RUN_REQUEST = """
@@ -101,6 +103,7 @@ def state_of(lane: Lane, name: str, given: argparse.Namespace) -> Drive:
     config.der.notify.url = f"https://localhost:{free_port()}/notify" if name in SUBSCRIBING else ""
     is_load = name.startswith(("LOA", "ALT-LOA", "DRL"))
     plant = SitePlant(load_w=PLANT_W) if is_load else SitePlant(generation_w=PLANTS.get(name, PLANT_W))
+    plant.load_w = max(plant.load_w, PLANT_W if name in LOADED else 0)
     return Drive(config=config, profile=given.profile, plant=plant, log=lane.stack.folder / f"{name}.jsonl")
 
 

@@ -33,9 +33,10 @@ from dgm.der.discovery import (
     SetKnown,
 )
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
-from dgm.der.envelope import SWITCHES, Bound, bounds
+from dgm.der.envelope import LOAD_CONTROL, SWITCHES, Bound, bounds
 from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
+from dgm.der.load_control import evse_rating_w, load_bound
 from dgm.der.metering import Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
 from dgm.der.outbox import POST_S_DEFAULT, Report
@@ -105,7 +106,8 @@ class DerCore:
         self._storage = plant.storage_of(config)
         self._ramps = Ramps()
         self._effect = Effect()
-        self.further = FurtherSets(profile, draw, lfdi)
+        self._evse_w = evse_rating_w(config)
+        self.further = FurtherSets(profile, draw, lfdi, has_loads=self._evse_w > 0)
         self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
         self._site = plant.SiteView(config)
         self._settings: r.DERSettings | None = None
@@ -171,10 +173,12 @@ class DerCore:
         return min((time for time in times if time is not None), default=None)
 
     def bounds(self, now: Now) -> dict[str, Bound]:
-        """What the EMS is to hold at the last handled `now`, by mode."""
+        """What the EMS is to hold at the last handled `now`, by mode; what load control leaves beside them."""
         at_ms, ratings = self._server(now).utc_ms, self._ratings()
         found = bounds(self.scheduler, at_ms, max_w=ratings.max_w)
-        return self._ramps.settle(found, self._site.measured(), ratings, at_ms)
+        settled = self._ramps.settle(found, self._site.measured(), ratings, at_ms)
+        load = load_bound(self.further.loads(), self._evse_w)
+        return settled if load is None else {**settled, LOAD_CONTROL: load}
 
     def wanted(self, now: Now) -> dict[str, Wanted]:
         """Targets of PV and batteries at `now`, by asset."""
