@@ -18,6 +18,7 @@ from dgm.der import resource as r
 from dgm.der.effect import Effect, Ramps, Ratings, Unit, acts_on, gradient_ramp_ms, ramped_w
 from dgm.der.envelope import GRACE_MS, UNBOUND_W, Bound, bounds, limit_of
 from dgm.der.mode import MODES
+from dgm.der.status import der_status, of_edition
 
 ALL = acts_on(has_battery=True)
 RATINGS = Ratings(max_w=150_000, charge_w=50_000)
@@ -222,13 +223,13 @@ def test_a_target_follows_its_ramp_from_what_was_measured_when_it_began() -> Non
 
 def test_a_stopped_plant_is_off_only_once_nothing_comes_out() -> None:
     still, running = view(pv_w=0, battery_w=0), view()
-    assert still.status(7, is_stopped=True).gen_connect == r.StampedValue(time_s=7, value=0)
-    assert still.status(7, is_stopped=True).operational_mode == r.StampedValue(time_s=7, value=1)
-    assert running.status(7, is_stopped=True).gen_connect == r.StampedValue(time_s=7, value=0b101)
-    assert running.status(7, is_stopped=True).operational_mode == r.StampedValue(time_s=7, value=2)
-    assert still.status(7, is_stopped=True).connect == r.StampedValue(time_s=7, value=0)
-    assert running.status(7).connect == r.StampedValue(time_s=7, value=0b011)
-    assert still.status(7).gen_connect == r.StampedValue(time_s=7, value=0b011)
+    assert der_status(still.plant_seen(), 7, is_stopped=True).gen_connect == r.StampedValue(time_s=7, value=0)
+    assert der_status(still.plant_seen(), 7, is_stopped=True).operational_mode == r.StampedValue(time_s=7, value=1)
+    assert der_status(running.plant_seen(), 7, is_stopped=True).gen_connect == r.StampedValue(time_s=7, value=0b101)
+    assert der_status(running.plant_seen(), 7, is_stopped=True).operational_mode == r.StampedValue(time_s=7, value=2)
+    assert der_status(still.plant_seen(), 7, is_stopped=True).connect == r.StampedValue(time_s=7, value=0)
+    assert der_status(running.plant_seen(), 7).connect == r.StampedValue(time_s=7, value=0b011)
+    assert der_status(still.plant_seen(), 7).gen_connect == r.StampedValue(time_s=7, value=0b011)
 
 
 def test_the_bitmaps_say_what_has_an_effect_and_nothing_else() -> None:
@@ -243,7 +244,7 @@ def test_the_bitmaps_say_what_has_an_effect_and_nothing_else() -> None:
 
 
 def test_each_edition_gets_its_own_word_for_the_connection() -> None:
-    told = view().status(7)
-    of_2018, of_2023 = plant.of_edition(told, Edition.EDITION_S18), plant.of_edition(told, Edition.EDITION_S23)
+    told = der_status(view().plant_seen(), 7)
+    of_2018, of_2023 = of_edition(told, Edition.EDITION_S18), of_edition(told, Edition.EDITION_S23)
     assert (of_2018.connect, of_2018.gen_connect, of_2018.stor_connect) == (None, told.gen_connect, told.stor_connect)
     assert (of_2023.connect, of_2023.gen_connect, of_2023.stor_connect) == (told.connect, None, None)

@@ -11,7 +11,8 @@ from dgm.der import plant
 from dgm.der import resource as r
 from dgm.der.effect import acts_on
 from dgm.der.identity import mrid_of
-from dgm.der.metering import HOLD_MS_MAX, Metered, Metering, Quantity, mirrors, reading_of
+from dgm.der.metering import HOLD_MS_MAX, STORED, Metered, Metering, Quantity, mirrors, reading_of
+from dgm.der.status import der_status
 from dgm.machine import Now
 
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
@@ -129,6 +130,7 @@ def test_the_der_is_the_inverse_of_the_sites_sign() -> None:
         Quantity.SITE_V: 2302,
         Quantity.DER_W: 30_000,
         Quantity.DER_VAR: 0,
+        Quantity.DER_WH: 63_400,
     }
 
 
@@ -143,16 +145,16 @@ def test_what_is_not_good_is_not_told() -> None:
     )
     assert Quantity.SITE_W not in view.values()
     assert Quantity.DER_W not in view.values()
-    assert view.status(7).gen_connect is None
+    assert der_status(view.plant_seen(), 7).gen_connect is None
     view.forget()
     assert view.values() == {}
 
 
 def test_the_status_tells_what_runs_and_how_full_the_battery_is() -> None:
     view = plant.SiteView(site())
-    assert view.status(7) == r.DERStatus(reading_s=7)
+    assert der_status(view.plant_seen(), 7) == r.DERStatus(reading_s=7)
     view.take(OBSERVED)
-    status = view.status(8)
+    status = der_status(view.plant_seen(), 8)
     assert status.gen_connect == r.StampedValue(time_s=8, value=0b111)
     assert status.state_of_charge == r.StampedValue(time_s=8, value=6300)
 
@@ -169,3 +171,18 @@ def test_capability_and_settings_state_the_ratings_and_the_limit_modes() -> None
     assert (settings.max_discharge_rate_w, settings.max_wh) == (50_000, 100_000)
     config.battery_charge_rating_w = 0
     assert plant.capability(config, BITS, storage).max_charge_rate_w is None
+
+
+def test_stored_energy_is_told_as_it_is_on_the_mark_with_no_duration() -> None:
+    metering = Metering(lambda quantity: 60, STORED)
+    done = [
+        item for second in (0, 20, 40, 58, 61, 90) for item in metering.observe({Quantity.DER_WH: second}, at(second))
+    ]
+    assert done == [Metered(quantity=Quantity.DER_WH, start_s=MARK_S + 60, duration_s=0, value=58)]
+    assert metering.advance(at(121)) == [], "seen too long before the mark"
+
+
+def test_the_mirror_of_stored_energy_says_what_it_is() -> None:
+    kind = mirrors(LFDI, 1, STORED)[Quantity.DER_WH].readings[0].reading_type
+    assert kind is not None
+    assert (kind.uom, kind.kind, kind.data_qualifier) == (72, 12, 0)

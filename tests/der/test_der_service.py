@@ -146,7 +146,8 @@ async def test_an_event_is_answered_at_its_times_and_rules_the_ems_between_them(
     assert not load.HasField("failsafe_power_w"), "no default: it ends by rule"
     assert 1000 < load.ttl_ms <= 2000
     assert utility.records.faults == []
-    assert set(utility.records.puts) == {"DERCapability", "DERSettings", "DERStatus", "ConnectionPoint"}
+    reports = {"DERCapability", "DERSettings", "DERStatus", "DERAvailability"}
+    assert set(utility.records.puts) == {*reports, "ConnectionPoint"}
     assert "<setGradW>27</setGradW>" in utility.records.puts["DERSettings"]
     newest = {item["description"]: item["value"] for item in utility.records.readings}
     assert newest["site W"] == 120_000

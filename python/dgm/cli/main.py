@@ -12,7 +12,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import cert, client, field, utility
+from dgm.cli import cert, client, der, field, utility
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -26,6 +26,7 @@ app.command("watch")(client.watch)
 app.command("explain")(client.explain)
 app.command("audit")(field.audit)
 app.add_typer(field.device, name="device")
+app.add_typer(der.der, name="der")
 simulator = typer.Typer(invoke_without_command=True)
 simulator.command("utility")(utility.utility)
 app.add_typer(simulator, name="sim")

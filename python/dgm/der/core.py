@@ -34,13 +34,16 @@ from dgm.der.discovery import (
 )
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import LOAD_CONTROL, SWITCHES, Bound, bounds
+from dgm.der.flow_requests import ChargingNeed, FlowPlan, FlowRequest, FlowRequests, Refused, State, flow_bound
 from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
+from dgm.der.letter import ErrandDone
 from dgm.der.load_control import evse_rating_w, load_bound
-from dgm.der.metering import Metered, Metering, mirrors, reading_of
+from dgm.der.metering import AVERAGES, STORED, Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
 from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.profile import STANDARD
+from dgm.der.reporting import Reporting
 from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, ResponseTaken, Scheduler
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
@@ -69,7 +72,32 @@ class Keep:
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | OptOut | OptIn | Tick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedsSeen:
+    """Everything that the EVs need, by our own clock; what is not there is not needed any more."""
+
+    needs: tuple[ChargingNeed, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFlow:
+    """An operator asks for energy, by our own clock; `flow_refusal` said None. Positive charges."""
+
+    energy_wh: int
+    power_w: int
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelFlow:
+    """Somebody takes a request back."""
+
+    mrid: str
+
+
+FlowEvent = NeedsSeen | RequestFlow | CancelFlow
+CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | OptOut | OptIn | FlowEvent | Tick
 CoreEffect = Request | Keep
 
 
@@ -83,7 +111,8 @@ class DerCore:
         self._config = der
         self._lfdi = lfdi
         self._has_connection_point = bool(profile.csip_aus_namespace)
-        self._mirrors = mirrors(lfdi, der.pen)
+        stores_energy = plant.has_battery(config) and profile.stored_energy_readings
+        self._mirrors = mirrors(lfdi, der.pen, AVERAGES | STORED if stores_energy else AVERAGES)
         identity = Identity(
             url=der.url,
             lfdi=lfdi,
@@ -102,15 +131,15 @@ class DerCore:
         )
         self._acts_on = acts_on(has_battery=plant.has_battery(config))
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
-        self._edition = profile.edition
-        self._storage = plant.storage_of(config)
+        self.reporting = Reporting(config, profile, self._acts_on)
         self._ramps = Ramps()
         self._effect = Effect()
         self._evse_w = evse_rating_w(config)
         self.further = FurtherSets(profile, draw, lfdi, has_loads=self._evse_w > 0)
-        self._metering = Metering(lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid))
-        self._site = plant.SiteView(config)
-        self._settings: r.DERSettings | None = None
+        self.flows = FlowRequests(lfdi, der.pen, plant.evse_powers_w(config))
+        self._metering = Metering(
+            lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid), self._mirrors.keys()
+        )
         self._offset_ms = 0
         self.damaged: tuple[Damaged, ...] = ()
         """Journal entries that could not be used at the start."""
@@ -135,12 +164,9 @@ class DerCore:
         except ValueError:
             damaged.append(Damaged(key=OFFSET_KEY, why="found no whole number of ms; the server is asked for its time"))
         self.is_informed = bool(_schedule(stored)) and not damaged
-        damaged += of_further
+        damaged += [*of_further, *self.reporting.restore(stored), *self.flows.restore(stored)]
         self.damaged = tuple(damaged)
-        owed = self.scheduler.owed()
-        effects = [effect for respond in owed for effect in self._respond(respond, now)]
-        effects += self._reply(self.further.owed(), now)
-        return [*_put_aside(damaged, stored), *effects, *self.handle(Tick(), now)]
+        return [*_put_aside(damaged, stored), *self._say_owed(now), *self.handle(Tick(), now)]
 
     def handle(self, event: CoreEvent, now: Now) -> list[CoreEffect]:
         """Take one event; effects are to be executed in order."""
@@ -150,20 +176,24 @@ class DerCore:
             case Answer() | NoAnswer() | Notified():
                 effects += self._converse(event, now)
             case SiteSeen():
-                self._site.take(event.update)
-                effects += self._metered(self._metering.observe(self._site.values(), server_now), now)
+                self.reporting.seen(event.update, server_now, lambda: self.bounds(now))
+                effects += self._metered(self._metering.observe(self.reporting.site.values(), server_now), now)
             case SiteLost():
-                self._site.forget()
+                self.reporting.lost()
                 effects += self._metered(self._metering.observe({}, server_now), now)
             case OptOut() | OptIn():
                 effects += [
                     out for respond in self.scheduler.handle(event, server_now) for out in self._respond(respond, now)
                 ]
+            case NeedsSeen() | RequestFlow() | CancelFlow():
+                self._flow(event, server_now)
             case Tick():
                 pass
             case _:
                 assert_never(event)
         effects += self._advance(now)
+        if isinstance(event, Tick | SiteLost):
+            self.reporting.follow(self.bounds(now), server_now)
         return self._kept_first(effects)
 
     def wake_time(self) -> int | None:
@@ -176,14 +206,50 @@ class DerCore:
         """What the EMS is to hold at the last handled `now`, by mode; what load control leaves beside them."""
         at_ms, ratings = self._server(now).utc_ms, self._ratings()
         found = bounds(self.scheduler, at_ms, max_w=ratings.max_w)
-        settled = self._ramps.settle(found, self._site.measured(), ratings, at_ms)
+        granted = flow_bound(self.flow_plans(now))
+        found |= {} if granted is None else {granted.mode: granted}
+        settled = self._ramps.settle(found, self.reporting.site.measured(), ratings, at_ms)
         load = load_bound(self.further.loads(), self._evse_w)
         return settled if load is None else {**settled, LOAD_CONTROL: load}
+
+    def flow_plans(self, now: Now) -> tuple[FlowPlan, ...]:
+        """What the utility has granted to requests that stand, on the server's clock."""
+        return self.flows.plans(self.further.reservations(self.flows.told()), self._server(now))
+
+    def flow_state(self, request: FlowRequest, plans: Iterable[FlowPlan], now: Now) -> State:
+        """Where a request stands, given the plans at `now`."""
+        return self.flows.state_of(request, plans, self._server(now))
+
+    def flow_refusal(self, event: RequestFlow, now: Now) -> Refused | None:
+        """Why an operator's request is not taken; None: it is."""
+        return self.flows.refusal(
+            energy_wh=event.energy_wh,
+            power_w=event.power_w,
+            start_ms=event.start_ms + self._offset_ms,
+            end_ms=event.end_ms + self._offset_ms,
+            now=self._server(now),
+        )
+
+    def _flow(self, event: FlowEvent, server_now: Now) -> None:
+        ahead_ms = self._offset_ms
+        match event:
+            case NeedsSeen():
+                needs = [replace(need, departure_ms=need.departure_ms + ahead_ms) for need in event.needs]
+                self.flows.needs(needs, server_now)
+            case RequestFlow():
+                start_ms, end_ms = event.start_ms + ahead_ms, event.end_ms + ahead_ms
+                self.flows.request(
+                    energy_wh=event.energy_wh, power_w=event.power_w, start_ms=start_ms, end_ms=end_ms, now=server_now
+                )
+            case CancelFlow():
+                self.flows.cancel(event.mrid, server_now)
+            case _:
+                assert_never(event)
 
     def wanted(self, now: Now) -> dict[str, Wanted]:
         """Targets of PV and batteries at `now`, by asset."""
         ruling = self.scheduler.ruling()
-        return self._effect.wanted(ruling, self._site.units(), self._ratings(), self._server(now).utc_ms)
+        return self._effect.wanted(ruling, self.reporting.site.units(), self._ratings(), self._server(now).utc_ms)
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""
@@ -211,24 +277,14 @@ class DerCore:
         return effects
 
     def _report(self, server_now: Now) -> Report:
-        time_s = server_now.utc_ms // 1000
-        gradient = self.scheduler.default_gradient_permyriad_s()
-        fresh = plant.settings(
-            self._config, self._modes(), self._storage, gradient_permyriad_s=gradient, updated_s=time_s
+        report = self.reporting.report(
+            server_now,
+            gradient=self.scheduler.default_gradient_permyriad_s(),
+            is_stopped=self._is_stopped(),
+            is_remote=any(not row.is_default for row in self.scheduler.ruling().values()),
+            nmi=self._config.nmi if self._has_connection_point else "",
         )
-        if self._settings is None or replace(self._settings, updated_s=time_s) != fresh:
-            self._settings = fresh
-        nmi = self._config.nmi if self._has_connection_point else ""
-        point = r.ConnectionPoint(connection_point_id=nmi) if nmi else None
-        return Report(
-            capability=plant.capability(self._config, self._modes(), self._storage),
-            settings=self._settings,
-            status=plant.of_edition(self._site.status(time_s, is_stopped=self._is_stopped()), self._edition),
-            connection_point=point,
-        )
-
-    def _modes(self) -> plant.ModeBits:
-        return plant.mode_bits(self._acts_on, has_battery=bool(self._config.battery_charge_rating_w))
+        return replace(report, errands=(*report.errands, *self.flows.errands(server_now)))
 
     def _is_stopped(self) -> bool:
         ruling = self.scheduler.ruling()
@@ -250,11 +306,21 @@ class DerCore:
                 return [out for respond in responds for out in self._respond(respond, now)]
             case ResponseTaken():
                 self.scheduler.handle(effect, self._server(now))
-                return self._reply(self.further.taken(effect, self._server(now)), now)
+                more = self._say_owed(now) if self.discovery.wants_responses() else []
+                return [*self._reply(self.further.taken(effect, self._server(now)), now), *more]
+            case ErrandDone():
+                self.reporting.done(effect)
+                self.flows.done(effect)
+                return []
             case SetKnown():
                 return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
             case _:
                 assert_never(effect)
+
+    def _say_owed(self, now: Now) -> list[CoreEffect]:
+        """Every response that the server has not taken, in order; what is queued already is not queued twice."""
+        effects = [effect for respond in self.scheduler.owed() for effect in self._respond(respond, now)]
+        return effects + self._reply(self.further.owed(), now)
 
     def _respond(self, respond: Respond, now: Now) -> list[CoreEffect]:
         response = r.DERControlResponse(
@@ -283,7 +349,7 @@ class DerCore:
     def _kept_first(self, effects: list[CoreEffect]) -> list[CoreEffect]:
         """The journal before the wire: what was decided must outlive us before anybody hears of it."""
         changed = self.scheduler.changed() if self.is_informed else {}
-        changed |= self.further.changed()
+        changed |= self.further.changed() | self.reporting.changed() | self.flows.changed()
         return [Keep(entries=tuple(changed.items())), *effects] if changed else effects
 
 

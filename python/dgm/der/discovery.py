@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 from dgm.der import resource as r
 from dgm.der.groups import FunctionSet, Sources
+from dgm.der.letter import ErrandDone, Letter
 from dgm.der.nodes import EXPECTED, Document, Node, resolve
-from dgm.der.outbox import POST_S_DEFAULT, AnyResponse, Letter, Outbox, Report
+from dgm.der.outbox import POST_S_DEFAULT, AnyResponse, Outbox, Report, errand_done
 from dgm.der.scheduler import ProgramsKnown, ResponseTaken
 from dgm.der.subscriptions import Subscriptions
 from dgm.der.walk import Identity, Walk, walk
@@ -121,7 +122,7 @@ class SetKnown:
 
 
 DiscoveryEvent = Answer | NoAnswer | Notified | SendResponse | SendReadings | Report | Tick
-DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken
+DiscoveryEffect = Request | ClockMeasured | ProgramsKnown | SetKnown | ResponseTaken | ErrandDone
 
 
 @dataclass(slots=True)
@@ -257,7 +258,11 @@ class Discovery:
 
     def post_rate_s(self, mirror_mrid: str) -> int:
         """How often readings of a mirror are wanted."""
-        return self._outbox.post_rate_s(mirror_mrid)
+        return self._outbox.mirrors.post_rate_s(mirror_mrid)
+
+    def wants_responses(self) -> bool:
+        """Responses that are owed found no room, and there is some again: say all that are owed. True only once."""
+        return self._outbox.take_overfull()
 
     def is_ours(self, notification: r.Notification) -> bool:
         """A notification is of a subscription that we hold."""
@@ -280,7 +285,7 @@ class Discovery:
                 self._outbox.add_response(event.reply_to, event.response)
             case SendReadings():
                 for mrid, reading in event.readings:
-                    self._outbox.add_reading(mrid, reading)
+                    self._outbox.mirrors.add(mrid, reading)
             case Report():
                 self._outbox.set_report(event)
             case Tick():
@@ -432,7 +437,7 @@ class Discovery:
             case r.Time():
                 return [] if flight is None else self._clock(node, document, flight)
             case r.MirrorUsagePointList():
-                self._outbox.learn_mirrors(document.items)
+                self._outbox.mirrors.learn(document.items)
                 return []
             case r.DERList() | r.DeviceCapability():
                 return []
@@ -490,12 +495,13 @@ class Discovery:
             failures = self._outbox.failures(letter.key) + 1
             retry_ms = self._later(RETRY_DOCUMENT_MS, failures, self._identity.poll_s * 1000)
             done = self._outbox.refused(letter, answer.status, retry_ms, is_lost=self.link is Link.LOST)
-        if isinstance(letter.body, r.MirrorUsagePoint) and ok and self._outbox.is_complete() and self._walk.mirrors:
+        if letter.key.startswith("mirror:") and ok and self._outbox.mirrors.is_complete() and self._walk.mirrors:
             self._polls.pop(self._walk.mirrors, None)  # fetch it again now: it tells the postRate
         if isinstance(letter.body, AnyResponse) and done:
             self.counters.responses_given_up += not ok
             return [ResponseTaken(mrid=letter.body.subject, status=letter.body.status or 0)]
-        return []
+        errand = errand_done(letter, is_taken=ok, status=answer.status, location=answer.location) if done else None
+        return [] if errand is None else [errand]
 
     def _registration_answered(self, *, ok: bool) -> None:
         if ok and self._walk.end_devices is not None:

@@ -147,6 +147,11 @@ class EventEngine(Generic[R, V]):
             self._foresight = Foresight(self._contest, self._now.utc_ms)
         return self._foresight.reigns(lane, self._now.utc_ms, most=most)
 
+    @property
+    def responses_lost(self) -> int:
+        """Responses that were not owed for want of room, since the start."""
+        return self._ledger.lost
+
     def opt_out_refusal(self, event: OptOut) -> str | None:
         """Why an opt-out is refused, for the person who asks; None: it is permitted (SAFETY.md 5)."""
         known = self._ledger.events.get(event.mrid)

@@ -44,10 +44,10 @@ QUANTITIES = {
     "opModEnergize": Quantity.QUANTITY_GROSS_GENERATION,
 }
 """Every mode that becomes a limit of the EMS."""
-LOAD_CONTROL = "EndDeviceControl"
-"""Beside the modes: what load control leaves the loads (`load_control`)."""
-BOUNDS = {**QUANTITIES, LOAD_CONTROL: Quantity.QUANTITY_GROSS_LOAD}
-"""Everything that the EMS is told as a limit, by its name."""
+LOAD_CONTROL, FLOW_MODE = "EndDeviceControl", "flowReservation"
+"""No control modes: what load control leaves the loads, and what a flow reservation grants, both limits on charging."""
+LIMITED = {**QUANTITIES, **dict.fromkeys((FLOW_MODE, LOAD_CONTROL), Quantity.QUANTITY_GROSS_LOAD)}
+"""Everything of the utility that becomes a limit of the EMS."""
 SWITCHES = ("opModConnect", "opModEnergize")
 """False: nothing may come out. They never ramp."""
 
@@ -137,12 +137,13 @@ def renew_after_ms(bound: Bound, at_ms: int) -> int | None:
 def limit_of(bound: Bound, circuit_id: str, at_ms: int) -> Limit:
     """The message, as of now. A ramp that has begun is stated with what is left of it."""
     what = "DefaultDERControl" if bound.event_end_ms is None else "DERControl"
+    what = "FlowReservationResponse" if bound.mode == FLOW_MODE else what
     reason = f"{LOAD_CONTROL} {bound.mrid}" if bound.mode == LOAD_CONTROL else f"{what} {bound.mrid} {bound.mode}"
     return Limit(
         id=f"utility:{bound.mode}",
         source=SOURCE,
         circuit_id=circuit_id,
-        quantity=BOUNDS[bound.mode],
+        quantity=LIMITED[bound.mode],
         power_w=bound.power_w,
         ttl_ms=lease_ms(bound, at_ms),
         failsafe_power_w=bound.failsafe_w,

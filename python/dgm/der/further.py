@@ -8,7 +8,7 @@ as not applicable. Prices and messages are for people and planners. `now.utc_ms`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
 from dgm.api.der.v1.profile_pb2 import UtilityProfile
@@ -20,7 +20,7 @@ from dgm.der.load_control import FOLLOWED, LOAD_CATEGORIES, duty_of
 from dgm.der.orders import Damaged, Listed, Respond, ResponseTaken
 from dgm.der.outbox import AnyResponse
 from dgm.der.rules import Code
-from dgm.der.schedule import Event
+from dgm.der.schedule import Event, Reign
 from dgm.der.scheduler import DEVICE_CATEGORY
 from dgm.machine import Now, Tick
 
@@ -86,6 +86,10 @@ class FurtherSets:
     def grants(self) -> dict[str, Event[f.Grant]]:
         """The grant in force by the request that it answers."""
         return self._reservation.holders()
+
+    def reservations(self, requests: Iterable[str]) -> dict[str, Sequence[Reign[f.Grant]]]:
+        """Which grant holds each request when, from the last `now` on as far as is known."""
+        return {mrid: self._reservation.reigns(mrid) for mrid in requests}
 
     # -- the journal ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,9 @@ from dgm.der.schedule import Event, Phase
 
 V = TypeVar("V")
 
+OWED_MAX = 100_000
+"""Responses that the server has not taken. Far beyond what a server gives without hearing; further ones are counted."""
+
 
 class Ledger(Generic[V]):
     """kind: the type of a value, for the journal."""
@@ -34,6 +37,8 @@ class Ledger(Generic[V]):
         self.owed: dict[int, Respond] = {}
         self.opt_ins: dict[str, int] = {}
         """When opt-outs and overrides end by themselves, by mRID."""
+        self.lost = 0
+        """Responses that were not owed for want of room."""
         self.revision = 0
         """Grows whenever what dump() gives has changed."""
 
@@ -59,6 +64,9 @@ class Ledger(Generic[V]):
         if not event.notice.response_required & required_bit(status) or event.notice.reply_to is None:
             return
         self.keep(replace(event, sent=(*event.sent, int(status))))
+        if len(self.owed) >= OWED_MAX:
+            self.lost += 1
+            return
         respond = Respond(
             mrid=mrid,
             reply_to=event.notice.reply_to,

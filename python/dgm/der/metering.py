@@ -1,6 +1,7 @@
 """What is mirrored to the utility: averages of power, reactive power and voltage over intervals on the clock marks.
 
     observe(values, now) ──time-weighted hold──> per mirror [mark, mark + postRate) ──Metered──> MirrorMeterReading
+                         └─ stored energy: what it is at the mark
 
 Site readings count import positive; readings of the DER are the inverse of the site's sign (generation positive), as
 CSIP-AUS wants it. An interval that was not observed for at least half of its time gives no reading: absence is absence.
@@ -8,7 +9,7 @@ CSIP-AUS wants it. An interval that was not observed for at least half of its ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,7 +18,8 @@ from dgm.der.identity import mrid_of
 from dgm.machine import Now
 
 ROLE_SITE, ROLE_DER = 0x0003, 0x0049
-UOM_VOLT, UOM_WATT, UOM_VAR = 29, 38, 63
+UOM_VOLT, UOM_WATT, UOM_VAR, UOM_WATT_HOUR = 29, 38, 63, 72
+KIND_ENERGY, QUALIFIER_NONE = 12, 0
 KIND_POWER, QUALIFIER_AVERAGE, COMMODITY_ELECTRICITY, FLOW_FORWARD = 37, 2, 1, 1
 HOLD_MS_MAX = 10_000
 """A value counts for this long after it was observed, then as not observed."""
@@ -25,7 +27,7 @@ COVERED_PERMILLE_MIN = 500
 
 
 class Quantity(Enum):
-    """One mirrored quantity. W and var as integers; V in tenths."""
+    """One mirrored quantity. W, var and Wh as integers; V in tenths. DER_WH: what all batteries together hold."""
 
     SITE_W = "site W"
     SITE_VAR = "site var"
@@ -33,23 +35,28 @@ class Quantity(Enum):
     DER_W = "DER W"
     DER_VAR = "DER var"
     DER_V = "DER V"
+    DER_WH = "DER Wh"
 
 
-_UOM = {"W": UOM_WATT, "var": UOM_VAR, "V": UOM_VOLT}
+STORED = frozenset({Quantity.DER_WH})
+"""Told as they are at the clock mark, with no duration (CSIP-AUS v1.3)."""
+AVERAGES = frozenset(Quantity) - STORED
+_UOM = {"W": UOM_WATT, "var": UOM_VAR, "V": UOM_VOLT, "Wh": UOM_WATT_HOUR}
 
 
-def mirrors(lfdi: str, pen: int) -> dict[Quantity, r.MirrorUsagePoint]:
-    """One mirror for each quantity, as it is to be created on the server."""
-    return {quantity: _mirror(quantity, lfdi, pen) for quantity in Quantity}
+def mirrors(lfdi: str, pen: int, quantities: Iterable[Quantity] = AVERAGES) -> dict[Quantity, r.MirrorUsagePoint]:
+    """One mirror for each quantity, as it is to be created on the server; in the order of `Quantity`."""
+    wanted = frozenset(quantities)
+    return {quantity: _mirror(quantity, lfdi, pen) for quantity in Quantity if quantity in wanted}
 
 
 def _mirror(quantity: Quantity, lfdi: str, pen: int) -> r.MirrorUsagePoint:
     unit = quantity.value.split()[1]
     reading_type = r.ReadingType(
         commodity=COMMODITY_ELECTRICITY,
-        data_qualifier=QUALIFIER_AVERAGE,
+        data_qualifier=QUALIFIER_NONE if quantity in STORED else QUALIFIER_AVERAGE,
         flow_direction=FLOW_FORWARD,
-        kind=KIND_POWER,
+        kind=KIND_ENERGY if quantity in STORED else KIND_POWER,
         power_of_ten=-1 if unit == "V" else 0,
         uom=_UOM[unit],
     )
@@ -69,7 +76,7 @@ def _mirror(quantity: Quantity, lfdi: str, pen: int) -> r.MirrorUsagePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metered:
-    """A finished interval: start and length in s of the server's clock, and the average."""
+    """A finished interval: start and length in s of the server's clock, and the average; length 0: at that time."""
 
     quantity: Quantity
     start_s: int
@@ -93,12 +100,14 @@ class _Window:
 
 
 class Metering:
-    """Averages of every quantity. `period_s` tells how often a quantity is wanted; it may change at any time.
+    """Averages of some quantities. `period_s` tells how often one is wanted; it may change at any time.
 
     `now.utc_ms` is the server's clock.
     """
 
-    def __init__(self, period_s: Callable[[Quantity], int]) -> None:
+    def __init__(self, period_s: Callable[[Quantity], int], quantities: Iterable[Quantity] = AVERAGES) -> None:
+        wanted = frozenset(quantities)
+        self._quantities = [quantity for quantity in Quantity if quantity in wanted]
         self._period_s = period_s
         self._windows: dict[Quantity, _Window] = {}
         self._held: dict[Quantity, tuple[int, int]] = {}
@@ -113,7 +122,7 @@ class Metering:
     def advance(self, now: Now) -> list[Metered]:
         """Let time pass to now."""
         done: list[Metered] = []
-        for quantity in Quantity:
+        for quantity in self._quantities:
             done += self._advance_one(quantity, now.utc_ms)
         self._now = now
         return done
@@ -139,7 +148,16 @@ class Metering:
         self._windows[quantity] = following = _Window(to_ms - to_ms % period_ms, period_ms)
         if held is not None:
             following.add(held[0], max(held[1], self._now.utc_ms), min(to_ms, held[1] + HOLD_MS_MAX))
+        if quantity in STORED:
+            return self._at_mark(quantity, window.start_ms + period_ms)
         return _finished(quantity, window)
+
+    def _at_mark(self, quantity: Quantity, mark_ms: int) -> list[Metered]:
+        """What was held at the mark, unless it was seen too long before."""
+        value, since_ms = self._held.get(quantity, (0, 0))
+        if since_ms + HOLD_MS_MAX < mark_ms:
+            return []
+        return [Metered(quantity=quantity, start_s=mark_ms // 1000, duration_s=0, value=value)]
 
 
 def _finished(quantity: Quantity, window: _Window) -> list[Metered]:

@@ -1,23 +1,25 @@
-"""What the gateway has to tell the server, and whether it is due: responses, reports, mirrors, readings.
+"""What the gateway has to tell the server, and whether it is due: responses, reports, errands, mirrors, readings.
 
-    responses (in order, kept)  >  PUT reports (at start, on change)  >  POST mirrors  >  readings (the oldest drop)
+    responses (in order, kept) > PUT reports (at start, on change) > errands (kept) > mirrors, readings (oldest drop)
 
-Pure bookkeeping for `discovery`, which sends one letter at a time and says how it was answered.
+Pure bookkeeping for `discovery`, which sends one letter at a time and says how it was answered. Responses and errands
+belong to those who decided them: their journal holds all of them, this only a window of the oldest.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from dgm.der import resource as r
+from dgm.der.letter import Errand, ErrandDone, Letter, Place
+from dgm.der.mirror_queue import MirrorQueue
+from dgm.der.status import STAMPED
 
-RESPONSES_MAX = 2000
-READINGS_MAX = 240
-"""Readings waiting for the server; the oldest are dropped."""
+RESPONSES_MAX = 500
+"""Held here; what does not fit stays owed in the journal and comes when there is room."""
 TRIES_MAX = 10
-"""A response that the server fails to take this often, while it answers other requests, is given up."""
+"""A response or errand that the server fails to take this often, while it answers other requests, is given up."""
 POST_S_DEFAULT = 300
 """Where neither the server nor the utility profile states a postRate."""
 
@@ -27,22 +29,14 @@ AnyResponse = r.DERControlResponse | r.DrResponse | r.PriceResponse | r.TextResp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The plant as it is to be told to the server; a part that is None is not sent."""
+    """The plant as it is to be told to the server; a part that is None is not sent. errands: the oldest undone ones."""
 
     capability: r.DERCapability | None = None
     settings: r.DERSettings | None = None
     status: r.DERStatus | None = None
+    availability: r.DERAvailability | None = None
     connection_point: r.ConnectionPoint | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """One thing to send. key: what it is about, for the answer and for the back-off."""
-
-    key: str
-    method: str
-    href: str
-    body: r.Resource
+    errands: tuple[Errand, ...] = ()
 
 
 @dataclass(slots=True)
@@ -56,72 +50,60 @@ class Outbox:
 
     def __init__(self, mirrors: Iterable[r.MirrorUsagePoint], *, post_s: int = POST_S_DEFAULT) -> None:
         self._post_s = post_s
-        self._mirrors = {mirror.mrid: mirror for mirror in mirrors}
-        self._places: dict[str, str] = {}
-        self._rates: dict[str, int] = {}
-        self._responses: deque[tuple[str, AnyResponse]] = deque()
-        self._readings: deque[tuple[str, r.MirrorMeterReading]] = deque(maxlen=READINGS_MAX)
+        self.mirrors = MirrorQueue(mirrors, post_s)
+        self._responses: dict[str, tuple[str, AnyResponse]] = {}
         self._report = Report()
         self._told: dict[str, tuple[r.Resource, int]] = {}
         self._backoff: dict[str, _Backoff] = {}
-        self.readings_dropped = 0
+        self._is_overfull = False
 
     # -- what is to be told -----------------------------------------------------------------------------------------
 
     def add_response(self, reply_to: str, response: AnyResponse) -> None:
-        """Queue a response; they are sent in this order."""
-        if len(self._responses) < RESPONSES_MAX:
-            self._responses.append((reply_to, response))
+        """Queue a response, unless it is queued already; they are sent in this order."""
+        key = _response_key(response)
+        if key in self._responses:
+            return
+        if self._is_overfull or len(self._responses) >= RESPONSES_MAX:
+            self._is_overfull = True  # until all that are owed are said again, in their order
+            return
+        self._responses[key] = (reply_to, response)
 
-    def add_reading(self, mirror_mrid: str, reading: r.MirrorMeterReading) -> None:
-        """Queue a reading for a mirror."""
-        self.readings_dropped += len(self._readings) == READINGS_MAX
-        self._readings.append((mirror_mrid, reading))
+    def take_overfull(self) -> bool:
+        """Whether responses found no room and half of the window is free again: then say all that are owed. Once."""
+        if not self._is_overfull or len(self._responses) > RESPONSES_MAX // 2:
+            return False
+        self._is_overfull = False
+        return True
 
     def set_report(self, report: Report) -> None:
         """The plant as it is now; what differs from what was told last is told."""
         self._report = report
 
-    def post_rate_s(self, mirror_mrid: str) -> int:
-        """How often the server wants readings of a mirror."""
-        return max(self._rates.get(mirror_mrid, self._post_s), 1)
-
-    def is_complete(self) -> bool:
-        """Every mirror has its place on the server."""
-        return len(self._places) == len(self._mirrors)
-
     # -- what the server says ---------------------------------------------------------------------------------------
-
-    def learn_mirrors(self, listed: Iterable[r.MirrorUsagePoint]) -> None:
-        """Places and rates from the server's own list."""
-        for mirror in listed:
-            if mirror.mrid in self._mirrors:
-                if mirror.href:
-                    self._places[mirror.mrid] = mirror.href
-                if mirror.post_rate_s is not None:
-                    self._rates[mirror.mrid] = mirror.post_rate_s
 
     def taken(self, letter: Letter, location: str | None, at_ms: int) -> None:
         """The server has accepted a letter."""
         self._backoff.pop(letter.key, None)
-        kind, _, name = letter.key.partition(":")
-        if kind == "mirror":
-            self._places[name] = location or letter.href
-        elif kind == "put":
-            self._told[letter.href] = (letter.body, at_ms)
-        else:
-            self._drop_head(kind)
+        match letter.key.partition(":")[0]:
+            case "response":
+                self._responses.pop(letter.key, None)
+            case "put":
+                self._told[letter.href] = (letter.body, at_ms)
+            case "errand":
+                self._strike(letter)
+            case _:
+                self.mirrors.taken(letter, location)
 
     def refused(self, letter: Letter, status: int, not_before_ms: int, *, is_lost: bool = False) -> bool:
         """The server has not accepted it. True: it is given up for good. is_lost: it accepts nothing at all now."""
-        kind, _, name = letter.key.partition(":")
-        if kind == "reading" and 400 <= status < 500:
-            if status in (404, 410):
-                self._places.pop(name, None)  # the mirror is gone: make it again
-            self._drop_head(kind)
+        kind = letter.key.partition(":")[0]
+        if kind in ("mirror", "reading") and self.mirrors.refused(letter, status):
             return True
-        if kind == "response" and (400 <= status < 500 or (self.failures(letter.key) >= TRIES_MAX and not is_lost)):
-            self._drop_head(kind)
+        is_final = 400 <= status < 500 or (self.failures(letter.key) >= TRIES_MAX and not is_lost)
+        if kind in ("response", "errand") and is_final:
+            self._responses.pop(letter.key, None)
+            self._strike(letter)
             self._backoff.pop(letter.key, None)
             return True
         backoff = self._backoff.setdefault(letter.key, _Backoff())
@@ -133,45 +115,46 @@ class Outbox:
         """How often in a row this was not accepted."""
         return self._backoff[key].failures if key in self._backoff else 0
 
-    def _drop_head(self, kind: str) -> None:
-        queue: deque[tuple[str, AnyResponse]] | deque[tuple[str, r.MirrorMeterReading]]
-        queue = self._responses if kind == "response" else self._readings
-        if queue:
-            queue.popleft()
+    def _strike(self, letter: Letter) -> None:
+        """Until its owner has heard, an errand that is done is not sent again."""
+        left = tuple(errand for errand in self._report.errands if _errand_key(errand) != letter.key)
+        if len(left) != len(self._report.errands):
+            self._report = replace(self._report, errands=left)
 
     # -- what to send next ------------------------------------------------------------------------------------------
 
     def next_response(self, at_ms: int) -> Letter | None:
         """The oldest response, unless it has to wait."""
-        if not self._responses:
-            return None
-        reply_to, response = self._responses[0]
-        key = f"response:{response.subject}:{response.status}"
-        return self._ready(Letter(key=key, method="POST", href=reply_to, body=response), at_ms)
+        for key, (reply_to, response) in self._responses.items():
+            return self._ready(Letter(key=key, method="POST", href=reply_to, body=response), at_ms)
+        return None
 
     def next_other(
         self, *, own: r.EndDevice | None, der: r.DER | None, mirrors_href: str | None, at_ms: int
     ) -> Letter | None:
-        """The next report, mirror or reading that is due and whose place is known."""
-        puts = self._puts(own, der, at_ms) if own else []
-        creations = self._creations(mirrors_href) if mirrors_href and own else []
-        for letter in (*puts, *creations, *self._next_reading()):
+        """The next report, errand, mirror or reading that is due and whose place is known."""
+        if own is None:
+            return None
+        for letter in (*self._puts(own, der, at_ms), *self._errands(own)):
             if self._ready(letter, at_ms):
                 return letter
-        return None
+        mirrored = self.mirrors.letters(mirrors_href) if mirrors_href else ()
+        return next((letter for letter in mirrored if self._ready(letter, at_ms)), None)
 
     def wake_ms(self, own: r.EndDevice | None, der: r.DER | None) -> list[int]:
         """When something here becomes due by itself."""
         times = [backoff.not_before_ms for backoff in self._backoff.values()]
-        if own and der and der.status_link and der.status_link in self._told:
-            times.append(self._told[der.status_link][1] + _status_period_ms(own, self._post_s))
+        if own and der:
+            period_ms = _status_period_ms(own, self._post_s)
+            links = (link for link in (der.status_link, der.availability_link) if link in self._told)
+            times += [self._told[link][1] + period_ms for link in links if link]
         return times
 
     def _ready(self, letter: Letter, at_ms: int) -> Letter | None:
         backoff = self._backoff.get(letter.key)
         return None if backoff and at_ms < backoff.not_before_ms else letter
 
-    def _puts(self, own: r.EndDevice, der: r.DER | None, at_ms: int) -> Iterable[Letter]:
+    def _puts(self, own: r.EndDevice, der: r.DER | None, at_ms: int) -> Iterator[Letter]:
         places: list[tuple[str | None, r.Resource | None]] = [
             (own.connection_point_link, self._report.connection_point),
         ]
@@ -180,6 +163,7 @@ class Outbox:
                 (der.capability_link, self._report.capability),
                 (der.settings_link, self._report.settings),
                 (der.status_link, self._report.status),
+                (der.availability_link, self._report.availability),
             ]
         for href, body in places:
             if href and body is not None and self._is_news(href, body, _status_period_ms(own, self._post_s), at_ms):
@@ -187,19 +171,38 @@ class Outbox:
 
     def _is_news(self, href: str, body: r.Resource, status_period_ms: int, at_ms: int) -> bool:
         told = self._told.get(href)
-        if told is None or _timeless(told[0]) != _timeless(body):
+        if told is None:
             return True
-        return isinstance(body, r.DERStatus) and at_ms >= told[1] + status_period_ms
+        if isinstance(body, r.DERStatus | r.DERAvailability) and at_ms >= told[1] + status_period_ms:
+            return True
+        # What is in reserve changes with every sample: it is told at the post rate alone.
+        return not isinstance(body, r.DERAvailability) and _timeless(told[0]) != _timeless(body)
 
-    def _creations(self, mirrors_href: str) -> Iterable[Letter]:
-        for mrid, mirror in self._mirrors.items():
-            if mrid not in self._places:
-                yield Letter(key=f"mirror:{mrid}", method="POST", href=mirrors_href, body=mirror)
+    def _errands(self, own: r.EndDevice) -> Iterator[Letter]:
+        lists = {
+            Place.LOG_EVENTS: own.log_event_list_link,
+            Place.FLOW_REQUESTS: own.flow_reservation_request_list_link,
+        }
+        for errand in self._report.errands:
+            href = lists[errand.to] if isinstance(errand.to, Place) else errand.to
+            if href:
+                yield Letter(key=_errand_key(errand), method=errand.method, href=href, body=errand.body)
 
-    def _next_reading(self) -> Iterable[Letter]:
-        if self._readings and self._readings[0][0] in self._places:
-            mrid, reading = self._readings[0]
-            yield Letter(key=f"reading:{mrid}", method="POST", href=self._places[mrid], body=reading)
+
+def errand_done(letter: Letter, *, is_taken: bool, status: int, location: str | None) -> ErrandDone | None:
+    """What the owner of an errand is to hear; None: the letter was none."""
+    kind, _, key = letter.key.partition(":")
+    if kind != "errand":
+        return None
+    return ErrandDone(key=key, is_taken=is_taken, status=status, location=location)
+
+
+def _errand_key(errand: Errand) -> str:
+    return f"errand:{errand.key}"
+
+
+def _response_key(response: AnyResponse) -> str:
+    return f"response:{response.subject}:{response.status}:{response.created_s}"
 
 
 def _status_period_ms(own: r.EndDevice, post_s: int) -> int:
@@ -212,11 +215,8 @@ def _timeless(body: r.Resource) -> r.Resource:
         case r.DERSettings():
             return replace(body, updated_s=0)
         case r.DERStatus():
-            stamps = {
-                name: replace(value, time_s=0)
-                for name in ("gen_connect", "operational_mode", "state_of_charge", "stor_connect")
-                if (value := getattr(body, name)) is not None
-            }
+            found = {name: getattr(body, name) for name in STAMPED}
+            stamps = {name: replace(value, time_s=0) for name, value in found.items() if value is not None}
             return replace(body, reading_s=0, **stamps)
         case _:
             return body

@@ -1,32 +1,37 @@
-"""The plant as the utility sees it: what is observed of the site, and its DERCapability, DERSettings and DERStatus.
+"""The plant as the utility sees it: what is observed of the site, and its DERCapability and DERSettings.
 
-    WatchSite updates ──SiteView──> values for metering, DERStatus          DgmConfig ──> DERCapability, DERSettings
+    WatchSite updates ──SiteView──> values for metering, DERStatus, availability, alarms, event reports
+    DgmConfig ──> DERCapability, DERSettings
 
 The plant (PV and batteries) is reported as one mixed DER. Only GOOD samples count; what one of them lacks is not told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from dgm.api.config.v1.config_pb2 import AssetConfig, DerConfig, DgmConfig
-from dgm.api.der.v1.profile_pb2 import Edition
-from dgm.api.site.v1.site_pb2 import AssetType, CircuitState, Quality, Sample, WatchSiteResponse
+from dgm.api.ems.v1.ems_pb2 import Quantity as EmsQuantity
+from dgm.api.site.v1.site_pb2 import AssetType, CircuitState, EvseDer, Grant, Quality, Sample, WatchSiteResponse
+from dgm.der import alarms
 from dgm.der import resource as r
+from dgm.der.alarms import Condition, Trouble
+from dgm.der.availability import Store
 from dgm.der.effect import Unit, measured
+from dgm.der.event_report import SeenPower
 from dgm.der.metering import Quantity
 from dgm.der.mode import Bitmap, bits_of
+from dgm.der.status import Group, PlantSeen
 
 DER_TYPE_MIXED = 1
 CHARGES, DISCHARGES = 0b01, 0b10
 """modesSupported beside the modes themselves."""
-CONNECTED, AVAILABLE, OPERATING = 0b001, 0b010, 0b100
-ENERGIZED = 0b010
-"""Of connectStatus (2023), beside CONNECTED."""
-MODE_OFF, MODE_OPERATIONAL = 1, 2
+PHASES = 3
 SOC_MIN_PERMILLE, SOC_MAX_PERMILLE = 200, 900
-STANDBY_W = 100
+CURTAILED_PERMILLE = 980
+WITHIN_W = 500
+"""PV that gives this share of what it may, or so nearly all of it, is kept there by the limit that binds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +61,11 @@ def mode_bits(acts_on: Iterable[str], *, has_battery: bool) -> ModeBits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Nameplate of all batteries together; None: there is none."""
+    """Nameplate of all batteries together; None: there is none. reserve_wh: never taken out."""
 
     discharge_w: int | None
     energy_wh: int | None
     reserve_wh: int | None = None
-    """What is never discharged (setMinWh)."""
 
 
 def storage_of(config: DgmConfig) -> Storage:
@@ -70,17 +74,23 @@ def storage_of(config: DgmConfig) -> Storage:
     return Storage(
         discharge_w=sum(asset.power_max_w for asset in batteries) or None,
         energy_wh=sum(asset.energy_wh for asset in batteries) or None,
-        reserve_wh=sum(asset.energy_wh * _soc_min(asset) // 1000 for asset in batteries) if batteries else None,
+        reserve_wh=sum(asset.energy_wh * _soc_window(asset)[0] // 1000 for asset in batteries) or None,
     )
-
-
-def _soc_min(asset: AssetConfig) -> int:
-    return asset.soc_min_permille if asset.HasField("soc_min_permille") else SOC_MIN_PERMILLE
 
 
 def has_battery(config: DgmConfig) -> bool:
     """Whether anything can be told to charge."""
     return any(asset.type == AssetType.ASSET_TYPE_BATTERY for asset in config.assets)
+
+
+def evse_powers_w(config: DgmConfig) -> dict[str, int]:
+    """The most that each EVSE takes, at nominal voltage on the conductors that it is wired to."""
+    nominal_mv = config.site.nominal_voltage_mv
+    return {
+        evse.id: evse.current_max_ma * nominal_mv * (len(evse.phases) or PHASES) // 1_000_000
+        for station in config.stations
+        for evse in station.evses
+    }
 
 
 def root_circuit(config: DgmConfig) -> str:
@@ -99,7 +109,11 @@ class SiteView:
         self._pv = [asset.id for asset in config.assets if asset.type == AssetType.ASSET_TYPE_PV]
         kinds = (AssetType.ASSET_TYPE_PV, AssetType.ASSET_TYPE_BATTERY)
         self._plant = [asset for asset in config.assets if asset.type in kinds]
+        self._evses = [evse.id for station in config.stations for evse in station.evses]
+        self._nominal_mv = config.site.nominal_voltage_mv
         self._samples: dict[str, Sample] = {}
+        self._grants: dict[str, Grant] = {}
+        self._ders: dict[str, EvseDer] = {}
         self._root: CircuitState | None = None
 
     def take(self, update: WatchSiteResponse) -> None:
@@ -107,11 +121,15 @@ class SiteView:
         if update.snapshot:
             self.forget()
         self._samples.update((sample.asset_id, sample) for sample in update.samples)
+        self._grants.update((grant.asset_id, grant) for grant in update.grants)
+        self._ders.update((der.asset_id, der) for der in update.ders)
         self._root = next((state for state in update.circuits if state.circuit_id == self._root_id), self._root)
 
     def forget(self) -> None:
         """The site is not seen any more."""
         self._samples.clear()
+        self._grants.clear()
+        self._ders.clear()
         self._root = None
 
     def values(self) -> dict[Quantity, int]:
@@ -124,6 +142,7 @@ class SiteView:
             Quantity.DER_W: _negated(_sum(plant, "power_w")),
             Quantity.DER_VAR: _negated(_sum(plant, "reactive_var")),
             Quantity.DER_V: _voltage_dv(plant),
+            Quantity.DER_WH: self._stored_wh(),
         }
         return {quantity: value for quantity, value in found.items() if value is not None}
 
@@ -139,33 +158,83 @@ class SiteView:
         root = self._root
         return root.net_power_w if root and root.HasField("net_power_w") and not root.meter_lost else None
 
-    def status(self, time_s: int, *, is_stopped: bool = False) -> r.DERStatus:
-        """DERStatus; parts that are not known are absent. The charge in whole percent: it changes rarely.
+    def seen(self) -> dict[int, SeenPower]:
+        """W of the limited quantities for the event reports; of loads that are not all seen, what is."""
+        found = {quantity: SeenPower(power_w=power_w) for quantity, power_w in self.measured().items()}
+        load = self._gross_load()
+        return found if load is None else found | {EmsQuantity.QUANTITY_GROSS_LOAD: load}
 
-        is_stopped: a control says Energize or Connect false. The plant is off once nothing of it puts out power.
-        """
-        plant, batteries = self._good((*self._pv, *self._batteries)), self._good(self._batteries)
-        return r.DERStatus(
-            connect=_stamp(_connected(plant, is_stopped=is_stopped), time_s),
-            gen_connect=_stamp(_connect(plant, is_stopped=is_stopped), time_s),
-            operational_mode=_stamp(_operational(plant, is_stopped=is_stopped), time_s),
-            reading_s=time_s,
-            state_of_charge=_stamp(_soc_permyriad(batteries), time_s),
-            stor_connect=_stamp(_connect(batteries, is_stopped=is_stopped), time_s),
+    def conditions(self) -> set[Condition] | None:
+        """What is abnormal now; None: the site is not seen."""
+        if self._root is None:
+            return None
+        root, meter = self._root, self._good((self._meter_id,))
+        found: set[Condition] = set(alarms.of_stations(self._ders.values()))
+        found |= alarms.of_supply(meter[0], self._nominal_mv) if meter else set()
+        limit_ma = root.current_limit_ma if root.HasField("current_limit_ma") else None
+        found |= set() if root.meter_lost else alarms.of_current(root.current_ma, limit_ma)
+        found |= {Trouble.METER_LOST} if root.meter_lost else set()
+        found |= {Trouble.LIMIT_NOT_MET} if root.shortfall_w > 0 else set()
+        is_all_seen = self._good([asset.id for asset in self._plant]) is not None
+        return found if is_all_seen or not self._plant else found | {Trouble.DEVICE_LOST}
+
+    def plant_seen(self) -> PlantSeen:
+        """What DERStatus is made from."""
+        return PlantSeen(
+            everything=self._group((*self._pv, *self._batteries)),
+            pv=self._group(self._pv),
+            batteries=self._group(self._batteries),
+            is_seen=bool(self._samples),
+            is_curtailed=self._is_curtailed(),
+            is_meter_lost=self._root is not None and self._root.meter_lost,
+            is_short=self._root is not None and self._root.shortfall_w > 0,
         )
+
+    def stores(self) -> list[Store] | None:
+        """Every battery as it is; None: one of them is not seen, or its energy is not known."""
+        samples = self._good(self._batteries)
+        assets = [asset for asset in self._plant if asset.type == AssetType.ASSET_TYPE_BATTERY]
+        if samples is None or not all(asset.energy_wh for asset in assets):
+            return None
+        known = all(sample.HasField("power_w") and sample.HasField("soc_permille") for sample in samples)
+        return [_store(asset, sample) for asset, sample in zip(assets, samples, strict=True)] if known else None
+
+    def _stored_wh(self) -> int | None:
+        stores = self.stores()
+        return None if stores is None else sum(store.energy_wh * store.soc_permille // 1000 for store in stores)
+
+    def _gross_load(self) -> SeenPower | None:
+        samples = [self._samples.get(asset_id) for asset_id in (*self._evses, *self._batteries)]
+        powers = [
+            max(sample.power_w, 0)
+            for sample in samples
+            if sample is not None and sample.quality == Quality.QUALITY_GOOD and sample.HasField("power_w")
+        ]
+        return SeenPower(power_w=sum(powers), is_whole=len(powers) == len(samples)) if powers else None
+
+    def _is_curtailed(self) -> bool:
+        """Some PV gives what it may and no more, and a limit says so."""
+        for asset_id in self._pv:
+            grant, sample = self._grants.get(asset_id), self._samples.get(asset_id)
+            if grant is None or sample is None or not (grant.binding_limit_id and grant.HasField("power_w")):
+                continue
+            most_w = abs(grant.power_w)
+            if -sample.power_w >= min(most_w * CURTAILED_PERMILLE // 1000, most_w - WITHIN_W):
+                return True
+        return False
+
+    def _group(self, ids: Sequence[str]) -> Group:
+        found = [self._samples.get(asset_id) for asset_id in ids]
+        good = tuple(item for item in found if item is not None and item.quality == Quality.QUALITY_GOOD)
+        failed = sum(item is not None and item.quality == Quality.QUALITY_FAILED for item in found)
+        is_told = bool(good) and len(good) + failed == len(found)
+        return Group(samples=good if is_told else None, has_fault=failed > 0)
 
     def _good(self, ids: Iterable[str]) -> list[Sample] | None:
         """The samples of these assets; None unless there is at least one and all of them are good."""
         found = [self._samples.get(asset_id) for asset_id in ids]
         good = [sample for sample in found if sample is not None and sample.quality == Quality.QUALITY_GOOD]
         return good if good and len(good) == len(found) else None
-
-
-def of_edition(status: r.DERStatus, edition: Edition) -> r.DERStatus:
-    """What an edition says of the connection: 2023 forbids the two of 2018 (S23 DERStatus)."""
-    if edition == Edition.EDITION_S23:
-        return replace(status, gen_connect=None, stor_connect=None)
-    return replace(status, connect=None)
 
 
 def _sum(samples: list[Sample] | None, name: str) -> int | None:
@@ -193,36 +262,22 @@ def _voltage_dv(samples: list[Sample] | None) -> int | None:
     return None if mean_mv is None else round(mean_mv / 100)
 
 
-def _soc_permyriad(samples: list[Sample] | None) -> int | None:
-    mean = _mean([int(sample.soc_permille) for sample in samples or () if sample.HasField("soc_permille")])
-    return None if mean is None else mean // 10 * 100
+def _store(asset: AssetConfig, sample: Sample) -> Store:
+    low, high = _soc_window(asset)
+    return Store(
+        give_w=asset.power_max_w,
+        take_w=asset.charge_max_w if asset.HasField("charge_max_w") else asset.power_max_w,
+        energy_wh=asset.energy_wh,
+        low_permille=low,
+        high_permille=high,
+        soc_permille=sample.soc_permille,
+        power_w=sample.power_w,
+    )
 
 
-def _connect(samples: list[Sample] | None, *, is_stopped: bool) -> int | None:
-    if samples is None:
-        return None
-    if is_stopped and not _puts_out(samples):
-        return 0
-    running = any(sample.HasField("power_w") and sample.power_w != 0 for sample in samples)
-    return CONNECTED | (0 if is_stopped else AVAILABLE) | (OPERATING if running else 0)
-
-
-def _connected(samples: list[Sample] | None, *, is_stopped: bool) -> int | None:
-    """connectStatus of 2023, which replaces the two of 2018."""
-    if samples is None:
-        return None
-    return 0 if is_stopped and not _puts_out(samples) else CONNECTED | ENERGIZED
-
-
-def _operational(samples: list[Sample] | None, *, is_stopped: bool) -> int | None:
-    if samples is None:
-        return None
-    return MODE_OFF if is_stopped and not _puts_out(samples) else MODE_OPERATIONAL
-
-
-def _puts_out(samples: list[Sample]) -> bool:
-    """What is not measured may be putting out; a hundred watts are a standby draw or noise."""
-    return any(not sample.HasField("power_w") or sample.power_w < -STANDBY_W for sample in samples)
+def _soc_window(asset: AssetConfig) -> tuple[int, int]:
+    low = asset.soc_min_permille if asset.HasField("soc_min_permille") else SOC_MIN_PERMILLE
+    return low, asset.soc_max_permille if asset.HasField("soc_max_permille") else SOC_MAX_PERMILLE
 
 
 def _unit(asset: AssetConfig, samples: list[Sample] | None) -> Unit:
@@ -230,20 +285,16 @@ def _unit(asset: AssetConfig, samples: list[Sample] | None) -> Unit:
     power_w = sample.power_w if sample is not None and sample.HasField("power_w") else None
     if asset.type == AssetType.ASSET_TYPE_PV:
         return Unit(asset_id=asset.id, is_battery=False, give_w=asset.power_max_w, take_w=0, power_w=power_w)
-    high = asset.soc_max_permille if asset.HasField("soc_max_permille") else SOC_MAX_PERMILLE
+    low, high = _soc_window(asset)
     soc = sample.soc_permille if sample is not None and sample.HasField("soc_permille") else None
     take_w = asset.charge_max_w if asset.HasField("charge_max_w") else asset.power_max_w
     return Unit(
         asset_id=asset.id,
         is_battery=True,
-        give_w=asset.power_max_w if soc is not None and soc > _soc_min(asset) else 0,
+        give_w=asset.power_max_w if soc is not None and soc > low else 0,
         take_w=take_w if soc is not None and soc < high else 0,
         power_w=power_w,
     )
-
-
-def _stamp(value: int | None, time_s: int) -> r.StampedValue | None:
-    return None if value is None else r.StampedValue(time_s=time_s, value=value)
 
 
 def _reactive(config: DerConfig) -> dict[str, int | None]:
@@ -286,9 +337,9 @@ def settings(
         max_discharge_rate_w=storage.discharge_w,
         max_w=config.site_rating_w,
         max_wh=storage.energy_wh,
-        min_wh=storage.reserve_wh,
         updated_s=updated_s,
         doe_modes=bits.doe,
         vpp_modes=bits.vpp,
+        min_wh=storage.reserve_wh,
         **_reactive(config),
     )

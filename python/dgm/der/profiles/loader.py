@@ -68,7 +68,7 @@ def _problems(profile: UtilityProfile) -> Iterator[tuple[str, str, str]]:
     for name, expected in choices.items():
         if not getattr(profile, name):
             yield name, "nothing", expected
-    for name in ("resumes", "lists_modes", "bridge_s"):
+    for name in ("resumes", "lists_modes", "bridge_s", "vendor_log_events", "stored_energy_readings"):
         if not profile.HasField(name):
             yield name, "nothing", "a value: no rule is guessed"
     yield from _code_problems(profile)

@@ -20,7 +20,7 @@ from dgm.api.ems.v1.ems_pb2 import DeleteLimitRequest, PutLimitRequest
 from dgm.api.ems.v1.ems_pb2_grpc import EmsServiceStub
 from dgm.api.site.v1.site_pb2 import WatchSiteRequest, WatchSiteResponse
 from dgm.api.site.v1.site_pb2_grpc import SiteServiceStub
-from dgm.der.envelope import BOUNDS, SOURCE, Bound, lease_ms, limit_of, renew_after_ms
+from dgm.der.envelope import LIMITED, SOURCE, Bound, lease_ms, limit_of, renew_after_ms
 from dgm.log import logger
 from dgm.machine import Now
 
@@ -96,7 +96,7 @@ class LimitSync:
     async def _sync(self) -> float | None:
         """Tell what is to be told; returns how long to wait at most before looking again."""
         wanted = self._wanted()
-        for mode in BOUNDS:
+        for mode in LIMITED:
             bound = wanted.get(mode)
             if bound is not None and self._is_news(mode, bound):
                 await self._put(mode, bound)

@@ -42,8 +42,16 @@ class DerMetrics:
         self._owed = Gauge(
             "dgm_2030_5_responses_owed", "Responses the utility server has not taken yet.", registry=registry
         )
+        self._responses_lost = Gauge(
+            "dgm_2030_5_responses_lost", "Responses to controls that found no room, since the start.", registry=registry
+        )
         self._refused = Gauge(
             "dgm_event_refused", "Utility events that are not followed for want of room.", registry=registry
+        )
+        self._alarms = Gauge("dgm_2030_5_alarms", "Alarms of the site that are raised.", registry=registry)
+        self._log = Gauge("dgm_2030_5_log_events", "LogEvents for the utility server.", ["state"], registry=registry)
+        self._not_kept = Gauge(
+            "dgm_2030_5_controls_not_kept", "Event reports that are kept, of controls that were not.", registry=registry
         )
         expiry = Gauge(
             "dgm_cert_expiry_timestamp_seconds", "When the certificate ends (UTC).", ["use"], registry=registry
@@ -66,7 +74,13 @@ class DerMetrics:
         self._offset.set(core.offset_ms / 1000)
         self._malformed.set(core.discovery.counters.malformed)
         self._owed.set(len(core.scheduler.owed()))
+        self._responses_lost.set(core.scheduler.engine.responses_lost)
         self._refused.set(len(core.scheduler.refused))
+        self._alarms.set(len(core.reporting.log.raised()))
+        self._log.labels(state="waiting").set(core.reporting.log.size)
+        self._log.labels(state="dropped").set(core.reporting.log.dropped)
+        self._log.labels(state="refused").set(core.reporting.log.refused)
+        self._not_kept.set(sum(not report.is_kept for report in core.reporting.reports.reports()))
         phases = [event.phase for event in core.scheduler.events()]
         for phase in Phase:
             self._events.labels(state=phase.value).set(phases.count(phase))

@@ -1,4 +1,4 @@
-"""DerService: the connection to the utility and its controls, and the opt-outs that the utility profile permits."""
+"""DerService: the utility's connection, controls and notices, opt-outs, what the meter saw, flow reservations."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 
 import grpc.aio
 
-from dgm.api.der.v1 import der_pb2, der_pb2_grpc
+from dgm.api.der.v1 import der_pb2, der_pb2_grpc, report_pb2
 from dgm.api.der.v1.der_pb2 import ConnectionState, Control, ControlState, Mode
-from dgm.der.core import DerCore
+from dgm.der.core import CancelFlow, DerCore, RequestFlow
 from dgm.der.discovery import Link
+from dgm.der.flow_requests import Refused
 from dgm.der.further import FurtherSets
 from dgm.der.identity import sfdi_of
 from dgm.der.orders import OptIn, OptOut
 from dgm.der.resource import ControlMode
 from dgm.der.schedule import ControlEvent, Phase
+from dgm.der.service.reports import flows_of, reports_of
 from dgm.machine import Now
 from dgm.site.refusal import Reason, Refusal
 from dgm.site.service import refuse
@@ -51,7 +53,7 @@ class DerService(der_pb2_grpc.DerServiceServicer):
         lfdi: str,
         now: Callable[[], Now],
         bell: Callable[[], AbstractContextManager[asyncio.Event]],
-        step: Callable[[OptOut | OptIn], None],
+        step: Callable[[OptOut | OptIn | RequestFlow | CancelFlow], None],
     ) -> None:
         self._core = core
         self._server = server
@@ -120,6 +122,43 @@ class DerService(der_pb2_grpc.DerServiceServicer):
             await refuse(Refusal(reason=Reason.UNKNOWN_CONTROL, message=message, field="mrid"), context)
         self._step(OptIn(mrid=request.mrid))
         return der_pb2.OptInResponse(control=self._control(request.mrid))
+
+    async def ListEventReports(
+        self, request: report_pb2.ListEventReportsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> report_pb2.ListEventReportsResponse:
+        return reports_of(self._core.reporting)
+
+    async def ListFlows(
+        self, request: report_pb2.ListFlowsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> report_pb2.ListFlowsResponse:
+        return report_pb2.ListFlowsResponse(requests=flows_of(self._core, self._now()))
+
+    async def RequestFlow(
+        self, request: report_pb2.RequestFlowRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> report_pb2.RequestFlowResponse:
+        now = self._now()
+        event = RequestFlow(
+            energy_wh=request.energy_wh,
+            power_w=request.power_w,
+            start_ms=request.start_utc_ms or now.utc_ms,
+            end_ms=request.end_utc_ms,
+        )
+        refused = self._core.flow_refusal(event, now)
+        if refused is not None:
+            reason = Reason.TOO_MANY if refused is Refused.TOO_MANY else Reason.OUT_OF_RANGE
+            await refuse(Refusal(reason=reason, message=refused.value, field="energy_wh"), context)
+        self._step(event)
+        return report_pb2.RequestFlowResponse(request=flows_of(self._core, self._now())[-1])
+
+    async def CancelFlow(
+        self, request: report_pb2.CancelFlowRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> report_pb2.CancelFlowResponse:
+        if request.mrid not in self._core.flows.told():
+            message = f"mrid: found {request.mrid!r}; expected a request of ListFlows that is not over"
+            await refuse(Refusal(reason=Reason.UNKNOWN_CONTROL, message=message, field="mrid"), context)
+        self._step(CancelFlow(mrid=request.mrid))
+        found = next((item for item in flows_of(self._core, self._now()) if item.mrid == request.mrid), None)
+        return report_pb2.CancelFlowResponse(request=found)
 
     def _control(self, mrid: str) -> Control | None:
         return next((control for control in controls_of(self._core) if control.mrid == mrid), None)

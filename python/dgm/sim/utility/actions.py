@@ -188,6 +188,8 @@ _SETTINGS = (
     "aus",
     "versions",
     "reserves",
+    "mirror_places",
+    "mirror_list",
     "response_sets",
 )
 

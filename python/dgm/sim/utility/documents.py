@@ -229,7 +229,7 @@ def _ders(view: View) -> Listing:
 def _mirrors(view: View) -> Listing:
     rate = view.state.rates.mup_post
     items = []
-    for mrid, content in view.mirrors.items():
+    for mrid, content in view.mirrors.items() if view.state.mirror_list else ():
         inner = content[content.index("<mRID>") : content.rindex("</MirrorUsagePoint>")]
         post = "" if rate is None else element("postRate", rate)
         items.append(nest("MirrorUsagePoint", inner, post, href=view.href(f"mup {mrid}")))

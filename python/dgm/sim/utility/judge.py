@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from dgm.sim.utility.intake import unpaired
 from dgm.sim.utility.records import Exchange, Records
 from dgm.sim.utility.state import PEN, mrid_of
 from dgm.sim.utility.xml import SEP
@@ -73,7 +74,7 @@ def is_before(records: Records, first: tuple[str, int], then: tuple[str, int]) -
 
 def valid(records: Records) -> list[str]:
     """No body was refused, and every identifier is as CSIP-AUS wants it."""
-    found = list(records.faults)
+    found = [*records.faults, *unpaired(records.logged)]
     for mrid in records.mirrors:
         if len(mrid) != 32 or not mrid[-8:].isdigit():
             found.append(f"mirror {mrid}: its last 8 digits are no PEN in decimal digits")

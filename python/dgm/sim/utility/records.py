@@ -68,6 +68,10 @@ class Records:
     devices: list[str] = field(default_factory=list)
     log_events: list[str] = field(default_factory=list)
     reservations: list[str] = field(default_factory=list)
+    logged: list[dict[str, Any]] = field(default_factory=list)
+    """LogEvents as values."""
+    requested: list[dict[str, Any]] = field(default_factory=list)
+    """Reservation requests as values, and what became of them by PUT."""
     requests: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     notified: int = 0

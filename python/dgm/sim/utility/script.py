@@ -134,5 +134,5 @@ class Director:
         for name, arguments in step.do:
             try:
                 ACTIONS[name](state, now_ms, arguments)
-            except (KeyError, TypeError, ValueError, StopIteration) as error:
+            except (LookupError, TypeError, ValueError, StopIteration) as error:
                 raise ScriptError(f"step {self.done}: {name}: {error or type(error).__name__}") from error

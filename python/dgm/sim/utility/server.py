@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from dgm.sim.utility import intake
 from dgm.sim.utility.documents import PUTS, Listing, View, build
 from dgm.sim.utility.records import Exchange, Push, Received, Records, Reply
 from dgm.sim.utility.script import Director
@@ -225,7 +226,7 @@ class Server:
 
     def _put(self, request: Received, name: str) -> Reply:
         if name.startswith("frq "):
-            return self._kept(request, "frq")
+            return self._kept(request, name)
         if name not in PUTS:
             return Reply(status=404 if name == "unknown" or name.startswith("gone ") else 405)
         root, faults = check(request.body, PUTS[name], self.state.aus)
@@ -295,50 +296,51 @@ class Server:
             return self._refuse(faults)
         if text_of(root, "deviceLFDI") != request.lfdi:
             return self._refuse(["mirror of another device"])
+        taken = intake.update(root)
+        if taken.faults:
+            return self._refuse(taken.faults)
         mrid = (text_of(root, "mRID") or "").upper()
         known = mrid in self.records.mirrors
-        self.records.mirrors[mrid] = request.body.decode()
-        return Reply(status=204 if known else 201, headers={"Location": self.href(f"mup {mrid}")})
+        if not taken.items:
+            self.records.mirrors[mrid] = request.body.decode()
+        self._take_readings(mrid, taken)
+        headers = {"Location": self.href(f"mup {mrid}")} if self.state.mirror_places else {}
+        return Reply(status=204 if known else 201, headers=headers)
 
     def _reading(self, request: Received, mirror: str) -> Reply:
-        root, faults = check(request.body, "MirrorMeterReading")
-        if root is None or faults:
-            return self._refuse(faults)
-        value = text_of(root, "Reading", "value")
-        start, duration = (text_of(root, "Reading", "timePeriod", part) for part in ("start", "duration"))
-        if value is None or start is None or duration is None or int(duration) == 0:
-            return self._refuse(["reading without value, start or duration"])
-        record = {
-            "mirror": mirror,
-            "mrid": text_of(root, "mRID"),
-            "description": text_of(root, "description"),
-            "value": int(value),
-            "start_s": int(start),
-            "duration_s": int(duration),
-        }
-        self.records.readings.append(record)
-        self.log(kind="reading", **record)
+        taken = intake.readings(request.body)
+        if taken.faults:
+            return self._refuse(taken.faults)
+        self._take_readings(mirror, taken)
         return Reply(status=201, headers={"Location": f"{self.href('mup')}r{len(self.records.readings)}"})
 
+    def _take_readings(self, mirror: str, taken: intake.Taken) -> None:
+        for item in taken.items:
+            record = {"mirror": mirror, **item}
+            self.records.readings.append(record)
+            self.log(kind="reading", **record)
+
     def _kept(self, request: Received, name: str) -> Reply:
-        expected, kept = {
-            "lel": ("LogEvent", self.records.log_events),
-            "frq": ("FlowReservationRequest", self.records.reservations),
-        }[name]
-        root, faults = check(request.body, expected)
-        if root is None or faults:
-            return self._refuse(faults)
+        is_log, is_change = name == "lel", name != "lel" and request.method == "PUT"
+        taken = intake.log_event(request.body) if is_log else intake.reservation(request.body)
+        if taken.faults:
+            return self._refuse(taken.faults)
+        kept, items = (
+            (self.records.log_events, self.records.logged)
+            if is_log
+            else (self.records.reservations, self.records.requested)
+        )
+        mrids = self.state.requests
+        if not is_log and taken.items[0]["mrid"] not in mrids:
+            if is_change:
+                return Reply(status=404)
+            mrids.append(taken.items[0]["mrid"])
         kept.append(request.body.decode())
-        self.log(kind=name, body=request.body.decode())
-        if name == "frq":
-            self._reserve((text_of(root, "mRID") or "").upper())
-        if request.method == "PUT":
+        items += taken.items
+        self.log(kind=name, **taken.items[0])
+        if is_change:
             return Reply(status=204)
         return Reply(status=201, headers={"Location": self.href(f"{name} {len(kept)}")})
-
-    def _reserve(self, mrid: str) -> None:
-        if mrid not in self.state.requests:
-            self.state.requests.append(mrid)
 
     # -- subscriptions ----------------------------------------------------------------------------------------------
 

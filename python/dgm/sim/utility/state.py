@@ -178,10 +178,11 @@ class Served:
 class State:
     """Everything that the server can be asked for, but what the client itself has put there.
 
+    mirror_places: the answer to a mirror says where it is. mirror_list: the list of mirrors shows those of the client.
+    reserves: whether flow may be reserved; requests: mRIDs of what the client has asked for; grants: by name.
     devices: PIN by LFDI. allowed: response codes that are taken. moved: names of resources that have another href now,
     with how often. redirected: names whose href stays but answers 301. page: items answered to a request without `l`.
-    listed: function sets whose lists are linked though they are empty. reserves: whether flow may be reserved;
-    requests: mRIDs of the reservations that the client asked for, the newest last.
+    listed: function sets whose lists are linked though they are empty.
     """
 
     start_s: int
@@ -190,6 +191,8 @@ class State:
     in_band_pin: int = 111115
     registration_link: bool = True
     connection_point: bool = True
+    mirror_places: bool = True
+    mirror_list: bool = True
     subscribable: bool = False
     aus: str = AUS
     versions: Mapping[str, object] | None = None

@@ -157,6 +157,7 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         Child("MirrorMeterReading", "MirrorMeterReading", many=True, nested=True),
         Child("postRate", _UINT),
     ),
+    "MirrorMeterReadingList": _seq(Child("MirrorMeterReading", "MirrorMeterReading", many=True, nested=True)),
     "MirrorMeterReading": _seq(
         *_IDENTIFIED,
         Child("lastUpdateTime", _INT),

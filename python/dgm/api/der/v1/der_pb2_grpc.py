@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from dgm.api.der.v1 import der_pb2 as dgm_dot_api_dot_der_dot_v1_dot_der__pb2
+from dgm.api.der.v1 import report_pb2 as dgm_dot_api_dot_der_dot_v1_dot_report__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -64,6 +65,26 @@ class DerServiceStub:
                 request_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInResponse.FromString,
                 _registered_method=True)
+        self.ListEventReports = channel.unary_unary(
+                '/dgm.api.der.v1.DerService/ListEventReports',
+                request_serializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListEventReportsRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListEventReportsResponse.FromString,
+                _registered_method=True)
+        self.RequestFlow = channel.unary_unary(
+                '/dgm.api.der.v1.DerService/RequestFlow',
+                request_serializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.RequestFlowRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.RequestFlowResponse.FromString,
+                _registered_method=True)
+        self.CancelFlow = channel.unary_unary(
+                '/dgm.api.der.v1.DerService/CancelFlow',
+                request_serializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.CancelFlowRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.CancelFlowResponse.FromString,
+                _registered_method=True)
+        self.ListFlows = channel.unary_unary(
+                '/dgm.api.der.v1.DerService/ListFlows',
+                request_serializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListFlowsRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListFlowsResponse.FromString,
+                _registered_method=True)
 
 
 class DerServiceServicer:
@@ -105,6 +126,30 @@ class DerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEventReports(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestFlow(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelFlow(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFlows(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -137,6 +182,26 @@ def add_DerServiceServicer_to_server(servicer, server):
                     servicer.OptIn,
                     request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInRequest.FromString,
                     response_serializer=dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInResponse.SerializeToString,
+            ),
+            'ListEventReports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEventReports,
+                    request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListEventReportsRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListEventReportsResponse.SerializeToString,
+            ),
+            'RequestFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestFlow,
+                    request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.RequestFlowRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.RequestFlowResponse.SerializeToString,
+            ),
+            'CancelFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelFlow,
+                    request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.CancelFlowRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.CancelFlowResponse.SerializeToString,
+            ),
+            'ListFlows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFlows,
+                    request_deserializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListFlowsRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListFlowsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -301,6 +366,114 @@ class DerService:
             '/dgm.api.der.v1.DerService/OptIn',
             dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInRequest.SerializeToString,
             dgm_dot_api_dot_der_dot_v1_dot_der__pb2.OptInResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEventReports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.der.v1.DerService/ListEventReports',
+            dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListEventReportsRequest.SerializeToString,
+            dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListEventReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.der.v1.DerService/RequestFlow',
+            dgm_dot_api_dot_der_dot_v1_dot_report__pb2.RequestFlowRequest.SerializeToString,
+            dgm_dot_api_dot_der_dot_v1_dot_report__pb2.RequestFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.der.v1.DerService/CancelFlow',
+            dgm_dot_api_dot_der_dot_v1_dot_report__pb2.CancelFlowRequest.SerializeToString,
+            dgm_dot_api_dot_der_dot_v1_dot_report__pb2.CancelFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFlows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.der.v1.DerService/ListFlows',
+            dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListFlowsRequest.SerializeToString,
+            dgm_dot_api_dot_der_dot_v1_dot_report__pb2.ListFlowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

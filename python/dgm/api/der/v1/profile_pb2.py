@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64gm/api/der/v1/profile.proto\x12\x0e\x64gm.api.der.v1\"\xe0\x03\n\x0eUtilityProfile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x66ollows\x18\x03 \x03(\t\x12(\n\x07\x65\x64ition\x18\x04 \x01(\x0e\x32\x17.dgm.api.der.v1.Edition\x12\x16\n\x0eresponse_codes\x18\x05 \x03(\x03\x12\x14\n\x07resumes\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0blists_modes\x18\x07 \x01(\x08H\x01\x88\x01\x01\x12\x1b\n\x13not_applicable_code\x18\x08 \x01(\x03\x12+\n\x07opt_out\x18\t \x01(\x0e\x32\x1a.dgm.api.der.v1.OptOutRule\x12\x15\n\x08\x62ridge_s\x18\n \x01(\x03H\x02\x88\x01\x01\x12\x0e\n\x06poll_s\x18\x0b \x01(\x03\x12\x0e\n\x06post_s\x18\x0c \x01(\x03\x12\x0f\n\x07\x63iphers\x18\r \x03(\t\x12$\n\x03pin\x18\x0e \x01(\x0e\x32\x17.dgm.api.der.v1.PinRule\x12\x31\n\x0f\x61ggregated_lfdi\x18\x0f \x01(\x0e\x32\x18.dgm.api.der.v1.LfdiRule\x12\x1a\n\x12\x63sip_aus_namespace\x18\x10 \x01(\tB\n\n\x08_resumesB\x0e\n\x0c_lists_modesB\x0b\n\t_bridge_s*D\n\x07\x45\x64ition\x12\x17\n\x13\x45\x44ITION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x44ITION_S18\x10\x01\x12\x0f\n\x0b\x45\x44ITION_S23\x10\x02*v\n\nOptOutRule\x12\x1c\n\x18OPT_OUT_RULE_UNSPECIFIED\x10\x00\x12\x16\n\x12OPT_OUT_RULE_NEVER\x10\x01\x12\x1c\n\x18OPT_OUT_RULE_UNPROTECTED\x10\x02\x12\x14\n\x10OPT_OUT_RULE_ANY\x10\x03*Q\n\x07PinRule\x12\x18\n\x14PIN_RULE_UNSPECIFIED\x10\x00\x12\x15\n\x11PIN_RULE_REQUIRED\x10\x01\x12\x15\n\x11PIN_RULE_IF_SHOWN\x10\x02*S\n\x08LfdiRule\x12\x19\n\x15LFDI_RULE_UNSPECIFIED\x10\x00\x12\x19\n\x15LFDI_RULE_CERTIFICATE\x10\x01\x12\x11\n\rLFDI_RULE_PEN\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64gm/api/der/v1/profile.proto\x12\x0e\x64gm.api.der.v1\"\xd6\x04\n\x0eUtilityProfile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x66ollows\x18\x03 \x03(\t\x12(\n\x07\x65\x64ition\x18\x04 \x01(\x0e\x32\x17.dgm.api.der.v1.Edition\x12\x16\n\x0eresponse_codes\x18\x05 \x03(\x03\x12\x14\n\x07resumes\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0blists_modes\x18\x07 \x01(\x08H\x01\x88\x01\x01\x12\x1b\n\x13not_applicable_code\x18\x08 \x01(\x03\x12+\n\x07opt_out\x18\t \x01(\x0e\x32\x1a.dgm.api.der.v1.OptOutRule\x12\x15\n\x08\x62ridge_s\x18\n \x01(\x03H\x02\x88\x01\x01\x12\x0e\n\x06poll_s\x18\x0b \x01(\x03\x12\x0e\n\x06post_s\x18\x0c \x01(\x03\x12\x0f\n\x07\x63iphers\x18\r \x03(\t\x12$\n\x03pin\x18\x0e \x01(\x0e\x32\x17.dgm.api.der.v1.PinRule\x12\x31\n\x0f\x61ggregated_lfdi\x18\x0f \x01(\x0e\x32\x18.dgm.api.der.v1.LfdiRule\x12\x1a\n\x12\x63sip_aus_namespace\x18\x10 \x01(\t\x12\x1e\n\x11vendor_log_events\x18\x1e \x01(\x08H\x03\x88\x01\x01\x12#\n\x16stored_energy_readings\x18\x1f \x01(\x08H\x04\x88\x01\x01\x42\n\n\x08_resumesB\x0e\n\x0c_lists_modesB\x0b\n\t_bridge_sB\x14\n\x12_vendor_log_eventsB\x19\n\x17_stored_energy_readings*D\n\x07\x45\x64ition\x12\x17\n\x13\x45\x44ITION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x44ITION_S18\x10\x01\x12\x0f\n\x0b\x45\x44ITION_S23\x10\x02*v\n\nOptOutRule\x12\x1c\n\x18OPT_OUT_RULE_UNSPECIFIED\x10\x00\x12\x16\n\x12OPT_OUT_RULE_NEVER\x10\x01\x12\x1c\n\x18OPT_OUT_RULE_UNPROTECTED\x10\x02\x12\x14\n\x10OPT_OUT_RULE_ANY\x10\x03*Q\n\x07PinRule\x12\x18\n\x14PIN_RULE_UNSPECIFIED\x10\x00\x12\x15\n\x11PIN_RULE_REQUIRED\x10\x01\x12\x15\n\x11PIN_RULE_IF_SHOWN\x10\x02*S\n\x08LfdiRule\x12\x19\n\x15LFDI_RULE_UNSPECIFIED\x10\x00\x12\x19\n\x15LFDI_RULE_CERTIFICATE\x10\x01\x12\x11\n\rLFDI_RULE_PEN\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dgm.api.der.v1.profile_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EDITION']._serialized_start=531
-  _globals['_EDITION']._serialized_end=599
-  _globals['_OPTOUTRULE']._serialized_start=601
-  _globals['_OPTOUTRULE']._serialized_end=719
-  _globals['_PINRULE']._serialized_start=721
-  _globals['_PINRULE']._serialized_end=802
-  _globals['_LFDIRULE']._serialized_start=804
-  _globals['_LFDIRULE']._serialized_end=887
+  _globals['_EDITION']._serialized_start=649
+  _globals['_EDITION']._serialized_end=717
+  _globals['_OPTOUTRULE']._serialized_start=719
+  _globals['_OPTOUTRULE']._serialized_end=837
+  _globals['_PINRULE']._serialized_start=839
+  _globals['_PINRULE']._serialized_end=920
+  _globals['_LFDIRULE']._serialized_start=922
+  _globals['_LFDIRULE']._serialized_end=1005
   _globals['_UTILITYPROFILE']._serialized_start=49
-  _globals['_UTILITYPROFILE']._serialized_end=529
+  _globals['_UTILITYPROFILE']._serialized_end=647
 # @@protoc_insertion_point(module_scope)

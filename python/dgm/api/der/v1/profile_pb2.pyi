@@ -46,7 +46,7 @@ LFDI_RULE_CERTIFICATE: LfdiRule
 LFDI_RULE_PEN: LfdiRule
 
 class UtilityProfile(_message.Message):
-    __slots__ = ("name", "title", "follows", "edition", "response_codes", "resumes", "lists_modes", "not_applicable_code", "opt_out", "bridge_s", "poll_s", "post_s", "ciphers", "pin", "aggregated_lfdi", "csip_aus_namespace")
+    __slots__ = ("name", "title", "follows", "edition", "response_codes", "resumes", "lists_modes", "not_applicable_code", "opt_out", "bridge_s", "poll_s", "post_s", "ciphers", "pin", "aggregated_lfdi", "csip_aus_namespace", "vendor_log_events", "stored_energy_readings")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     FOLLOWS_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,8 @@ class UtilityProfile(_message.Message):
     PIN_FIELD_NUMBER: _ClassVar[int]
     AGGREGATED_LFDI_FIELD_NUMBER: _ClassVar[int]
     CSIP_AUS_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    VENDOR_LOG_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    STORED_ENERGY_READINGS_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     follows: _containers.RepeatedScalarFieldContainer[str]
@@ -79,4 +81,6 @@ class UtilityProfile(_message.Message):
     pin: PinRule
     aggregated_lfdi: LfdiRule
     csip_aus_namespace: str
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., follows: _Optional[_Iterable[str]] = ..., edition: _Optional[_Union[Edition, str]] = ..., response_codes: _Optional[_Iterable[int]] = ..., resumes: _Optional[bool] = ..., lists_modes: _Optional[bool] = ..., not_applicable_code: _Optional[int] = ..., opt_out: _Optional[_Union[OptOutRule, str]] = ..., bridge_s: _Optional[int] = ..., poll_s: _Optional[int] = ..., post_s: _Optional[int] = ..., ciphers: _Optional[_Iterable[str]] = ..., pin: _Optional[_Union[PinRule, str]] = ..., aggregated_lfdi: _Optional[_Union[LfdiRule, str]] = ..., csip_aus_namespace: _Optional[str] = ...) -> None: ...
+    vendor_log_events: bool
+    stored_energy_readings: bool
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., follows: _Optional[_Iterable[str]] = ..., edition: _Optional[_Union[Edition, str]] = ..., response_codes: _Optional[_Iterable[int]] = ..., resumes: _Optional[bool] = ..., lists_modes: _Optional[bool] = ..., not_applicable_code: _Optional[int] = ..., opt_out: _Optional[_Union[OptOutRule, str]] = ..., bridge_s: _Optional[int] = ..., poll_s: _Optional[int] = ..., post_s: _Optional[int] = ..., ciphers: _Optional[_Iterable[str]] = ..., pin: _Optional[_Union[PinRule, str]] = ..., aggregated_lfdi: _Optional[_Union[LfdiRule, str]] = ..., csip_aus_namespace: _Optional[str] = ..., vendor_log_events: _Optional[bool] = ..., stored_energy_readings: _Optional[bool] = ...) -> None: ...
