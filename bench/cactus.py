@@ -15,19 +15,24 @@ import json
 import secrets
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dgm import clock
 from dgm import config as site_config
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.der.client import UtilityClient, device_lfdi, tls_context
+from dgm.der import resource as r
+from dgm.der.client import UtilityClient, device_lfdi, dialect_of, tls_context
 from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
-from dgm.der.discovery import Answer, Request
+from dgm.der.discovery import Answer, Notified, Request
 from dgm.der.profiles.loader import load, names
+from dgm.der.service.listener import NotificationListener
+from dgm.der.tls import listener_context
 from dgm.machine import Tick
 from dgm.sim.utility.plant import SITE, SITE_STEP_MS, SitePlant
 
-WAKE_S_MAX = 1.0
+WAKE_S_MAX = 0.5
 
 
 def arguments() -> argparse.Namespace:
@@ -40,11 +45,27 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--nmi", default="", help="connection point")
     parser.add_argument("--pen", type=int, default=0, help="private enterprise number, for mRIDs")
     parser.add_argument("--profile", choices=names(), default="csip-aus-1.2")
+    parser.add_argument(
+        "--notify-url", default="", help="https URL at which the runner reaches this client; subscribes"
+    )
     parser.add_argument("--in-band", action="store_true", help="register in band")
     parser.add_argument("--generation-w", type=int, default=60_000, help="what the made-up plant could make")
     parser.add_argument("--load-w", type=int, default=0, help="and use")
     parser.add_argument("--seconds", type=float, default=900)
     return parser.parse_args()
+
+
+@dataclass(slots=True, kw_only=True)
+class Drive:
+    """One run of the gateway: its configuration, the plant behind it, and what came of it."""
+
+    config: DgmConfig
+    profile: str
+    plant: SitePlant
+    log: Path | None = None
+    """Requests as lines of JSON; None: to standard output."""
+    answered: int = 0
+    """Requests that were answered."""
 
 
 def config_of(given: argparse.Namespace) -> DgmConfig:
@@ -54,48 +75,84 @@ def config_of(given: argparse.Namespace) -> DgmConfig:
     der.url, der.pin = given.url, given.pin
     der.certificate, der.private_key, der.ca = (str(path.resolve()) for path in (given.cert, given.key, given.ca))
     der.nmi, der.pen, der.in_band_registration = given.nmi, given.pen, given.in_band
+    der.notify.url = given.notify_url
     return config
 
 
-async def drive(given: argparse.Namespace) -> int:
-    """Talk until the time is over; the number of requests that were answered."""
-    config = config_of(given)
-    draws = secrets.SystemRandom()
-    lfdi = device_lfdi(config.der, Path.cwd())
-    core = DerCore(config, lfdi, lambda most: draws.randint(0, most), profile=load(given.profile))
-    client = UtilityClient(tls_context(config.der, Path.cwd()))
-    plant = SitePlant(generation_w=given.generation_w, load_w=given.load_w)
-    answered, step, end_s = 0, 0, time.monotonic() + given.seconds
+async def drive(state: Drive, seconds: float) -> None:
+    """Talk until the time is over."""
+    der, profile, draws = state.config.der, load(state.profile), secrets.SystemRandom()
+    core = DerCore(state.config, device_lfdi(der, Path.cwd()), lambda most: draws.randint(0, most), profile=profile)
+    client = UtilityClient(tls_context(der, Path.cwd()), dialect_of(profile))
     events: list[CoreEvent] = []
+    listener = await _listener(core, state.config, events)
     try:
-        while time.monotonic() < end_s:
-            now = clock.now()
-            if now.mono_ms >= step * SITE_STEP_MS:
-                bounds = {mode: bound.power_w for mode, bound in core.bounds(now).items()}
-                events.append(SiteSeen(update=plant.seen(bounds, step)))
-                step = now.mono_ms // SITE_STEP_MS + 1
-            effects = [effect for event in [*events, Tick()] for effect in core.handle(event, now)]
-            events = []
-            for effect in effects:
-                match effect:
-                    case Request():
-                        answer = await client.send(effect)
-                        answered += isinstance(answer, Answer)
-                        events.append(answer)
-                        _show(effect, answer, client.last_error)
-                    case Keep():
-                        continue
-            if not events:
-                await asyncio.sleep(WAKE_S_MAX)
+        await _talk(state, core, client, events, time.monotonic() + seconds)
     finally:
         await client.close()
-    return answered
+        if listener is not None:
+            await listener.stop()
 
 
-def _show(request: Request, answer: CoreEvent, error: str) -> None:
+async def _listener(core: DerCore, config: DgmConfig, events: list[CoreEvent]) -> NotificationListener | None:
+    """Where the runner notifies, if the client subscribes: the port of der.notify.url."""
+    der = config.der
+    if not der.notify.url:
+        return None
+
+    def take(notification: r.Notification) -> bool:
+        is_ours = core.discovery.is_ours(notification)
+        if is_ours:
+            events.append(Notified(notification=notification))
+        return is_ours
+
+    context = listener_context(ca=Path(der.ca), certificate=Path(der.certificate), private_key=Path(der.private_key))
+    listener = NotificationListener(context, urlsplit(der.url).hostname or "", take)
+    await listener.start("127.0.0.1", urlsplit(der.notify.url).port or 443)
+    return listener
+
+
+async def _talk(state: Drive, core: DerCore, client: UtilityClient, events: list[CoreEvent], end_s: float) -> None:
+    step = 0
+    while time.monotonic() < end_s:
+        now = clock.now()
+        if now.mono_ms >= step * SITE_STEP_MS:
+            bounds = {mode: bound.power_w for mode, bound in core.bounds(now).items()}
+            events.append(SiteSeen(update=state.plant.seen(bounds, step)))
+            step = now.mono_ms // SITE_STEP_MS + 1
+        effects = [effect for event in [*events, Tick()] for effect in core.handle(event, now)]
+        events.clear()
+        for effect in effects:
+            match effect:
+                case Request():
+                    answer = await client.send(effect)
+                    state.answered += isinstance(answer, Answer)
+                    events.append(answer)
+                    _show(state, effect, answer, client.last_error)
+                case Keep():
+                    continue
+        if not events:
+            await asyncio.sleep(WAKE_S_MAX)
+
+
+def _show(state: Drive, request: Request, answer: CoreEvent, error: str) -> None:
     code = answer.status if isinstance(answer, Answer) else error
-    print(json.dumps({"utc_ms": clock.now().utc_ms, "method": request.method, "url": request.url, "code": code}))
+    line = json.dumps({"utc_ms": clock.now().utc_ms, "method": request.method, "url": request.url, "code": code})
+    if state.log is None:
+        print(line, flush=True)
+        return
+    with state.log.open("a", encoding="utf-8") as lines:
+        lines.write(line + "\n")
+
+
+def main() -> int:
+    """Run; 0 if anything was answered."""
+    given = arguments()
+    plant = SitePlant(generation_w=given.generation_w, load_w=given.load_w)
+    state = Drive(config=config_of(given), profile=given.profile, plant=plant)
+    asyncio.run(drive(state, given.seconds))
+    return 0 if state.answered else 1
 
 
 if __name__ == "__main__":
-    sys.exit(0 if asyncio.run(drive(arguments())) else 1)
+    sys.exit(main())

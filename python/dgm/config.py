@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from dgm import document, links
+from dgm import document, links, zone
 from dgm.api.config.v1.config_pb2 import (
     AssetConfig,
     CircuitConfig,
@@ -23,10 +24,12 @@ from dgm.api.config.v1.config_pb2 import (
     EvseConfig,
     FacadeConfig,
     OwnIdentityConfig,
+    SiteConfig,
 )
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.der.profiles import loader as profiles
 from dgm.devices import tables
+from dgm.ems.policies import parameters, registry
 from dgm.errors import ConfigError, Problem
 from dgm.stations_csv import StationList, read_stations
 
@@ -117,7 +120,7 @@ def _fill_defaults(config: DgmConfig) -> None:
     for station in config.stations:
         _default(station, security_profile=0)
         for evse in station.evses:
-            _default(evse, current_min_ma=6000, current_step_ma=1000, fallback_ma=0, weight=1, stratum=1)
+            _default(evse, current_min_ma=6000, current_step_ma=1000, weight=1, stratum=1)
     _default(
         config.ems,
         tick_ms=100,
@@ -128,6 +131,7 @@ def _fill_defaults(config: DgmConfig) -> None:
         meter_max_age_ms=2000,
         setpoint_ttl_ms=15_000,
         rotation_ms=900_000,
+        time_zone=zone.DEFAULT,
     )
     if config.HasField("der"):
         _default(config.der, profile=profiles.DEFAULT)
@@ -179,7 +183,7 @@ def _facades(config: DgmConfig) -> list[tuple[str, FacadeConfig]]:
 
 def _site_problems(config: DgmConfig, lines: dict[str, int]) -> Iterator[Problem]:
     """The rules that need more than one field."""
-    rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _ports)
+    rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _policies, _ports)
     for rule in rules:
         for path, found, expected in rule(config):
             yield Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
@@ -247,6 +251,27 @@ def _circuits(config: DgmConfig) -> Iterator[Finding]:
             yield f"{path}.max_uncontrolled_w", "nothing", expected
         if circuit.margin_permille > 200:
             yield f"{path}.margin_permille", str(circuit.margin_permille), "0..200"
+        if circuit.HasField("breaker_ma") and circuit.current_limit_ma > circuit.breaker_ma:
+            expected = f"{circuit.breaker_ma} mA at most, the breaker_ma of this circuit"
+            yield f"{path}.current_limit_ma", str(circuit.current_limit_ma), expected
+    yield from _stated(config.site)
+
+
+def _stated(site: SiteConfig) -> Iterator[Finding]:
+    """What `dgm check` proves the site against."""
+    if site.HasField("power_factor_floor_permille") and not 500 <= site.power_factor_floor_permille <= 1000:
+        yield "site.power_factor_floor_permille", str(site.power_factor_floor_permille), "500..1000"
+    if site.HasField("upstream_failsafe_s") and site.upstream_failsafe_s <= 0:
+        yield "site.upstream_failsafe_s", str(site.upstream_failsafe_s), "s, above 0"
+    if site.HasField("dr_promise"):
+        for name in ("power_w", "duration_s"):
+            if getattr(site.dr_promise, name) <= 0:
+                yield f"site.dr_promise.{name}", str(getattr(site.dr_promise, name)), "above 0"
+    if site.drilled_on:
+        try:
+            date.fromisoformat(site.drilled_on)
+        except ValueError:
+            yield "site.drilled_on", repr(site.drilled_on), "a day, YYYY-MM-DD, in quotes"
 
 
 def _has_limit(circuit: CircuitConfig) -> bool:
@@ -489,6 +514,19 @@ def _ems_ranges(config: DgmConfig) -> Iterator[Finding]:
         value = getattr(config.ems, name)
         if not low <= value <= high:
             yield f"ems.{name}", str(value), f"{low}..{high}"
+
+
+def _policies(config: DgmConfig) -> Iterator[Finding]:
+    circuits = {circuit.id for circuit in config.circuits}
+    chosen, findings = registry.chosen(config.ems.policies)
+    for path, found, expected in findings:
+        yield f"ems.{path}", found, expected
+    for index, one in enumerate(chosen if not findings else ()):
+        for key, circuit in parameters.circuits_named(one.params):
+            if circuit not in circuits:
+                yield f"ems.policies[{index}].parameters.{key}", repr(circuit), "the id of a circuit in this file"
+    if not zone.is_known(config.ems.time_zone):
+        yield "ems.time_zone", repr(config.ems.time_zone), "an IANA time zone that this machine knows (tzdata)"
 
 
 def _ports(config: DgmConfig) -> Iterator[Finding]:

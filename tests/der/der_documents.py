@@ -28,6 +28,7 @@ DIALECTS = [
     Dialect(edition=Edition.S23, aus_namespace=None),
 ]
 NOT_IN_XSD = {"CombinedTimeTariffIntervalListLink", "ConsumptionTariffIntervalListSummary", "RateComponentLink"}
+ATTRIBUTES_NOT_IN_XSD = {("TimeTariffIntervalList", "pollRate")}
 NOTIFIED = (
     "DERControlList",
     "DefaultDERControl",
@@ -92,6 +93,8 @@ def _element(draw: st.DrawFn, name: str, kind: str, dialect: Dialect, attributes
         if not dialect.knows(row.origin) or row.name in NOT_IN_XSD:
             continue
         if row.is_attribute:
+            if (kind, row.name) in ATTRIBUTES_NOT_IN_XSD:
+                continue
             if _is_drawn(draw, row) and not (
                 row.name in ("disabled", "bidirectional") and dialect.edition is Edition.S18
             ):

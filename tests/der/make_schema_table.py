@@ -61,6 +61,7 @@ AUS13_EXTRA = [
     ("TariffProfile", "CombinedTimeTariffIntervalListLink", "?", "ListLink"),
     ("TimeTariffInterval", "ConsumptionTariffIntervalListSummary", "?", "ConsumptionTariffIntervalList"),
     ("TimeTariffInterval", "RateComponentLink", "?", "Link"),
+    ("TimeTariffIntervalList", "@pollRate", "?", "u32"),
 ]
 
 

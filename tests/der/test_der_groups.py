@@ -109,11 +109,27 @@ def test_the_intervals_of_a_whole_tariff_are_sorted_to_the_components_that_they_
     assert world.server.times("/tti") == world.server.times("/cti") == []
 
 
-def test_components_are_fetched_a_few_times_an_hour_and_prices_once() -> None:
+def test_components_are_fetched_with_their_tariffs_and_prices_once() -> None:
     world = World(DictServer(all_sets())).run(2000)
-    assert len(world.server.times("/tti")) == 17
-    assert len(world.server.times("/rc")) == 3
+    assert len(world.server.times("/tti")) == len(world.server.times("/rc")) == len(world.server.times("/tp")) == 17
     assert len(world.server.times("/cti")) == 1
+
+
+def test_a_component_that_is_new_to_us_is_fetched_when_an_interval_names_it_and_not_again() -> None:
+    served = all_sets()
+    tariff = replace(served["/tp"].items[0], combined_interval_list_link="/all")
+    served["/tp"] = page((tariff,), r.TariffProfileList, poll_s=3600)
+    served["/all"] = page((), r.TimeTariffIntervalList, poll_s=60)
+    world = World(DictServer(served)).run(100)
+    second = replace(served["/rc"].items[0], href="/rc/2", mrid="RC2")
+    served["/rc"] = page((served["/rc"].items[0], second), r.RateComponentList)
+    interval = r.TimeTariffInterval(**timing("P2"), rate_component_link="/rc/2", tou_tier=0, prices_link="/cti")
+    served["/all"] = page((interval,), r.TimeTariffIntervalList, poll_s=60)
+    world.run(900)
+    assert "P2" in [event.mrid for source in world.sets["pricing"] for event in source.items]
+    assert len(world.server.times("/rc")) == 2
+    assert len(world.server.times("/tp")) == 1
+    assert len(world.server.times("/all")) == 15
 
 
 def test_a_function_set_that_fails_holds_up_no_control_and_no_other_set() -> None:

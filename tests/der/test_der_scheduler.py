@@ -66,11 +66,15 @@ def test_a_cancellation_with_randomisation_winds_down_within_its_range() -> None
     assert driver.sent == [("A", 1, 0), ("A", 2, 0), ("A", 6, 17)]
 
 
-def test_an_event_that_was_cancelled_before_we_saw_it_is_not_answered() -> None:
+def test_an_event_that_was_cancelled_between_two_polls_is_received_and_cancelled_but_never_acted_on() -> None:
     driver = Driver()
-    driver.give(0, program(control("A", 10, 20, status=r.EventState.CANCELLED)))
+    cancelled = program(
+        control("A", 10, 20, status=r.EventState.CANCELLED), control("B", -20, 5, status=r.EventState.CANCELLED)
+    )
+    driver.give(0, cancelled)
+    driver.give(5, cancelled)
     driver.run(60)
-    assert driver.sent == []
+    assert driver.sent == [("A", 1, 0), ("A", 6, 0)]
 
 
 def test_the_superseded_is_told_before_the_winners_start() -> None:

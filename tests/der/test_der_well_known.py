@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from dgm.der.client import media_type
+from dgm.der.codec import Dialect
 from dgm.der.codec.well_known import entry_of
 from dgm.der.nodes import EntryPoint
 from dgm.der.xml import AUS_13_NS, AUS_NS
@@ -36,6 +38,12 @@ def test_an_older_version_is_taken_when_the_newest_has_no_path() -> None:
 @pytest.mark.parametrize("paths", [None, "/c", [1], ["https://elsewhere.example/dcap"], [["/c"]]])
 def test_a_path_that_is_none_is_not_followed(paths: object) -> None:
     assert entry_of(document(v13=paths)) is None
+
+
+@pytest.mark.parametrize(("namespace", "wanted"), [(AUS_13_NS, "csipaus=1.3"), (AUS_NS, ""), (None, "")])
+def test_what_is_asked_for_and_sent_is_of_the_media_type_of_its_version(namespace: str | None, wanted: str) -> None:
+    kind, _, parameter = media_type(Dialect(aus_namespace=namespace)).partition("; ")
+    assert (kind, parameter) == ("application/sep+xml", wanted)
 
 
 def test_no_common_version_is_no_entry() -> None:

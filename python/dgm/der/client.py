@@ -34,10 +34,12 @@ from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.der.identity import PEN_DIGITS, is_valid_pin, lfdi_of
 from dgm.der.nodes import VERSIONS_PATH, Document, EntryPoint
 from dgm.der.tls import MANDATORY_SUITE, client_context
-from dgm.der.xml import MAX_BODY_BYTES
+from dgm.der.xml import AUS_13_NS, MAX_BODY_BYTES
 from dgm.errors import PeerError, Problem
 
 MEDIA_TYPE = "application/sep+xml"
+MEDIA_TYPE_AUS_13 = "application/sep+xml; csipaus=1.3"
+"""What CSIP-AUS 1.3 wants in Accept and Content-Type; a server refuses others with 406 and 415."""
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 KEEPALIVE_S = 600
 HEADER_BYTES_MAX = 8190
@@ -72,28 +74,30 @@ def device_lfdi(config: DerConfig, base_dir: Path) -> str:
     return lfdi_of(device_certificate(config, base_dir).public_bytes(Encoding.DER))
 
 
+def media_type(dialect: Dialect) -> str:
+    """Of what is asked for and sent."""
+    return MEDIA_TYPE_AUS_13 if dialect.aus_namespace == AUS_13_NS else MEDIA_TYPE
+
+
 class UtilityClient:
     """One connection to one server. Used by one task at a time. `dialect` (what is sent) may change once negotiated."""
 
     def __init__(self, context: ssl.SSLContext, dialect: Dialect = DEFAULT) -> None:
         self.dialect = dialect
-        connector = aiohttp.TCPConnector(ssl=context, limit=1, keepalive_timeout=KEEPALIVE_S)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=TIMEOUT,
-            max_line_size=HEADER_BYTES_MAX,
-            max_field_size=HEADER_BYTES_MAX,
-            headers={"Accept": MEDIA_TYPE, "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
+        self._session = _session(context)
         self.last_error = ""
+
+    async def use(self, context: ssl.SSLContext) -> None:
+        """Close the connection; the next one is made with this TLS."""
+        await self._session.close()
+        self._session = _session(context)
 
     async def send(self, request: Request) -> Answer | NoAnswer:
         """Send one request and read its whole answer, whatever happens."""
         try:
             body = None if request.body is None else encode(request.body, self.dialect)
-            headers = {} if body is None else {"Content-Type": MEDIA_TYPE}
+            kind = media_type(self.dialect)
+            headers = {"Accept": kind} if body is None else {"Accept": kind, "Content-Type": kind}
             is_versions = request.method == "GET" and urlsplit(request.url).path == VERSIONS_PATH
             if is_versions:
                 headers["Accept"] = "application/json"
@@ -115,6 +119,18 @@ class UtilityClient:
         """Close the connection."""
         await self._session.close()
         await asyncio.sleep(0)
+
+
+def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=1, keepalive_timeout=KEEPALIVE_S),
+        timeout=TIMEOUT,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
+        headers={"Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
@@ -148,7 +164,12 @@ def check_files(config: DgmConfig, base_dir: Path) -> list[Problem]:
     """Everything about the identity of the DER client that would keep it from talking; empty when it may start."""
     if not config.HasField("der"):
         return []
-    return list(_problems(config.der, base_dir))
+    return file_problems(config.der, base_dir)
+
+
+def file_problems(der: DerConfig, base_dir: Path) -> list[Problem]:
+    """The same, of one `der` part."""
+    return list(_problems(der, base_dir))
 
 
 def certificate_warnings(config: DgmConfig, base_dir: Path) -> list[str]:

@@ -223,10 +223,7 @@ class EventEngine(Generic[R, V]):
         self.refused = tuple(refused)
 
     def _is_for_us(self, notice: Notice[V]) -> bool:
-        if notice.device_category is not None and not notice.device_category & self._device.categories:
-            return False
-        # Cancelled before we ever answered it: there is nothing to take back.
-        return notice.status not in (EventState.CANCELLED, EventState.CANCELLED_RANDOMISED)
+        return notice.device_category is None or bool(notice.device_category & self._device.categories)
 
     def _admit(self, source: Source[R], notice: Notice[V], at_ms: int) -> bool:
         event = _at_own_time(
@@ -240,14 +237,21 @@ class EventEngine(Generic[R, V]):
                 duration_draw_s=_signed_draw(notice.randomize_duration_s, self._draw),
             )
         )
+        is_cancelled = notice.status in (EventState.CANCELLED, EventState.CANCELLED_RANDOMISED)
         reason = Code.REJECTED_LATE if event.end_ms <= at_ms else self._rejection(notice, event.lanes)
+        if is_cancelled and reason is not None:
+            # Nothing was asked of us that could be refused.
+            return False
         if reason is not None:
             self._store(replace(event, phase=Phase.REJECTED, over_ms=at_ms))
             self._ledger.respond(event.mrid, reason, at_ms)
             return False
         self._store(event)
         self._ledger.respond(event.mrid, Code.RECEIVED, at_ms)
-        return True
+        if is_cancelled:
+            # Cancelled between two polls: never acted on, and the server is told that both have been seen.
+            self._cancel(event, at_ms)
+        return not is_cancelled
 
     def _rejection(self, notice: Notice[V], lanes: frozenset[str]) -> int | None:
         if notice.duration_s <= 0 or notice.fault is not None:
@@ -425,10 +429,11 @@ class EventEngine(Generic[R, V]):
         if not new:
             return
         event = replace(event, lost=(event.lost | new) - regained)
-        self._keep(event)
         if event.lost >= event.lanes and not self.rules.resumes:
             self._supersede(event, at_ms, new)
-        elif self.rules.lists_modes or event.lost >= event.lanes:
+            return
+        self._keep(event)
+        if self.rules.lists_modes or event.lost >= event.lanes:
             self._ledger.respond(event.mrid, Code.SUPERSEDED, at_ms, new)
 
     def _supersede(self, event: Event[V], at_ms: int, new: frozenset[str] = frozenset()) -> None:

@@ -30,7 +30,7 @@ class FurtherSets:
     """One device's events of every function set beside DER."""
 
     def __init__(self, profile: UtilityProfile, draw: Callable[[int], int], lfdi: str) -> None:
-        self._lfdi = lfdi
+        self.lfdi = lfdi
         self._messaging = f.messaging(profile, draw)
         self._pricing = f.pricing(profile, draw)
         self._reservation = f.reservation(profile, draw)
@@ -99,7 +99,7 @@ class FurtherSets:
         for respond in responds:
             stated: Any = {
                 "created_s": respond.created_s,
-                "lfdi": self._lfdi,
+                "lfdi": self.lfdi,
                 "status": respond.status,
                 "subject": respond.mrid,
             }

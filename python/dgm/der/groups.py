@@ -21,9 +21,8 @@ from dgm.der import resource as r
 from dgm.der.nodes import Document, Kind, resolve
 from dgm.der.orders import Source
 
-COMPONENTS_POLL_S = 900
 PRICES_POLL_S = 86_400
-"""The components of a tariff and the prices of one interval change with the tariff and the interval, hardly alone."""
+"""The prices of one interval change with the interval, hardly alone."""
 MICRO_DIGITS = 6
 POWER_OF_TEN_MAX = 9
 """A price outside 10^-9..10^9 of its currency is none."""
@@ -132,13 +131,25 @@ class Groups:
         for tariff in tariffs.items:
             if not tariff.rate_component_list_link:
                 continue
-            listed = self._want(Kind.COMPONENTS, tariff.rate_component_list_link, poll_s=COMPONENTS_POLL_S)
+            listed = self._want(Kind.COMPONENTS, tariff.rate_component_list_link, poll_s=tariffs.poll_s)
             if not isinstance(listed, r.RateComponentList):
                 self._unknown.add(FunctionSet.PRICING)
                 continue
             components = [_Component(component=item, tariff=tariff) for item in listed.items]
-            combined = tariff.combined_interval_list_link
-            self._components(components, combined, tariffs.poll_s)
+            self._new_components(tariff, listed, tariffs.poll_s)
+            self._components(components, tariff.combined_interval_list_link, tariffs.poll_s)
+
+    def _new_components(self, tariff: r.TariffProfile, listed: r.RateComponentList, poll_s: int | None) -> None:
+        """An interval of a component that is not known: the components are asked for again, as often as intervals."""
+        combined = tariff.combined_interval_list_link
+        intervals = self._want(Kind.INTERVALS, combined, poll_s=poll_s) if combined else None
+        if not isinstance(intervals, r.TimeTariffIntervalList) or not tariff.rate_component_list_link:
+            return
+        known = {resolve(self._base, item.href) for item in listed.items if item.href}
+        named = {resolve(self._base, item.rate_component_link) for item in intervals.items if item.rate_component_link}
+        if named - known:
+            rate_s = poll_s if intervals.poll_s is None else intervals.poll_s
+            self._want(Kind.COMPONENTS, tariff.rate_component_list_link, poll_s=rate_s)
 
     def _components(self, components: Iterable[_Component], combined: str | None, poll_s: int | None) -> None:
         """The intervals of each component: from the list of the whole tariff where there is one, else from its own."""

@@ -98,13 +98,17 @@ class _Walker:
         return None if url is None else Node(kind=kind, url=url)
 
     def _want(self, kind: Kind, href: str, *, poll_s: int | None = None) -> Document | None:
-        """Note a document as wanted; its content if it was fetched. `poll_s`: of the list above, for what has none."""
+        """Note a document as wanted; its content if it was fetched. `poll_s`: of the list above, for what has none.
+
+        What is wanted twice is polled at the faster rate.
+        """
         node = self._node(kind, href)
         if node is None:
             return None
         document = self._documents.get(node)
-        stated = poll_s if poll_s is not None else getattr(document, "poll_s", None)
-        self._out.wanted.setdefault(node, poll_s_of(stated, self._identity.poll_s))
+        own_s = getattr(document, "poll_s", None)
+        rate_s = poll_s_of(poll_s if own_s is None else own_s, self._identity.poll_s)
+        self._out.wanted[node] = min(rate_s, self._out.wanted.get(node, rate_s))
         return document
 
     def _end_devices(self, href: str) -> None:

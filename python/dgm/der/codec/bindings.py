@@ -357,7 +357,7 @@ def _bind_pricing() -> None:
         r.ConsumptionTariffInterval,
         "href=@href block=consumptionBlock environmental_costs=EnvironmentalCost price=price start_value=startValue",
     )
-    _lists(TariffProfile=WATCHED, RateComponent=PAGE, TimeTariffInterval=SUBSCRIBABLE, ConsumptionTariffInterval=PAGE)
+    _lists(TariffProfile=WATCHED, RateComponent=PAGE, TimeTariffInterval=WATCHED, ConsumptionTariffInterval=PAGE)
 
 
 def _bind_messaging() -> None:

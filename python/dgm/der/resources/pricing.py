@@ -128,10 +128,11 @@ class TimeTariffInterval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeTariffIntervalList:
-    """A page of tariff intervals."""
+    """A page of tariff intervals. poll_s: CSIP-AUS 1.3 gives the list a rate of its own."""
 
     href: str | None = None
     all: int
     results: int
+    poll_s: int | None = None
     subscribable: int | None = None
     items: tuple[TimeTariffInterval, ...] = ()

@@ -37,11 +37,15 @@ der: {url: "https://127.0.0.1:1/dcap", certificate: device.pem, private_key: dev
 
 @dataclass(slots=True, kw_only=True)
 class SitePlant:
-    """Generation, load and a battery at rest. Powers are W; what it could do, and what the bounds leave of it."""
+    """Generation, load and a battery at rest. Powers are W; what it could do, and what the bounds leave of it.
+
+    is_connected: False when somebody has opened the switch of the plant; then its terminals have no voltage.
+    """
 
     generation_w: int = 0
     load_w: int = 0
     load_steps_w: tuple[int, ...] = ()
+    is_connected: bool = True
 
     def seen(self, bounds: Mapping[str, int], step: int) -> WatchSiteResponse:
         """What the site shows while these bounds hold."""
@@ -51,20 +55,21 @@ class SitePlant:
         )
         most_w = min(bounds.get("opModGenLimW", self.generation_w), bounds.get("opModExpLimW", 10**9) + load_w)
         most_w = min(most_w, *(bounds.get(mode, most_w) for mode in ("opModEnergize", "opModConnect")))
-        made_w = min(self.generation_w, most_w)
+        made_w = min(self.generation_w, most_w) if self.is_connected else 0
         load_w = min(load_w, made_w + bounds.get("opModImpLimW", load_w))
-        return _update(net_w=load_w - made_w, made_w=made_w)
+        return _update(net_w=load_w - made_w, made_w=made_w, is_connected=self.is_connected)
 
 
-def _update(*, net_w: int, made_w: int) -> WatchSiteResponse:
-    voltage = PhaseValues(l1=230_100, l2=230_200, l3=230_300)
-    good: dict[str, Any] = {"quality": Quality.QUALITY_GOOD, "reactive_var": 0, "voltage_mv": voltage}
+def _update(*, net_w: int, made_w: int, is_connected: bool) -> WatchSiteResponse:
+    good: dict[str, Any] = {"quality": Quality.QUALITY_GOOD, "reactive_var": 0}
+    grid = PhaseValues(l1=230_100, l2=230_200, l3=230_300)
+    plant = {**good, "voltage_mv": grid if is_connected else PhaseValues(l1=0, l2=0, l3=0)}
     return WatchSiteResponse(
         snapshot=True,
         samples=[
-            Sample(asset_id="meter", power_w=net_w, **good),
-            Sample(asset_id="pv-1", power_w=-made_w, **good),
-            Sample(asset_id="battery", power_w=0, soc_permille=634, **good),
+            Sample(asset_id="meter", power_w=net_w, voltage_mv=grid, **good),
+            Sample(asset_id="pv-1", power_w=-made_w, **plant),
+            Sample(asset_id="battery", power_w=0, soc_permille=634, **plant),
         ],
         circuits=[CircuitState(circuit_id="grid", net_power_w=net_w)],
     )

@@ -24,6 +24,8 @@ _BOOL = r"true|false|0|1"
 _TEXT32 = r"(?s).{0,32}"
 _MRID = r"(?:[0-9A-Fa-f]{2}){1,16}"
 _URI = r"[!-~]{1,255}"
+_LOCAL_URI = r"/[!-~]{0,254}"
+"""Without a host, as servers want the resource that is subscribed to."""
 _LFDI = r"[0-9A-F]{40}"
 _HEX8, _HEX16, _HEX32 = r"[0-9A-Fa-f]{2}", r"[0-9A-Fa-f]{4}", r"[0-9A-Fa-f]{8}"
 
@@ -164,7 +166,7 @@ TYPES: Mapping[str, tuple[Child, ...]] = {
         Child("profileID", _UINT, required=True),
     ),
     "Subscription": _seq(
-        Child("subscribedResource", _URI, required=True),
+        Child("subscribedResource", _LOCAL_URI, required=True),
         Child("encoding", r"[01]", required=True),
         Child("level", r"[+-]?S[0-9]", required=True),
         Child("limit", _UINT, required=True),
