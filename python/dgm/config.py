@@ -135,6 +135,8 @@ def _fill_defaults(config: DgmConfig) -> None:
     )
     if config.HasField("der"):
         _default(config.der, profile=profiles.DEFAULT)
+        if config.der.discovery:
+            _default(config.der, discovery_domain="local")
         if config.der.HasField("notify") and not config.der.notify.host:
             config.der.notify.host = "127.0.0.1"
         if config.der.profile in profiles.names():
@@ -183,13 +185,16 @@ def _facades(config: DgmConfig) -> list[tuple[str, FacadeConfig]]:
 
 def _site_problems(config: DgmConfig, lines: dict[str, int]) -> Iterator[Problem]:
     """The rules that need more than one field."""
-    rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _policies, _ports)
+    rules: tuple[Rule, ...] = (_ids, _tree, _circuits, _assets, _stations, _gateways, _policies, _ports)
+    if config.der.end_devices:
+        rules = (_ids, _aggregator, _gateways, _ports)
     for rule in rules:
         for path, found, expected in rule(config):
             yield Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
 
 
 Finding = tuple[str, str, str]
+Rule = Callable[[DgmConfig], Iterator[Finding]]
 
 
 def _ids(config: DgmConfig) -> Iterator[Finding]:
@@ -484,7 +489,11 @@ def _ocpp_tls(config: DgmConfig) -> Iterator[Finding]:
 
 def _der(config: DgmConfig) -> Iterator[Finding]:
     der = config.der
-    if not re.fullmatch(r"https://[^/\s?#]+/\S*", der.url):
+    if der.discovery not in ("", "dns-sd"):
+        yield "der.discovery", repr(der.discovery), "dns-sd, or nothing"
+    if der.discovery_server and not re.fullmatch(r"\S+:[0-9]{1,5}", der.discovery_server):
+        yield "der.discovery_server", repr(der.discovery_server), "address:port, or nothing"
+    if (der.url or not der.discovery) and not re.fullmatch(r"https://[^/\s?#]+/\S*", der.url):
         yield "der.url", repr(der.url), "https://host[:port]/path of the DeviceCapability"
     for name in ("certificate", "private_key", "ca"):
         if not getattr(der, name):
@@ -495,8 +504,42 @@ def _der(config: DgmConfig) -> Iterator[Finding]:
         yield "der.profile", repr(der.profile), "one of " + ", ".join(profiles.names())
     if der.HasField("notify") and not re.fullmatch(r"https://[^/\s?#]+/\S*", der.notify.url):
         yield "der.notify.url", repr(der.notify.url), "https://host[:port]/path at which the utility reaches us"
-    if der.site_rating_w <= 0:
+    if der.site_rating_w <= 0 and not der.end_devices:
         yield "der.site_rating_w", str(der.site_rating_w), "W, above 0 (setMaxW)"
+
+
+def _aggregator(config: DgmConfig) -> Iterator[Finding]:
+    """Of an instance that talks for several sites: it has none of its own."""
+    for name in ("circuits", "assets", "stations", "cpos"):
+        if getattr(config, name):
+            yield name, "entries", "none: with der.end_devices this is an aggregator, which has no site of its own"
+    if config.HasField("ocpp"):
+        yield "ocpp", "an OCPP listener", "none: with der.end_devices this is an aggregator"
+    if config.der.HasField("facade"):
+        yield "der.facade", "a facade", "none: an aggregator's sites have their own"
+    if config.der.discovery:
+        yield "der.discovery", repr(config.der.discovery), "nothing: an aggregator talks to der.url alone"
+    first: dict[str, int] = {}
+    for index, device in enumerate(config.der.end_devices):
+        path = f"der.end_devices[{index}]"
+        if not re.fullmatch(r"[0-9A-Fa-f]{40}", device.lfdi):
+            yield f"{path}.lfdi", repr(device.lfdi), "40 hex digits, in quotes"
+        elif first.setdefault(device.lfdi.upper(), index) != index:
+            yield f"{path}.lfdi", f"{device.lfdi}, as der.end_devices[{first[device.lfdi.upper()]}]", "one of its own"
+        if device.pin and not re.fullmatch(r"[0-9]{6}", device.pin):
+            yield f"{path}.pin", repr(device.pin), "6 digits (5 and a check digit), in quotes"
+        if not device.site:
+            yield f"{path}.site", "nothing", "the site.yaml of that site"
+        if device.ems and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", device.ems):
+            yield f"{path}.ems", repr(device.ems), "host:port of the site's ems role, or nothing"
+        if device.ems and not (config.api.certificate and config.api.private_key and config.api.client_ca):
+            yield (
+                "api",
+                "no TLS files",
+                f"certificate, private_key and client_ca, to reach {path}.ems",
+            )
+        if device.site_rating_w <= 0:
+            yield f"{path}.site_rating_w", str(device.site_rating_w), "W, above 0 (setMaxW)"
 
 
 def _ems_ranges(config: DgmConfig) -> Iterator[Finding]:

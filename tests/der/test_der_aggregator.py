@@ -174,6 +174,10 @@ def test_status_mirrors_and_readings_are_posted_for_each_device() -> None:
     mirrors = [body for _, path, body in sent if path == "/mup" and isinstance(body, r.MirrorUsagePoint)]
     assert Counter(mirror.device_lfdi for mirror in mirrors).keys() == {A, B}
     assert len({mirror.mrid for mirror in mirrors}) == len(mirrors)
+    made = [at_ms for at_ms, method, url in world.server.asked if method == "POST" and url == "/mup"]
+    since_ms, until_ms = made[0], made[-1]
+    looked = [at_ms for at_ms, method, url in world.server.asked if method == "GET" and url.startswith("/mup?s=0")]
+    assert len([at_ms for at_ms in looked if since_ms <= at_ms <= until_ms + 1000]) == 1, "once for all mirrors"
     readings = Counter(path for method, path, _ in sent if path.startswith("/mup/"))
     assert len(mirrors) == 2 * 6
     assert len(readings) == 2 * 5, "the voltage of the DER is not measured here"

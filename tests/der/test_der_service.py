@@ -355,7 +355,7 @@ async def test_somebody_on_site_opts_out_of_a_target_and_in_again(pki: TestPki) 
     core.handle(SiteSeen(update=OBSERVED), at(10))
     service = DerService(
         core,
-        server="",
+        server=lambda: "",
         lfdi=lambda: pki.device_lfdi,
         now=lambda: at(11),
         bell=Bells().bell,

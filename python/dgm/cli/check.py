@@ -45,7 +45,7 @@ def run_check(site: Path, *, json_out: bool, today: date | None = None) -> int:
         problems = examined.problems
         unverified = unverified_devices(examined.config)
         certificates = certificate_warnings(examined.config, site.resolve().parent)
-        if not examined.in_file:
+        if not examined.in_file and not examined.config.der.end_devices:
             rules = rule_rows(examined.config, today or datetime.now(UTC).date())
             rows = fallback_proof(examined.config)
             lines = line_proofs(shared(examined.config))

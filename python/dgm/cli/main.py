@@ -59,8 +59,9 @@ def run(site: SiteFile) -> None:
 
     log_setup("run")
     config = _loaded(site)
-    warn_of_unproved_fallbacks(config)
-    warn_of_overloaded_lines(config)
+    if not config.der.end_devices:  # an aggregator has neither
+        warn_of_unproved_fallbacks(config)
+        warn_of_overloaded_lines(config)
     from dgm.app import roles_of
 
     asyncio.run(Supervisor(site.resolve(), roles_of(config)).run())

@@ -20,7 +20,7 @@ from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
 from dgm.der import resource as r
 from dgm.der.agenda import Agenda
 from dgm.der.conversation import Conversation, Told
-from dgm.der.core import CoreEffect, DerCore, Keep, SiteLost, SiteSeen
+from dgm.der.core import CoreEffect, DerCore, FlowEvent, Keep, SiteLost, SiteSeen
 from dgm.der.exchange import Answer, DiscoveryEffect, NoAnswer, Notified, Request
 from dgm.der.identity import sfdi_of
 from dgm.der.member import Member
@@ -39,7 +39,7 @@ class KeepFor:
 
 
 AggregatorEvent = Answer | NoAnswer | Notified | Tick
-DeviceEvent = SiteSeen | SiteLost | OptOut | OptIn | Tick
+DeviceEvent = SiteSeen | SiteLost | OptOut | OptIn | FlowEvent | Tick
 AggregatorEffect = Request | KeepFor
 
 
@@ -78,6 +78,9 @@ class Aggregator:
         self._lfdis: dict[Member, str] = {core.discovery.member: lfdi for lfdi, core in self.cores.items()}
         self._wakes: Agenda[str] = Agenda()
         self._own.hears_all = False
+        self.touched: set[str] = set()
+        """Devices for which the EMS may have to hold something else, since somebody cleared this."""
+        self._revisions: dict[str, int] = {}
 
     @property
     def own(self) -> Member:
@@ -130,6 +133,7 @@ class Aggregator:
                 if lfdi is None:
                     continue  # of the aggregator's own EndDevice
                 effects += self._labelled(lfdi, self.cores[lfdi].told(own, now))
+                self.touched.add(lfdi)
                 waiting.append(self._settled(lfdi))
         return [*effects, *requests]
 
@@ -141,6 +145,9 @@ class Aggregator:
     def _settled(self, lfdi: str) -> list[Told]:
         """A core has worked: when it wants to again, and what came of it for others."""
         core = self.cores[lfdi]
+        if self._revisions.get(lfdi) != core.scheduler.revision:
+            self._revisions[lfdi] = core.scheduler.revision
+            self.touched.add(lfdi)
         wake_ms = core.wake_time()
         if wake_ms is None:
             self._wakes.drop(lfdi)

@@ -12,6 +12,7 @@ for once, at its pollRate; a failing one backs off alone, a silent server or a 4
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 from urllib.parse import urlsplit
@@ -203,14 +204,15 @@ class Conversation:
             return self._not_fetched(node)
         self._moves.remember(flight)
         if isinstance(document, r.ListResource):
-            if any(item in flight.items for item in document.items):
+            names = set(map(_name, document.items))
+            if not names.isdisjoint(flight.names):
                 # The server does not page as asked; what it repeats cannot be told from what it lacks.
                 return self._not_fetched(node)
-            items = (*flight.items, *document.items)
+            items, names = (*flight.items, *document.items), names | flight.names
             if len(items) < document.all:
                 if not document.items or len(items) >= max(ITEMS_MAX, ITEMS_PER_MEMBER * len(self._members)):
                     return self._not_fetched(node)
-                self._send_get(node, items=items, asked=flight.asked)
+                self._send_get(node, items=items, names=names, asked=flight.asked)
                 return []
             # mypy cannot see that the items of one list resource are all of its own type.
             document = replace(document, items=items)  # type: ignore[arg-type]
@@ -341,7 +343,7 @@ class Conversation:
             failures = outbox.failures(letter.key) + 1
             retry_ms = self.pace.later(RETRY_DOCUMENT_MS, failures, self._poll_s * 1000, at_ms)
             done = outbox.refused(letter, answer.status, retry_ms, is_lost=member.link is Link.LOST)
-        if letter.key.startswith("mirror:") and ok and outbox.mirrors.is_complete() and member.walk.mirrors:
+        if letter.key.startswith("mirror:") and ok and member.walk.mirrors and self._are_mirrors_made():
             self._ask_again(member.walk.mirrors)  # fetch it again now: it tells the postRate
         self._telling[member] = None
         if isinstance(letter.body, AnyResponse) and done:
@@ -349,6 +351,10 @@ class Conversation:
             return [(member, ResponseTaken(mrid=letter.body.subject, status=letter.body.status or 0))]
         errand = errand_done(letter, is_taken=ok, status=answer.status, location=answer.location) if done else None
         return [] if errand is None else [(member, errand)]
+
+    def _are_mirrors_made(self) -> bool:
+        """Of every device that the server knows: one look at the list is for all of them."""
+        return all(member.outbox.mirrors.is_complete() for member in self._members if member.walk.own is not None)
 
     def _registration_answered(self, member: Member, *, ok: bool) -> None:
         if ok and member.walk.end_devices is not None:
@@ -411,7 +417,7 @@ class Conversation:
                 del self._answering[member]
         first = self._polls.first()
         if first is not None and first[0] <= at_ms:
-            self._send_get(first[1], items=(), asked=self._now)
+            self._send_get(first[1], asked=self._now)
             return effects
         if self._register() or self._subscribe():
             return effects
@@ -466,12 +472,14 @@ class Conversation:
             return True
         return False
 
-    def _send_get(self, node: Node, *, items: tuple[object, ...], asked: Now) -> None:
+    def _send_get(
+        self, node: Node, *, asked: Now, items: tuple[object, ...] = (), names: AbstractSet[object] = frozenset()
+    ) -> None:
         url, paging = self._moves.place(node.url), ""
         if issubclass(EXPECTED[node.kind], r.ListResource):
             paging = f"{'&' if urlsplit(url).query else '?'}s={len(items)}&l={PAGE_ITEMS}"
         request = self._request("GET", url + paging, None)
-        self._flight = Flight(request=request, asked=asked, node=node, items=items, paging=paging)
+        self._flight = Flight(request=request, asked=asked, node=node, items=items, names=names, paging=paging)
 
     def _send_letter(self, member: Member, letter: Letter) -> list[Told]:
         url = resolve(self._url, letter.href)
@@ -485,3 +493,9 @@ class Conversation:
     def _request(self, method: str, url: str, body: r.Resource | None) -> Request:
         self._tag += 1
         return Request(tag=self._tag, method=method, url=url, body=body)
+
+
+def _name(item: object) -> object:
+    """What tells one item of a list from another: comparing them whole would cost the square of a long list."""
+    name = tuple(getattr(item, field, None) for field in ("href", "mrid", "lfdi"))
+    return item if name == (None, None, None) else name

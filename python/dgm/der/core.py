@@ -49,6 +49,8 @@ from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, Re
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
 
+UNKNOWN_URL = "https://dns-sd.invalid/dcap"
+"""Of a server that is still to be found; nothing is sent there (RFC 6761)."""
 TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
 ASIDE_MAX = 50
 """Damaged journal entries kept for people to look at; further ones are only named."""
@@ -123,6 +125,7 @@ class DerCore:
         self._has_connection_point = bool(profile.csip_aus_namespace)
         self._profile = profile
         self._draw = draw
+        self._url = der.url or UNKNOWN_URL
         self._shared = conversation
         stores_energy = plant.has_battery(config) and profile.stored_energy_readings
         self._mirrored = AVERAGES | STORED if stores_energy else AVERAGES
@@ -169,10 +172,16 @@ class DerCore:
         self.flows.renew(lfdi)
         return [*self._say_owed(now), *self.handle(Tick(), now)]
 
+    def locate(self, url: str, now: Now) -> list[CoreEffect]:
+        """The server is there now: a new conversation. The schedule stays, and runs on."""
+        self._url = url
+        self.discovery = self._conversation()
+        return [*self._say_owed(now), *self.handle(Tick(), now)]
+
     def _conversation(self) -> Discovery:
         der, profile = self._config, self._profile
         identity = Identity(
-            url=der.url,
+            url=self._url,
             lfdi=self._lfdi,
             sfdi=sfdi_of(self._lfdi),
             pin=int(der.pin) if der.pin else None,

@@ -8,6 +8,7 @@ Pure bookkeeping for `discovery`. A permanent move is remembered only once what 
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -27,14 +28,15 @@ PERMANENT = frozenset({301, 308})
 class Flight:
     """The request in flight: for a document (with the items of its earlier pages), or a member's letter, registration.
 
-    paging: what was added to the place of a list to ask for one page of it. moves: permanent ones on the way here,
-    remembered once what was wanted has been found behind them.
+    names: what tells those items from others. paging: what was added to the place of a list to ask for one page of it.
+    moves: permanent ones on the way here, remembered once what was wanted has been found behind them.
     """
 
     request: Request
     asked: Now
     node: Node | None = None
     items: tuple[object, ...] = ()
+    names: Set[object] = frozenset()
     letter: Letter | None = None
     hops: int = 0
     paging: str = ""

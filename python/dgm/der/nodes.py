@@ -26,7 +26,9 @@ LINKS_MAX = 16_384
 
 
 class Kind(Enum):
-    """What a wanted document is."""
+    """What a wanted document is. Hashed as the singleton it is: a walk looks up thousands of Nodes."""
+
+    __hash__ = object.__hash__
 
     VERSIONS = "versions"
     CAPABILITY = "dcap"

@@ -20,7 +20,7 @@ from dgm import clock
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import resource as r
-from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
+from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, NeedsSeen, SiteLost, SiteSeen
 from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
 from dgm.der.plant import root_circuit
@@ -28,6 +28,7 @@ from dgm.der.profiles.loader import load as load_profile
 from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.facade import DerFacade
 from dgm.der.service.metrics import DerMetrics
+from dgm.der.service.needs_link import NeedsWatch
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
@@ -51,8 +52,16 @@ class DerRole:
         self.ready = asyncio.Event()
         self._context = context
         self._log = logger("der")
+        self._url = config.url
         profile = load_profile(config.profile)
-        self._talk = Talk(context, profile, answered=self._answered, notified=self._notified, renewed=self._renewed)
+        self._talk = Talk(
+            context,
+            profile,
+            answered=self._answered,
+            notified=self._notified,
+            renewed=self._renewed,
+            located=self._located,
+        )
         self._metrics = DerMetrics(context.registry, certificate_ends_s=self._talk.certificate_ends_s)
         draws = random.SystemRandom()
         self.core = DerCore(context.config, self._talk.lfdi, lambda most: draws.randint(0, most), profile=profile)
@@ -75,13 +84,14 @@ class DerRole:
         )
         self._targets = TargetSync(channel, wanted=lambda: self.core.wanted(clock.now()), now=self._server_now)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
+        self._needs = NeedsWatch(channel, seen=lambda needs: self.step(NeedsSeen(needs=needs)))
         self._restore()
 
     def servicers(self) -> Sequence[Servicer]:
         """DerService."""
         service = DerService(
             self.core,
-            server=self._context.config.der.url,
+            server=lambda: self._url,
             lfdi=lambda: self._talk.lfdi,
             now=clock.now,
             bell=self._bells.bell,
@@ -104,6 +114,7 @@ class DerRole:
                 tasks.create_task(self._limits.run(), name="limits")
                 tasks.create_task(self._targets.run(), name="targets")
                 tasks.create_task(self._site.run(), name="site")
+                tasks.create_task(self._needs.run(), name="needs")
                 tasks.create_task(self._talk.run(), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
@@ -120,6 +131,10 @@ class DerRole:
             self._talk.forget()
             self._execute(self.core.identify(self._talk.lfdi, clock.now()))
 
+    def _located(self, url: str) -> None:
+        self._url = url
+        self._execute(self.core.locate(url, clock.now()))
+
     def _answered(self, answer: Answer | NoAnswer, code: str) -> None:
         self._metrics.requests.labels(code=code).inc()
         self.step(answer)
@@ -133,10 +148,6 @@ class DerRole:
     def step(self, event: CoreEvent) -> None:
         """One event and all its effects."""
         self._execute(self.core.handle(event, clock.now()))
-
-    @property
-    def _url(self) -> str:
-        return self._context.config.der.url
 
     def _server_now(self) -> Now:
         now = clock.now()

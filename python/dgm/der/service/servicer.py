@@ -49,7 +49,7 @@ class DerService(der_pb2_grpc.DerServiceServicer):
         self,
         core: DerCore,
         *,
-        server: str,
+        server: Callable[[], str],
         lfdi: Callable[[], str],
         now: Callable[[], Now],
         bell: Callable[[], AbstractContextManager[asyncio.Event]],
@@ -69,7 +69,7 @@ class DerService(der_pb2_grpc.DerServiceServicer):
         last_ms = discovery.last_success_ms
         return der_pb2.GetConnectionResponse(
             state=LINK_STATES[discovery.link],
-            server=self._server,
+            server=self._server(),
             lfdi=self._lfdi(),
             sfdi=str(sfdi_of(self._lfdi())),
             last_success_age_ms=-1 if last_ms is None else self._now().mono_ms - last_ms,

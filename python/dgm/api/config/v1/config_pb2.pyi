@@ -306,7 +306,7 @@ class PolicyParameter(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DerConfig(_message.Message):
-    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile")
+    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile", "discovery", "discovery_domain", "discovery_server", "end_devices")
     URL_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -321,6 +321,10 @@ class DerConfig(_message.Message):
     FACADE_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_SERVER_FIELD_NUMBER: _ClassVar[int]
+    END_DEVICES_FIELD_NUMBER: _ClassVar[int]
     url: str
     certificate: str
     private_key: str
@@ -335,7 +339,31 @@ class DerConfig(_message.Message):
     facade: FacadeConfig
     notify: NotifyConfig
     profile: str
-    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ...) -> None: ...
+    discovery: str
+    discovery_domain: str
+    discovery_server: str
+    end_devices: _containers.RepeatedCompositeFieldContainer[EndDeviceConfig]
+    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ..., discovery: _Optional[str] = ..., discovery_domain: _Optional[str] = ..., discovery_server: _Optional[str] = ..., end_devices: _Optional[_Iterable[_Union[EndDeviceConfig, _Mapping]]] = ...) -> None: ...
+
+class EndDeviceConfig(_message.Message):
+    __slots__ = ("lfdi", "pin", "site", "ems", "site_rating_w", "battery_charge_rating_w", "nmi", "in_band_registration")
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    PIN_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    EMS_FIELD_NUMBER: _ClassVar[int]
+    SITE_RATING_W_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_CHARGE_RATING_W_FIELD_NUMBER: _ClassVar[int]
+    NMI_FIELD_NUMBER: _ClassVar[int]
+    IN_BAND_REGISTRATION_FIELD_NUMBER: _ClassVar[int]
+    lfdi: str
+    pin: str
+    site: str
+    ems: str
+    site_rating_w: int
+    battery_charge_rating_w: int
+    nmi: str
+    in_band_registration: bool
+    def __init__(self, lfdi: _Optional[str] = ..., pin: _Optional[str] = ..., site: _Optional[str] = ..., ems: _Optional[str] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., nmi: _Optional[str] = ..., in_band_registration: _Optional[bool] = ...) -> None: ...
 
 class NotifyConfig(_message.Message):
     __slots__ = ("host", "port", "url")
