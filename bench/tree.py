@@ -59,8 +59,11 @@ def tree(evses: int) -> Tree:
         phases = draw.choices([(0,), (1,), (2,), (0, 1, 2)], weights=[1, 1, 1, 2])[0]
         cap_ma, weight = draw.choice([16_000, 20_000, 32_000]), draw.choice([1, 2, 4])
         found.evses.append(Evse(circuit=panel, phases=phases, cap_ma=cap_ma, weight=weight))
-    for circuit in found.parents:
-        members = [index for index, evse in enumerate(found.evses) if circuit in path(found, evse.circuit)]
+    below: dict[str, list[int]] = {circuit: [] for circuit in found.parents}
+    for index, evse in enumerate(found.evses):
+        for circuit in path(found, evse.circuit):
+            below[circuit].append(index)
+    for circuit, members in below.items():
         lines = [[index for index in members if phase in found.evses[index].phases] for phase in range(3)]
         connected_ma = max(sum(found.evses[index].cap_ma for index in line) for line in lines)
         budget_ma = found.budgets_ma[circuit] = int(connected_ma * draw.uniform(0.35, 1.0))

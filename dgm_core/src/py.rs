@@ -10,6 +10,7 @@ mod devices;
 mod facade;
 mod field;
 mod poller;
+mod sharing;
 
 use pyo3::prelude::*;
 
@@ -51,5 +52,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     field::register(module)?;
     facade::register(module)?;
     poller::register(module)?;
+    sharing::register(module)?;
     Ok(())
 }

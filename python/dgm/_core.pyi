@@ -13,6 +13,7 @@ from typing_extensions import Buffer
 __all__ = [
     "ABSENT32",
     "ABSENT64",
+    "CLAIM_COLUMNS",
     "GRANT_COLUMNS",
     "IMAGE_COLUMNS",
     "LINE_COLUMNS",
@@ -25,6 +26,7 @@ __all__ = [
     "Facade",
     "Field",
     "Poller",
+    "Sharing",
     "admission",
     "allocate",
     "check_device_table",
@@ -74,6 +76,25 @@ def allocate(problem: bytes) -> bytes:
     mA per column, in layout version 2 (phasor rows) followed by the row that stopped each. Raises CoreError for a
     malformed problem.
     """
+
+# Sharing: one row per column of its problem.  rank: who is admitted first within a stratum, lower first.
+# minimum_ma: a multiple of step_ma, at least 1.
+CLAIM_COLUMNS: tuple[str, ...]  # ("cap_ma", "weight", "stratum", "minimum_ma", "step_ma", "rank")
+
+@final
+class Sharing:
+    """Rows that stay, shared again and again among columns that come as int32: for policies, oracle and benchmark.
+
+    The rows are those of a problem of `allocate`. `granted` is a writable int32 buffer of two words per column: mA, and
+    the row that stopped it (phasor rows after the others; -1: none did). `times` repeats the reckoning alone, to
+    measure it. Raises CoreError for columns out of range; then nothing changed.
+    """
+
+    def __new__(cls, problem: bytes) -> Sharing: ...
+    def fill(self, claims: Buffer, granted: Buffer, times: int = 1) -> None:
+        """Weighted max-min by cap_ma, weight and stratum alone."""
+    def share(self, claims: Buffer, granted: Buffer, times: int = 1) -> None:
+        """The same with 0 or from minimum_ma, whole steps, and crumbs in the order of stratum and rank."""
 
 def sunspec_decode(model_id: int, registers: bytes) -> dict[str, object]:
     """Every point of a SunSpec model whose registers, header included, are given big-endian.

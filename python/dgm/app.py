@@ -83,7 +83,12 @@ def _text(path: Path) -> str:
 
 
 def roles_of(config: DgmConfig) -> list[str]:
-    """The roles this site needs: ems unless another EMS controls it, der and ocpp when they are configured."""
+    """The roles this site needs: ems unless another EMS controls it, der and ocpp when they are configured.
+
+    An aggregator has no site of its own: der alone.
+    """
+    if config.der.end_devices:
+        return ["der"]
     present = {"ems": not config.ems.third_party, "der": config.HasField("der"), "ocpp": config.HasField("ocpp")}
     return [role for role in ROLES if present[role]]
 
@@ -125,6 +130,10 @@ def preflight(config: DgmConfig, base_dir: Path, roles: Sequence[str]) -> list[P
         from dgm.der.client import check_files
 
         problems += check_files(config, base_dir)
+    if config.der.end_devices:
+        from dgm.der.service.end_devices import end_device_problems
+
+        problems += end_device_problems(config, base_dir)
     if arbitrating(config) in roles:
         problems += links.file_problems(shared(config), base_dir)
     if "der" in roles and config.der.HasField("facade"):
@@ -194,9 +203,9 @@ def _build_role(role: str, context: RoleContext) -> Role:
 
         return EmsRole(context)
     if role == "der":
-        from dgm.der.service import DerRole
+        from dgm.der.service import AggregatorRole, DerRole
 
-        return DerRole(context)
+        return AggregatorRole(context) if context.config.der.end_devices else DerRole(context)
     from dgm.ocpp.service import OcppRole
 
     if not context.config.ems.third_party:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from dgm import document, links
+from dgm import document, links, zone
 from dgm.api.config.v1.config_pb2 import (
     AssetConfig,
     CircuitConfig,
@@ -23,10 +24,12 @@ from dgm.api.config.v1.config_pb2 import (
     EvseConfig,
     FacadeConfig,
     OwnIdentityConfig,
+    SiteConfig,
 )
 from dgm.api.site.v1.site_pb2 import AssetType, Phase
 from dgm.der.profiles import loader as profiles
 from dgm.devices import tables
+from dgm.ems.policies import parameters, registry
 from dgm.errors import ConfigError, Problem
 from dgm.stations_csv import StationList, read_stations
 
@@ -117,7 +120,7 @@ def _fill_defaults(config: DgmConfig) -> None:
     for station in config.stations:
         _default(station, security_profile=0)
         for evse in station.evses:
-            _default(evse, current_min_ma=6000, current_step_ma=1000, fallback_ma=0, weight=1, stratum=1)
+            _default(evse, current_min_ma=6000, current_step_ma=1000, weight=1, stratum=1)
     _default(
         config.ems,
         tick_ms=100,
@@ -128,9 +131,12 @@ def _fill_defaults(config: DgmConfig) -> None:
         meter_max_age_ms=2000,
         setpoint_ttl_ms=15_000,
         rotation_ms=900_000,
+        time_zone=zone.DEFAULT,
     )
     if config.HasField("der"):
         _default(config.der, profile=profiles.DEFAULT)
+        if config.der.discovery:
+            _default(config.der, discovery_domain="local")
         if config.der.HasField("notify") and not config.der.notify.host:
             config.der.notify.host = "127.0.0.1"
         if config.der.profile in profiles.names():
@@ -179,13 +185,16 @@ def _facades(config: DgmConfig) -> list[tuple[str, FacadeConfig]]:
 
 def _site_problems(config: DgmConfig, lines: dict[str, int]) -> Iterator[Problem]:
     """The rules that need more than one field."""
-    rules = (_ids, _tree, _circuits, _assets, _stations, _gateways, _ports)
+    rules: tuple[Rule, ...] = (_ids, _tree, _circuits, _assets, _stations, _gateways, _policies, _ports)
+    if config.der.end_devices:
+        rules = (_ids, _aggregator, _gateways, _ports)
     for rule in rules:
         for path, found, expected in rule(config):
             yield Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
 
 
 Finding = tuple[str, str, str]
+Rule = Callable[[DgmConfig], Iterator[Finding]]
 
 
 def _ids(config: DgmConfig) -> Iterator[Finding]:
@@ -247,6 +256,27 @@ def _circuits(config: DgmConfig) -> Iterator[Finding]:
             yield f"{path}.max_uncontrolled_w", "nothing", expected
         if circuit.margin_permille > 200:
             yield f"{path}.margin_permille", str(circuit.margin_permille), "0..200"
+        if circuit.HasField("breaker_ma") and circuit.current_limit_ma > circuit.breaker_ma:
+            expected = f"{circuit.breaker_ma} mA at most, the breaker_ma of this circuit"
+            yield f"{path}.current_limit_ma", str(circuit.current_limit_ma), expected
+    yield from _stated(config.site)
+
+
+def _stated(site: SiteConfig) -> Iterator[Finding]:
+    """What `dgm check` proves the site against."""
+    if site.HasField("power_factor_floor_permille") and not 500 <= site.power_factor_floor_permille <= 1000:
+        yield "site.power_factor_floor_permille", str(site.power_factor_floor_permille), "500..1000"
+    if site.HasField("upstream_failsafe_s") and site.upstream_failsafe_s <= 0:
+        yield "site.upstream_failsafe_s", str(site.upstream_failsafe_s), "s, above 0"
+    if site.HasField("dr_promise"):
+        for name in ("power_w", "duration_s"):
+            if getattr(site.dr_promise, name) <= 0:
+                yield f"site.dr_promise.{name}", str(getattr(site.dr_promise, name)), "above 0"
+    if site.drilled_on:
+        try:
+            date.fromisoformat(site.drilled_on)
+        except ValueError:
+            yield "site.drilled_on", repr(site.drilled_on), "a day, YYYY-MM-DD, in quotes"
 
 
 def _has_limit(circuit: CircuitConfig) -> bool:
@@ -459,7 +489,11 @@ def _ocpp_tls(config: DgmConfig) -> Iterator[Finding]:
 
 def _der(config: DgmConfig) -> Iterator[Finding]:
     der = config.der
-    if not re.fullmatch(r"https://[^/\s?#]+/\S*", der.url):
+    if der.discovery not in ("", "dns-sd"):
+        yield "der.discovery", repr(der.discovery), "dns-sd, or nothing"
+    if der.discovery_server and not re.fullmatch(r"\S+:[0-9]{1,5}", der.discovery_server):
+        yield "der.discovery_server", repr(der.discovery_server), "address:port, or nothing"
+    if (der.url or not der.discovery) and not re.fullmatch(r"https://[^/\s?#]+/\S*", der.url):
         yield "der.url", repr(der.url), "https://host[:port]/path of the DeviceCapability"
     for name in ("certificate", "private_key", "ca"):
         if not getattr(der, name):
@@ -470,13 +504,47 @@ def _der(config: DgmConfig) -> Iterator[Finding]:
         yield "der.profile", repr(der.profile), "one of " + ", ".join(profiles.names())
     if der.HasField("notify") and not re.fullmatch(r"https://[^/\s?#]+/\S*", der.notify.url):
         yield "der.notify.url", repr(der.notify.url), "https://host[:port]/path at which the utility reaches us"
-    if der.site_rating_w <= 0:
+    if der.site_rating_w <= 0 and not der.end_devices:
         yield "der.site_rating_w", str(der.site_rating_w), "W, above 0 (setMaxW)"
     for name in ("site_rating_va", "site_rating_var"):
         if getattr(der, name) < 0:
             yield f"der.{name}", str(getattr(der, name)), "0 or above; absent: not told"
     if not 0 <= der.min_power_factor_permille <= 1000:
         yield "der.min_power_factor_permille", str(der.min_power_factor_permille), "1..1000; absent: not told"
+
+
+def _aggregator(config: DgmConfig) -> Iterator[Finding]:
+    """Of an instance that talks for several sites: it has none of its own."""
+    for name in ("circuits", "assets", "stations", "cpos"):
+        if getattr(config, name):
+            yield name, "entries", "none: with der.end_devices this is an aggregator, which has no site of its own"
+    if config.HasField("ocpp"):
+        yield "ocpp", "an OCPP listener", "none: with der.end_devices this is an aggregator"
+    if config.der.HasField("facade"):
+        yield "der.facade", "a facade", "none: an aggregator's sites have their own"
+    if config.der.discovery:
+        yield "der.discovery", repr(config.der.discovery), "nothing: an aggregator talks to der.url alone"
+    first: dict[str, int] = {}
+    for index, device in enumerate(config.der.end_devices):
+        path = f"der.end_devices[{index}]"
+        if not re.fullmatch(r"[0-9A-Fa-f]{40}", device.lfdi):
+            yield f"{path}.lfdi", repr(device.lfdi), "40 hex digits, in quotes"
+        elif first.setdefault(device.lfdi.upper(), index) != index:
+            yield f"{path}.lfdi", f"{device.lfdi}, as der.end_devices[{first[device.lfdi.upper()]}]", "one of its own"
+        if device.pin and not re.fullmatch(r"[0-9]{6}", device.pin):
+            yield f"{path}.pin", repr(device.pin), "6 digits (5 and a check digit), in quotes"
+        if not device.site:
+            yield f"{path}.site", "nothing", "the site.yaml of that site"
+        if device.ems and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", device.ems):
+            yield f"{path}.ems", repr(device.ems), "host:port of the site's ems role, or nothing"
+        if device.ems and not (config.api.certificate and config.api.private_key and config.api.client_ca):
+            yield (
+                "api",
+                "no TLS files",
+                f"certificate, private_key and client_ca, to reach {path}.ems",
+            )
+        if device.site_rating_w <= 0:
+            yield f"{path}.site_rating_w", str(device.site_rating_w), "W, above 0 (setMaxW)"
 
 
 def _ems_ranges(config: DgmConfig) -> Iterator[Finding]:
@@ -494,6 +562,19 @@ def _ems_ranges(config: DgmConfig) -> Iterator[Finding]:
         value = getattr(config.ems, name)
         if not low <= value <= high:
             yield f"ems.{name}", str(value), f"{low}..{high}"
+
+
+def _policies(config: DgmConfig) -> Iterator[Finding]:
+    circuits = {circuit.id for circuit in config.circuits}
+    chosen, findings = registry.chosen(config.ems.policies)
+    for path, found, expected in findings:
+        yield f"ems.{path}", found, expected
+    for index, one in enumerate(chosen if not findings else ()):
+        for key, circuit in parameters.circuits_named(one.params):
+            if circuit not in circuits:
+                yield f"ems.policies[{index}].parameters.{key}", repr(circuit), "the id of a circuit in this file"
+    if not zone.is_known(config.ems.time_zone):
+        yield "ems.time_zone", repr(config.ems.time_zone), "an IANA time zone that this machine knows (tzdata)"
 
 
 def _ports(config: DgmConfig) -> Iterator[Finding]:

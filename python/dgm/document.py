@@ -89,7 +89,9 @@ class _Reader:
 
     def field(self, node: yaml.Node, target: Message, field: FieldDescriptor, path: str) -> None:
         self.lines[path] = node.start_mark.line + 1
-        if field.is_repeated:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            self.mapping(node, target, field, path)
+        elif field.is_repeated:
             self.repeated(node, target, field, path)
         elif field.message_type is not None:
             child = getattr(target, field.name)
@@ -114,6 +116,26 @@ class _Reader:
                 value = self.scalar(item, field, here)
                 if value is not None:
                     items.append(value)
+
+    def mapping(self, node: yaml.Node, target: Message, field: FieldDescriptor, path: str) -> None:
+        """A map of texts: name to one value or a list of values, kept as written; what they mean is for others to
+        say.
+        """
+        if not isinstance(node, yaml.MappingNode):
+            self.note(path, _show(node), "a mapping of names to values", node)
+            return
+        entries = getattr(target, field.name)
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            here = f"{path}.{key}"
+            self.lines[here] = key_node.start_mark.line + 1
+            nodes = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+            if key in entries:
+                self.note(here, f"the key {key!r} a second time", "each key once", key_node)
+            elif any(not isinstance(one, yaml.ScalarNode) for one in nodes):
+                self.note(here, "a mapping or a list of lists", "one value or a list of values", value_node)
+            else:
+                entries[key].values.extend(one.value for one in nodes)
 
     def scalar(self, node: yaml.Node, field: FieldDescriptor, path: str) -> int | str | bool | None:
         if not isinstance(node, yaml.ScalarNode):

@@ -3,7 +3,7 @@
     FacadeConfig (host, port, tls, write_roles) ──> _core.Facade, bound and secured, not yet answering
     files renewed ── every 10 s ──> new connections get the new certificates, open ones stay
 
-What the registers mean is the roles' own: der/registers.py, ocpp/registers.py.
+What the registers mean is the roles' own: der/models.py, ocpp/models.py.
 """
 
 from __future__ import annotations
@@ -17,12 +17,21 @@ from structlog.typing import FilteringBoundLogger
 
 from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.errors import Problem, TransportError
+from dgm.machine import Now
+from dgm.maps.table import BASE, END, Common
+from dgm.maps.writes import Write
 
 if TYPE_CHECKING:
     from dgm._core import Facade
 
 REFRESH_S = 10.0
 """How often the certificate files are looked at."""
+
+TELL_MS = 10_000
+"""Refused writes are logged at most so often: who writes too much must not fill the disk."""
+
+REFUSALS = ("writes_incomplete", "writes_out_of_range", "writes_old", "writes_denied", "writes_too_soon")
+"""Counters of the server."""
 
 
 def with_base(config: FacadeConfig, base_dir: Path) -> FacadeConfig:
@@ -79,3 +88,43 @@ async def keep_certificates(facade: Facade, log: FilteringBoundLogger) -> None:
             if str(error) != told:
                 log.error("facade certificates not renewed, the old ones stay in use", problem=str(error))
             told = str(error)
+
+
+def declare_ends(facade: Facade, unit: int, common: Common, end_at: int) -> None:
+    """The common model with which a unit begins, and the end marker behind its last model."""
+    words = common.words(unit)
+    for address, found in ((BASE, words), (end_at, END)):
+        facade.define(unit, address, len(found) // 2)
+        facade.publish(unit, address, found)
+
+
+def written(facade: Facade) -> tuple[list[Write], set[str]]:
+    """What was written since the last call, and the peers that are connected now."""
+    connected = {client[0] for client in facade.clients()}
+    writes: list[Write] = [
+        (unit, address, value, age_ms, peer, role)
+        for unit, address, value, age_ms, _, peer, role in facade.take_writes()
+    ]
+    return writes, connected
+
+
+class Refusals:
+    """Tells the log which writes were refused since the last time; the server counts them and knows no log."""
+
+    def __init__(self, facade: Facade, log: FilteringBoundLogger) -> None:
+        self._facade, self._log = facade, log
+        self._told = dict.fromkeys(REFUSALS, 0)
+        self._told_ms: int | None = None
+
+    def tell(self, now: Now) -> None:
+        """At most every TELL_MS, and only what is new."""
+        if self._told_ms is not None and now.mono_ms - self._told_ms < TELL_MS:
+            return
+        counted = self._facade.counters()
+        grown = {name: counted[f"{name}_total"] - self._told[name] for name in REFUSALS}
+        if not any(grown.values()):
+            return
+        self._told = {name: counted[f"{name}_total"] for name in REFUSALS}
+        self._told_ms = now.mono_ms
+        peers = [client[0] for client in self._facade.clients() if client[5]]
+        self._log.warning("writes refused", **{name: count for name, count in grown.items() if count}, clients=peers)

@@ -79,6 +79,16 @@ def channel(target: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
 
 
+def tls_channel(target: str, api: ApiConfig, base_dir: Path) -> grpc.aio.Channel:
+    """A lazy channel to the TCP listener of a role elsewhere, over mutual TLS with the files of `api`. OSError."""
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=(base_dir / api.client_ca).read_bytes(),
+        private_key=(base_dir / api.private_key).read_bytes(),
+        certificate_chain=(base_dir / api.certificate).read_bytes(),
+    )
+    return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+
+
 class RoleServer:
     """One role's gRPC server: its services, health and reflection."""
 

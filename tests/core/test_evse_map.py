@@ -15,8 +15,9 @@ from threads import hold_interpreter
 
 from dgm import _core
 from dgm.api.config.v1.config_pb2 import FacadeConfig
+from dgm.maps.table import MODEL_AT, declaration
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
-from dgm.ocpp.registers import MODEL_AT, declaration, evse_place, site_place, units_for
+from dgm.ocpp.registers import evse_place, site_place, units_for
 from dgm.sim.live.modbus_pki import make_end
 from dgm.sim.live.pki import make_root
 

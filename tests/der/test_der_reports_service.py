@@ -19,7 +19,10 @@ from typer.testing import CliRunner
 from dgm import rpc
 from dgm.api.der.v1 import der_pb2_grpc, report_pb2
 from dgm.api.der.v1.report_pb2 import FlowState
+from dgm.api.ems.v1 import policy_pb2, policy_pb2_grpc
 from dgm.cli.main import app
+from dgm.der.flow_requests import ChargingNeed
+from dgm.der.service.needs_link import NeedsWatch
 from dgm.der.service.servicer import Bells, DerService
 from dgm.sim.utility.plant import SitePlant
 
@@ -116,3 +119,30 @@ async def refused(call: Any) -> str:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     return info.reason
+
+
+class NeedyEms(policy_pb2_grpc.PolicyServiceServicer):
+    """An EMS with one promise that is half delivered, and one that is kept."""
+
+    async def ListChargingNeeds(self, request: Any, context: Any) -> policy_pb2.ListChargingNeedsResponse:
+        need = policy_pb2.ChargingNeed(asset_id="evse-1", energy_wh=20_000, departure_utc_ms=7)
+        promises = [policy_pb2.ChargingPromise(need=need, delivered_wh=wh) for wh in (9_000, 20_000)]
+        return policy_pb2.ListChargingNeedsResponse(promises=promises)
+
+
+async def test_what_the_ems_promised_to_drivers_and_has_not_delivered_is_what_is_needed(run_dir: Path) -> None:
+    told: list[tuple[ChargingNeed, ...]] = []
+    target = f"unix:{run_dir}/ems.sock"
+    async with grpc.aio.insecure_channel(target) as channel:
+        watch = NeedsWatch(channel, seen=told.append)
+        await watch.look()
+        assert told == [], "an EMS that is away tells nothing"
+        server = grpc.aio.server()
+        policy_pb2_grpc.add_PolicyServiceServicer_to_server(NeedyEms(), server)
+        server.add_insecure_port(target)
+        await server.start()
+        await channel.channel_ready()
+        await watch.look()
+        await watch.look()
+        await server.stop(None)
+    assert told == [(ChargingNeed(evse_id="evse-1", energy_wh=11_000, departure_ms=7),)]

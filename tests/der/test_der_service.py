@@ -22,12 +22,10 @@ from der_examples import OBSERVED, EmsServer, Watch, context, site, utility_conf
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
-from pymodbus.client import AsyncModbusTcpClient
 
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.der.v1.der_pb2 import ConnectionState, ControlState
 from dgm.api.ems.v1.ems_pb2 import Quantity
-from dgm.der import registers
 from dgm.der import resource as r
 from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, check_files
 from dgm.der.core import DerCore, SiteSeen
@@ -250,28 +248,6 @@ async def test_a_server_that_answers_garbage_is_counted_and_the_client_recovers(
             assert role.core.discovery.counters.malformed >= 1
 
 
-async def test_the_facade_shows_the_limits_in_force_to_a_third_party(
-    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch
-) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    async with utility_of(utility_config(pki), watch) as (_, url):
-        config = site(url, pki.root_certificate.parent)
-        config.der.facade.host, config.der.facade.port = "127.0.0.1", port
-        async with running(DerRole(context(tmp_path, config, ems.target, journal=journal))) as role:
-            await watch.until(lambda: IMPORT in ems.ems.held)
-            role._show()
-            client = AsyncModbusTcpClient("127.0.0.1", port=port)
-            assert await client.connect()
-            answer = await client.read_holding_registers(registers.BASE, count=registers.COUNT, device_id=1)
-            client.close()
-    assert bytes.fromhex("".join(f"{word:04x}" for word in answer.registers[:2])) == b"DGMD"
-    assert (answer.registers[16] << 16) + answer.registers[17] == 300_000
-    assert answer.registers[22] == registers.ORIGIN_DEFAULT
-    assert answer.registers[24:26] == [0xFFFF, 0xFFFF], "no export limit is stated"
-
-
 async def failures(role: DerRole, count: int) -> None:
     """Wait until the role has failed this often; every step rings the bell of its streams."""
     with role._bells.bell() as bell:
@@ -378,7 +354,12 @@ async def test_somebody_on_site_opts_out_of_a_target_and_in_again(pki: TestPki) 
     core.scheduler.handle(known(program(targeted("AA", 1, -60_000), targeted("BB", 5, -10_000))), at(10))
     core.handle(SiteSeen(update=OBSERVED), at(10))
     service = DerService(
-        core, server="", lfdi=pki.device_lfdi, now=lambda: at(11), bell=Bells().bell, step=lambda event: handle(event)
+        core,
+        server=lambda: "",
+        lfdi=lambda: pki.device_lfdi,
+        now=lambda: at(11),
+        bell=Bells().bell,
+        step=lambda event: handle(event),
     )
 
     def handle(event: OptOut | OptIn) -> None:

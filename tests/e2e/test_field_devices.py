@@ -26,6 +26,7 @@ from e2e_waiting import eventually
 
 from dgm.api.ems.v1 import ems_pb2, field_pb2, field_pb2_grpc
 from dgm.api.site.v1.site_pb2 import Quality
+from dgm.maps.table import BASE
 from dgm.ocpp import registers
 from dgm.ocpp.models import EVSE_MODEL
 from dgm.sim.live.modbus_pki import End, make_end
@@ -221,7 +222,7 @@ def test_the_facade_takes_caps_from_its_role_only(site: FieldSite) -> None:
     first = place.address + EVSE_MODEL.offsets["sequence"]
     words = struct.pack(">HIIHHH", 1, CAP_MA, U32_ABSENT, U16_ABSENT, U16_ABSENT, 60)
     write = bytes([16, *first.to_bytes(2, "big"), 0, len(words) // 2, len(words), *words])
-    read = bytes([3, *registers.BASE.to_bytes(2, "big"), 0, 2])
+    read = bytes([3, *BASE.to_bytes(2, "big"), 0, 2])
     operator, viewer = site.end("ems", "SiteEms"), site.end("viewer", "Viewer")
     assert exchange(site, viewer, read) == bytes([3, 4]) + b"SunS"
     assert exchange(site, viewer, write) == bytes([0x90, 1]), "a role without the right"

@@ -24,8 +24,7 @@ from websockets.exceptions import InvalidStatus
 
 from dgm.api.ems.v1 import ems_pb2
 from dgm.api.site.v1.site_pb2 import Quality, WatchSiteResponse
-from dgm.der.registers import MAGIC as DER_MAGIC
-from dgm.ocpp.registers import BASE, MARKER
+from dgm.maps.table import BASE, MARKER
 
 pytestmark = pytest.mark.parametrize("live", ["run"], indirect=True)
 
@@ -140,13 +139,12 @@ def test_a_frame_that_is_too_long_ends_its_connection(live: Live, good: StationP
         assert again.ask() < PROMPT_S, "it may come back"
 
 
-FACADES = {"ocpp": (BASE, int.from_bytes(MARKER, "big")), "der": (0, DER_MAGIC)}
-"""Where the first registers stand, and what they hold."""
+FACADES = ("ocpp", "der")
 
 
 @pytest.mark.parametrize("role", FACADES)
 def test_garbage_on_a_modbus_facade_is_dropped_or_answered_with_an_exception(live: Live, role: str) -> None:
-    port, (address, magic) = int(live.world.document[role]["facade"]["port"]), FACADES[role]
+    port = int(live.world.document[role]["facade"]["port"])
     dropped = (noise(300), modbus(READ_MAGIC, protocol=9), modbus(READ_MAGIC, length=60_000), modbus(b"", length=0))
     refused = {
         bytes((0x83, 2)): modbus(bytes((3, 0xFF, 0xF0, 0, 2))),  # no such registers
@@ -157,16 +155,16 @@ def test_garbage_on_a_modbus_facade_is_dropped_or_answered_with_an_exception(liv
     with ModbusTcpClient(HOST, port=port) as good, half_open((HOST, port), modbus(READ_MAGIC)[:5]):
         for message in dropped:
             assert said_to((HOST, port), message) == b""
-            assert magic_of(good, address) == magic
+            assert magic_of(good) == MARKER
         for answer, message in refused.items():
             assert modbus_answer(port, message) == answer
-            assert magic_of(good, address) == magic
+            assert magic_of(good) == MARKER
 
 
-def magic_of(client: ModbusTcpClient, address: int) -> int:
+def magic_of(client: ModbusTcpClient) -> bytes:
     """The first two registers, as a well-behaved site EMS reads them."""
-    high, low = client.read_holding_registers(address, count=2, device_id=1).registers
-    return int(high) << 16 | int(low)
+    high, low = client.read_holding_registers(BASE, count=2, device_id=1).registers
+    return int(high << 16 | low).to_bytes(4, "big")
 
 
 @pytest.mark.parametrize("role", ["der", "ocpp"])

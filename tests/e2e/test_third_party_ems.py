@@ -27,8 +27,8 @@ from pymodbus.client import ModbusTcpClient
 
 from dgm.api.ems.v1 import ems_pb2
 from dgm.api.ocpp.v1.ocpp_pb2 import LINK_STATE_UP
+from dgm.maps.table import MODEL_AT, Model, Value, decode
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
-from dgm.ocpp.registers import MODEL_AT, Model, Value, decode
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "examples" / "third_party_ems.py"

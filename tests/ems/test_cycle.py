@@ -489,7 +489,7 @@ def test_watchers_are_told_of_a_new_state_and_not_of_passing_time() -> None:
 
 
 def explained(cycle: Cycle, asset_id: str) -> ExplainDecisionResponse:
-    answer = cycle.explain(asset_id)
+    answer = cycle.explain(asset_id, at(300))
     assert not isinstance(answer, Refusal), answer
     return answer
 
@@ -556,9 +556,9 @@ def test_outcomes_are_told_newest_first_and_are_bounded() -> None:
 def test_there_is_no_explanation_of_what_was_not_decided() -> None:
     cycle = new_cycle()
     for asset_id, reason in (("e1", Reason.NO_DECISION), ("ghost", Reason.UNKNOWN_ASSET)):
-        answer = cycle.explain(asset_id)
+        answer = cycle.explain(asset_id, at(300))
         assert isinstance(answer, Refusal)
         assert answer.reason is reason
-    meter = bound_cycle().explain("m1")
+    meter = bound_cycle().explain("m1", at(300))
     assert isinstance(meter, Refusal)
     assert meter.reason is Reason.NO_DECISION

@@ -85,7 +85,7 @@ async def test_a_role_runs_on_the_real_core_and_its_limits_bind_there(tmp_path: 
         async with asyncio.timeout(WAIT_S):
             while not any(row.limit_id == "l1" for row in rows_of(role)):  # noqa: ASYNC110 - its own thread
                 await asyncio.sleep(0.01)
-        explained = role.cycle.explain("e1")
+        explained = role.explain("e1")
         assert isinstance(explained, ems.ExplainDecisionResponse)
         assert explained.setpoint.current_ma == 0
         assert [row.limit_id for row in explained.rows if row.circuit_id == "grid"][:1] == ["l1"]

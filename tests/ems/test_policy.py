@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from dgm.api.core.v1.core_pb2 import Decision
 from dgm.api.site.v1.site_pb2 import PlugState, Quality, Sample
 from dgm.ems.policy import (
-    NO_CAR,
     SUSPENDED_MS,
     UNDERDRAW_MS,
     PolicyMemory,
@@ -21,6 +20,7 @@ from dgm.ems.policy import (
     surplus,
     target_rows,
 )
+from dgm.ems.snapshot import NO_CAR
 from dgm.site.state import SiteState, reading_of
 from dgm.site.topology import Topology
 

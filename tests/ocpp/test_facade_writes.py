@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ocpp_driver import QUICK, settings
 
-from dgm.ocpp.facade_writes import Alive, CapOrder, Contended, Ended, Released, TotalOrder, Write, Written, client_of
+from dgm.maps.table import MODEL_AT
+from dgm.maps.writes import Contended, Ended, Write, client_of
+from dgm.ocpp.facade_writes import Alive, CapOrder, Released, TotalOrder, Written
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
-from dgm.ocpp.registers import MODEL_AT, evse_place
+from dgm.ocpp.registers import evse_place
 from dgm.ocpp.service.orders import cap_ma
 
 ABSENT16, ABSENT32 = 0xFFFF, 0xFFFF_FFFF

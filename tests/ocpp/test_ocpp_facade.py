@@ -22,9 +22,9 @@ from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.api.site.v1.site_pb2 import CircuitState, Grant, Sample, WatchSiteResponse
 from dgm.errors import TransportError
 from dgm.machine import Now
+from dgm.maps.table import MODEL_AT, Model, Value, decode
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
 from dgm.ocpp.register_values import CAP_EXPIRED, CAP_IN_FORCE, CAP_NONE, CAP_REFUSED, Overview
-from dgm.ocpp.registers import MODEL_AT, Model, Value, decode
 from dgm.ocpp.service.facade import EvseFacade, SiteNames
 from dgm.ocpp.service.overview import SiteWatch
 

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "python" / "dgm"
 
 L0 = ("api", "errors", "_core")
 # Whatever is not named as a codec or a shell in these packages is a pure core.
-L1 = ("machine", "site", "ems", "der", "ocpp")
-L2 = ("der.codec", "der.profiles", "ocpp.codec", "config", "document", "devices", "links", "stations_csv")
+L1 = ("machine", "maps", "site", "ems", "der", "ocpp")
+L2 = ("der.codec", "der.profiles", "ocpp.codec", "config", "document", "devices", "links", "stations_csv", "zone")
 L3 = (
     "site.service",
     "ems.service",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::layout::Layout;
 use super::limit::{Limits, Quantity, Scope};
 use super::matrix::Matrix;
+use super::phasor::Phasors;
 use crate::site::{Circuit, Phase, Site};
 use crate::units::{CircuitIndex, Millis};
 
@@ -113,6 +114,8 @@ pub struct Bounds {
     pub caps: Vec<Tightest>,
     /// Rows (in the order of `rows`) by columns.
     pub matrix: Matrix,
+    /// Rows of angles, counted after those.
+    pub phasors: Phasors,
 }
 
 impl Bounds {
@@ -127,6 +130,7 @@ impl Bounds {
             tightened: false,
             caps: vec![None; layout.columns.len()],
             matrix: Matrix::default(),
+            phasors: Phasors::default(),
         }
     }
 

@@ -13,6 +13,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::left::Tree;
 use super::matrix::Matrix;
 use super::phasor::{Phasors, Standing};
 
@@ -49,157 +50,178 @@ pub fn fill(matrix: &Matrix, budgets: &[i64], shares: &[Share]) -> Vec<Filled> {
 
 /// The same where phasor rows hold as well: at the floors they must.
 pub fn fill_phasors(matrix: &Matrix, budgets: &[i64], phasors: &Phasors, shares: &[Share]) -> Vec<Filled> {
-    let mut filler = Filler::new(matrix, budgets, phasors, shares);
-    let mut strata: Vec<i64> =
-        shares.iter().filter(|share| share.cap > share.floor).map(|share| share.stratum).collect();
-    strata.sort_unstable();
-    strata.dedup();
-    for stratum in strata {
-        filler.fill_stratum(stratum);
-    }
+    let mut filler = Filler::default();
+    filler.fill(Tree { matrix, budgets, phasors, taken: &[] }, shares);
     filler.filled
 }
 
 type Heap = BinaryHeap<Reverse<(i64, usize)>>;
 
-/// State of one filling: what is left in each row, and the weight still rising in it.
-struct Filler<'a> {
-    matrix: &'a Matrix,
-    phasors: &'a Phasors,
-    shares: &'a [Share],
-    residual: Vec<i64>,
-    weight: Vec<i64>,
+/// One row while it fills.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    /// What is left, 2^-30 mA x conductors.
+    residual: i64,
+    /// Coefficient x weight of the columns that still rise.
+    weight: i64,
+}
+
+/// Memory of fillings: one that is kept allocates nothing after its first.
+#[derive(Clone, Debug, Default)]
+pub struct Filler {
+    lines: Vec<Line>,
     standings: Vec<Standing>,
     is_rising: Vec<bool>,
+    /// Columns that rise at all, stratum by stratum.
+    members: Vec<usize>,
+    /// Levels at which caps stop their columns, the lowest last.
+    caps: Vec<(i64, usize)>,
+    heap: Heap,
     filled: Vec<Filled>,
 }
 
-impl<'a> Filler<'a> {
-    fn new(matrix: &'a Matrix, budgets: &[i64], phasors: &'a Phasors, shares: &'a [Share]) -> Self {
-        let mut left = budgets.to_vec();
-        let mut standings = vec![Standing::default(); phasors.rows().len()];
-        for (column, share) in shares.iter().enumerate() {
-            matrix.take(column, share.floor, &mut left);
-            phasors.column(column).for_each(|(row, class)| standings[row].hold(class, share.floor << SHIFT));
+impl Filler {
+    /// What every column gets; at the floors, and what is taken beforehand, phasor rows must hold.
+    pub fn fill(&mut self, tree: Tree<'_>, shares: &[Share]) -> &[Filled] {
+        self.reset(tree, shares);
+        let members = std::mem::take(&mut self.members);
+        for stratum in members.chunk_by(|one, next| shares[*one].stratum == shares[*next].stratum) {
+            self.fill_stratum(tree, shares, stratum);
         }
-        Self {
-            matrix,
-            phasors,
-            shares,
-            residual: left.iter().map(|rest| (*rest).clamp(0, RESIDUAL_MAX) << SHIFT).collect(),
-            weight: vec![0; budgets.len()],
-            standings,
-            is_rising: vec![false; shares.len()],
-            filled: shares.iter().map(|share| Filled { value: share.floor, row: None }).collect(),
-        }
+        self.members = members;
+        &self.filled
     }
 
-    fn fill_stratum(&mut self, stratum: i64) {
-        let mut caps = self.start(stratum);
-        let lines = (0..self.residual.len()).filter(|row| self.weight[*row] > 0);
-        let mut heap: Heap = lines.map(|row| Reverse((self.line_level(row), row))).collect();
-        let phasors = self.standings.iter().enumerate().filter(|(_, standing)| standing.is_rising());
-        heap.extend(
-            phasors
-                .map(|(row, standing)| Reverse((standing.level(&self.phasors.rows()[row]), self.residual.len() + row))),
-        );
-        loop {
-            while caps.last().is_some_and(|(_, column)| !self.is_rising[*column]) {
-                caps.pop();
+    fn reset(&mut self, tree: Tree<'_>, shares: &[Share]) {
+        refill(&mut self.lines, tree.budgets.iter().map(|rest| Line { residual: *rest, weight: 0 }));
+        refill(&mut self.standings, (0..tree.phasors.rows().len()).map(|row| Standing::holding(&tree.taken(row))));
+        refill(&mut self.is_rising, shares.iter().map(|_| false));
+        refill(&mut self.filled, shares.iter().map(|share| Filled { value: share.floor, row: None }));
+        refill(&mut self.members, (0..shares.len()).filter(|column| shares[*column].cap > shares[*column].floor));
+        self.members.sort_by_key(|column| shares[*column].stratum);
+        for (column, share) in shares.iter().enumerate().filter(|(_, share)| share.floor > 0) {
+            for (row, coefficient) in tree.matrix.column(column) {
+                self.lines[row].residual = self.lines[row].residual.saturating_sub(coefficient * share.floor);
             }
-            let Some(&(cap_level, column)) = caps.last() else { return };
-            match heap.peek() {
+            tree.phasors.column(column).for_each(|(row, class)| self.standings[row].hold(class, share.floor << SHIFT));
+        }
+        self.lines.iter_mut().for_each(|line| line.residual = line.residual.clamp(0, RESIDUAL_MAX) << SHIFT);
+    }
+
+    fn fill_stratum(&mut self, tree: Tree<'_>, shares: &[Share], members: &[usize]) {
+        self.start(tree, shares, members);
+        self.queue_rows(tree);
+        let lines = self.lines.len();
+        loop {
+            while self.caps.last().is_some_and(|(_, column)| !self.is_rising[*column]) {
+                self.caps.pop();
+            }
+            let Some(&(cap_level, column)) = self.caps.last() else { return };
+            match self.heap.peek() {
                 Some(&Reverse((level, row))) if level < cap_level => {
-                    heap.pop();
-                    match row.checked_sub(self.residual.len()) {
-                        None => self.visit_line(row, level, &mut heap),
-                        Some(phasor) => self.visit_phasor(phasor, level, &mut heap),
+                    self.heap.pop();
+                    match row.checked_sub(lines) {
+                        None => self.visit_line(tree, shares, row, level),
+                        Some(phasor) => self.visit_phasor(tree, shares, phasor, level),
                     }
                 }
-                _ => self.stop(column, (self.shares[column].cap - self.shares[column].floor) << SHIFT, None),
+                _ => self.stop(tree, shares, column, (shares[column].cap - shares[column].floor) << SHIFT, None),
             }
         }
     }
 
-    /// Lets the columns of the stratum rise; returns the levels at which their caps stop them, the lowest last.
-    fn start(&mut self, stratum: i64) -> Vec<(i64, usize)> {
-        let mut caps = Vec::new();
-        for (column, share) in self.shares.iter().enumerate() {
-            if share.stratum != stratum || share.cap <= share.floor {
-                continue;
-            }
+    /// Lets the columns of a stratum rise, and notes the levels at which their caps stop them.
+    fn start(&mut self, tree: Tree<'_>, shares: &[Share], members: &[usize]) {
+        self.caps.clear();
+        for &column in members {
+            let share = &shares[column];
             self.is_rising[column] = true;
-            for &(row, coefficient) in self.matrix.column(column) {
-                self.weight[row] += coefficient * share.weight;
+            for (row, coefficient) in tree.matrix.column(column) {
+                self.lines[row].weight += coefficient * share.weight;
             }
             let rise = (share.cap - share.floor) << SHIFT;
             let mut level = rise / share.weight;
-            for (row, class) in self.phasors.column(column) {
+            for (row, class) in tree.phasors.column(column) {
                 self.standings[row].start(class, share.weight, rise);
                 // Rounded up there: a phasor row has no whole milliamps that would absorb the rest of the division.
                 level = (rise + share.weight - 1) / share.weight;
             }
-            caps.push((level, column));
+            self.caps.push((level, column));
         }
-        caps.sort_unstable_by(|one, other| other.cmp(one));
-        caps
+        // By level alone: few levels are different, and whose cap comes first among equals changes nothing.
+        self.caps.sort_unstable_by_key(|(level, _)| Reverse(*level));
     }
 
-    fn line_level(&self, row: usize) -> i64 {
-        self.residual[row] / self.weight[row]
+    /// The levels at which rows are full, phasor rows after the others.
+    fn queue_rows(&mut self, tree: Tree<'_>) {
+        let mut queue = std::mem::take(&mut self.heap).into_vec();
+        let lines = self.lines.iter().enumerate().filter(|(_, line)| line.weight > 0);
+        let lines = lines.map(|(row, line)| Reverse((line.residual / line.weight, row)));
+        let rising = self.standings.iter().enumerate().filter(|(_, standing)| standing.is_rising());
+        let after = self.lines.len();
+        let phasors = rising.map(|(row, standing)| Reverse((standing.level(&tree.phasors.rows()[row]), after + row)));
+        refill(&mut queue, lines.chain(phasors));
+        self.heap = Heap::from(queue);
     }
 
     /// Levels only grow as columns stop, so a row whose level has grown is put back instead of being searched for.
-    fn visit_line(&mut self, row: usize, level: i64, heap: &mut Heap) {
-        if self.weight[row] == 0 {
+    fn visit_line(&mut self, tree: Tree<'_>, shares: &[Share], row: usize, level: i64) {
+        let line = self.lines[row];
+        if line.weight == 0 {
             return;
         }
-        let now = self.line_level(row);
+        let now = line.residual / line.weight;
         if now > level {
-            heap.push(Reverse((now, row)));
+            self.heap.push(Reverse((now, row)));
             return;
         }
-        let matrix = self.matrix;
-        for &(column, _) in matrix.row(row) {
+        for (column, _) in tree.matrix.row(row) {
             if self.is_rising[column] {
-                self.stop(column, self.shares[column].weight * now, Some(row));
+                self.stop(tree, shares, column, shares[column].weight * now, Some(row));
             }
         }
     }
 
     /// As `visit_line`, but a full phasor row stops only the classes that could not rise alone.
-    fn visit_phasor(&mut self, row: usize, level: i64, heap: &mut Heap) {
+    fn visit_phasor(&mut self, tree: Tree<'_>, shares: &[Share], row: usize, level: i64) {
         if !self.standings[row].is_rising() {
             return;
         }
-        let phasors = self.phasors;
-        let now = self.standings[row].level(&phasors.rows()[row]);
+        let (found, place) = (&tree.phasors.rows()[row], self.lines.len() + row);
+        let now = self.standings[row].level(found);
         if now <= level {
-            let stopped = self.standings[row].stopped(&phasors.rows()[row], now);
-            for &(column, class) in phasors.row(row) {
+            let stopped = self.standings[row].stopped(found, now);
+            for &(column, class) in tree.phasors.row(row) {
                 if self.is_rising[column] && stopped[class] {
-                    self.stop(column, self.shares[column].weight * now, Some(self.residual.len() + row));
+                    self.stop(tree, shares, column, shares[column].weight * now, Some(place));
                 }
             }
         }
         if self.standings[row].is_rising() {
-            heap.push(Reverse((self.standings[row].level(&phasors.rows()[row]), self.residual.len() + row)));
+            self.heap.push(Reverse((self.standings[row].level(found), place)));
         }
     }
 
-    fn stop(&mut self, column: usize, rise: i64, row: Option<usize>) {
-        let share = &self.shares[column];
+    fn stop(&mut self, tree: Tree<'_>, shares: &[Share], column: usize, rise: i64, row: Option<usize>) {
+        let share = &shares[column];
         self.is_rising[column] = false;
         self.filled[column] = Filled { value: share.floor + (rise >> SHIFT), row };
-        for &(above, coefficient) in self.matrix.column(column) {
-            self.residual[above] = (self.residual[above] - coefficient * rise).max(0);
-            self.weight[above] -= coefficient * share.weight;
+        for (above, coefficient) in tree.matrix.column(column) {
+            let line = &mut self.lines[above];
+            line.residual = (line.residual - coefficient * rise).max(0);
+            line.weight -= coefficient * share.weight;
         }
-        for (above, class) in self.phasors.column(column) {
+        for (above, class) in tree.phasors.column(column) {
             self.standings[above].hold(class, rise);
             self.standings[above].stop(class, share.weight, (share.cap - share.floor) << SHIFT);
         }
     }
+}
+
+/// New items in the memory of the old ones.
+pub fn refill<T>(items: &mut Vec<T>, new: impl Iterator<Item = T>) {
+    items.clear();
+    items.extend(new);
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod feed;
 mod fill;
 mod generation;
 mod layout;
+mod left;
 mod limit;
 mod load;
 mod matrix;
@@ -27,6 +28,7 @@ mod publish;
 mod sample;
 mod scene;
 mod seat;
+mod sharing;
 mod storage;
 mod tick;
 mod trace;
@@ -36,7 +38,7 @@ use std::sync::Arc;
 
 pub use decision::{CountedReason, Decision, Grant, GrantValue, Row};
 pub use limit::{ActiveLimit, LimitSet, Quantity, Ramp, Scope};
-pub use problem::Problem;
+pub use problem::{Problem, SharedProblem, CLAIM_WIDTH};
 pub use sample::{EvseSample, Outcome, OutcomeState, Target};
 
 use account::Account;
@@ -47,6 +49,7 @@ use feed::Feed;
 use layout::Layout;
 use limit::Limits;
 use seat::{Seat, Want};
+use sharing::Sharing;
 
 use crate::error::CoreError;
 use crate::site::{AssetKind, Image, Quality, Reading, Site, QUANTITY_MAX, SPAN_MS_MAX};
@@ -63,6 +66,7 @@ pub struct Arbiter {
     balances: Balances,
     wants: Vec<Want>,
     columns: Vec<ColumnState>,
+    sharing: Sharing,
     pv_caps: Vec<Watts>,
     is_link_up: bool,
     /// A new set of limits waits for its first decision.
@@ -97,6 +101,7 @@ impl Arbiter {
             balances: Balances::new(&site),
             wants: vec![Want::default(); site.assets().len()],
             columns: vec![ColumnState::default(); layout.columns.len()],
+            sharing: Sharing::default(),
             pv_caps: layout.pvs.iter().map(|unit| unit.pv.power_max).collect(),
             is_link_up: true,
             is_dirty: false,

@@ -63,6 +63,13 @@ impl PhasorRow {
         Ok(row)
     }
 
+    /// Whether the row holds with `amount` more in one class; all in mA per class.
+    pub fn fits(&self, taken: &Totals, class: usize, amount: i64) -> bool {
+        let mut totals = *taken;
+        totals[class] = totals[class].saturating_add(amount);
+        self.holds(&totals.map(|total| total.saturating_mul(1 << LIMIT_SHIFT)))
+    }
+
     /// Whether no draw at or below these totals (2^-10 mA, one per class) is over the limit.
     fn holds(&self, totals: &Totals) -> bool {
         let limit = self.limit << LIMIT_SHIFT;
@@ -98,7 +105,8 @@ impl PhasorRow {
     }
 }
 
-type Totals = [i64; CLASSES_MAX];
+/// One amount per class.
+pub type Totals = [i64; CLASSES_MAX];
 
 /// Where a row stands: what its classes have in any case, and the weight still rising in each.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +119,11 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Nothing rises; these amounts (mA per class) are there in any case.
+    pub fn holding(taken: &Totals) -> Self {
+        Self { held: taken.map(|taken| i128::from(taken) << (UNIT_SHIFT + LIMIT_SHIFT)), ..Self::default() }
+    }
+
     /// `amount` (2^-30 mA) more in a class.
     pub fn hold(&mut self, class: usize, amount: i64) {
         self.held[class] += i128::from(amount);
@@ -204,8 +217,8 @@ impl Phasors {
 
     /// Rows of a column, and its class in each.
     pub fn column(&self, column: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let entries = if self.rows.is_empty() { &[] } else { self.columns.column(column) };
-        entries.iter().map(|&(row, class)| (row, usize::try_from(class).unwrap_or_default()))
+        let entries = (!self.rows.is_empty()).then(|| self.columns.column(column));
+        entries.into_iter().flatten().map(|(row, class)| (row, usize::try_from(class).unwrap_or_default()))
     }
 
     /// Columns of a row, and the class of each.

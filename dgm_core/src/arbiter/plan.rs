@@ -9,10 +9,13 @@
 
 use super::account::Counted;
 use super::budget::Budget;
-use super::fill::{fill, Filled, Share};
+use super::fill::Filled;
 use super::layout::Column;
+use super::left::{Left, Tree};
 use super::matrix::Matrix;
+use super::phasor::Phasors;
 use super::seat::{Ask, Seat};
+use super::sharing::{admit, Claim, Sharing};
 use crate::units::Millis;
 
 /// A car that is on stays on at least so long while others could go first only by their wait.
@@ -30,6 +33,17 @@ pub struct Entrant<'a> {
     pub counted: Counted,
 }
 
+/// The rows of one cycle.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// Who loads them.
+    pub matrix: &'a Matrix,
+    /// Rows of angles.
+    pub phasors: &'a Phasors,
+    /// What each row of the matrix leaves.
+    pub budgets: &'a [Budget],
+}
+
 impl Entrant<'_> {
     /// mA per phase below which it is not lowered without being stopped.
     pub fn least(&self) -> i64 {
@@ -41,25 +55,31 @@ impl Entrant<'_> {
 
 /// mA per EVSE, on its step, and the row that stopped it.
 pub fn plan(
-    matrix: &Matrix,
-    budgets: &[Budget],
+    sharing: &mut Sharing,
+    rows: Rows<'_>,
     entrants: &[Entrant<'_>],
     now: Millis,
     rotation: Millis,
 ) -> Vec<Filled> {
-    let left = left_for_grants(matrix, budgets.iter().map(|budget| budget.budget), entrants);
+    let left = left_for_grants(rows.matrix, rows.budgets.iter().map(|budget| budget.budget), entrants);
+    let tree = Tree { matrix: rows.matrix, budgets: &left, phasors: rows.phasors, taken: &[] };
+    let claims: Vec<Claim> = entrants.iter().map(claim).collect();
     let order = admission_order(entrants, now, rotation);
-    let (mut filled, order) = admit_startable(matrix, budgets, &left, entrants, order);
-    let shares: Vec<Share> = entrants.iter().zip(&filled).map(|(entrant, admitted)| share(entrant, admitted)).collect();
-    for (admitted, level) in filled.iter_mut().zip(fill(matrix, &left, &shares)) {
-        if admitted.value > 0 {
-            *admitted = level;
-        }
-    }
-    quantise(entrants, &mut filled);
-    hand_out_crumbs(matrix, left, entrants, &order, &mut filled);
-    hold_the_stuck(matrix, budgets, entrants, &mut filled);
+    let (mut filled, order) = admit_startable(tree, rows.budgets, &claims, entrants, order);
+    sharing.share_admitted(tree, &claims, &order, &mut filled);
+    hold_the_stuck(rows.matrix, rows.budgets, entrants, &mut filled);
     filled
+}
+
+fn claim(entrant: &Entrant<'_>) -> Claim {
+    Claim {
+        cap: entrant.ask.cap,
+        weight: entrant.ask.weight,
+        stratum: entrant.ask.stratum,
+        minimum: entrant.column.evse.current_min.get(),
+        step: entrant.column.evse.current_step.get(),
+        held: entrant.seat.granted,
+    }
 }
 
 /// What the rows leave after everything that no grant can move.
@@ -96,17 +116,18 @@ fn admission_order(entrants: &[Entrant<'_>], now: Millis, rotation: Millis) -> V
 
 /// The minimum to each in order, without those that could not be started; and the order of those that take part.
 fn admit_startable(
-    matrix: &Matrix,
+    tree: Tree<'_>,
     budgets: &[Budget],
-    left: &[i64],
+    claims: &[Claim],
     entrants: &[Entrant<'_>],
     mut order: Vec<usize>,
 ) -> (Vec<Filled>, Vec<usize>) {
-    let mut kept_out = vec![None; entrants.len()];
+    let (mut left, mut kept_out) = (Left::default(), vec![None; entrants.len()]);
     loop {
-        let mut filled = admit(matrix, left, entrants, &order);
-        let is_found = keep_out(matrix, budgets, left, entrants, (&order, &filled), &mut kept_out);
-        if is_found {
+        let mut filled = vec![Filled::default(); entrants.len()];
+        left.reset(tree);
+        admit(tree, &mut left, claims, &order, &mut filled);
+        if keep_out(tree, budgets, entrants, (&order, &filled), &mut kept_out) {
             order.retain(|column| kept_out[*column].is_none());
             continue;
         }
@@ -120,9 +141,8 @@ fn admit_startable(
 /// Marks those admitted that are off and will find no room to start (see `Budget::for_starts`) once everybody else who is
 /// admitted is at the minimum and seen there; whether there are any.
 fn keep_out(
-    matrix: &Matrix,
+    tree: Tree<'_>,
     budgets: &[Budget],
-    left: &[i64],
     entrants: &[Entrant<'_>],
     (order, admitted): (&[usize], &[Filled]),
     kept_out: &mut [Option<usize>],
@@ -131,78 +151,23 @@ fn keep_out(
         .iter()
         .filter(|column| admitted[**column].value > 0)
         .partition(|column| entrants[**column].seat.granted == 0);
-    let (mut left, mut is_found) = (left.to_vec(), false);
-    on.iter().for_each(|column| matrix.take(*column, admitted[*column].value, &mut left));
+    let (mut left, mut is_found) = (tree.budgets.to_vec(), false);
+    on.iter().for_each(|column| tree.matrix.take(*column, admitted[*column].value, &mut left));
     for column in off {
-        let starts: Vec<i64> = budgets.iter().zip(&left).map(|(budget, left)| budget.for_starts(*left)).collect();
         let minimum = admitted[column].value;
-        match matrix.room(column, &starts) {
-            (room, row @ Some(_)) if room < minimum => (kept_out[column], is_found) = (row, true),
-            _ => matrix.take(column, minimum, &mut left),
+        match tree.matrix.lacking(column, minimum, |row| budgets[row].for_starts(left[row])) {
+            row @ Some(_) => (kept_out[column], is_found) = (row, true),
+            None => tree.matrix.take(column, minimum, &mut left),
         }
     }
     is_found
-}
-
-/// The minimum to each in order, where it fits; who gets nothing is told the row.
-fn admit(matrix: &Matrix, left: &[i64], entrants: &[Entrant<'_>], order: &[usize]) -> Vec<Filled> {
-    let (mut left, mut filled) = (left.to_vec(), vec![Filled::default(); entrants.len()]);
-    for &column in order {
-        let minimum = entrants[column].column.evse.current_min.get();
-        let (room, row) = matrix.room(column, &left);
-        if room >= minimum {
-            matrix.take(column, minimum, &mut left);
-            filled[column].value = minimum;
-        } else {
-            filled[column].row = row;
-        }
-    }
-    filled
-}
-
-fn share(entrant: &Entrant<'_>, admitted: &Filled) -> Share {
-    Share {
-        floor: admitted.value,
-        cap: if admitted.value > 0 { entrant.ask.cap } else { 0 },
-        weight: entrant.ask.weight,
-        stratum: entrant.ask.stratum,
-    }
-}
-
-fn quantise(entrants: &[Entrant<'_>], filled: &mut [Filled]) {
-    for (entrant, filled) in entrants.iter().zip(filled) {
-        filled.value -= filled.value % entrant.column.evse.current_step.get();
-    }
-}
-
-/// What quantising left over, one step each: first to those who have that step already, so that nobody moves for it.
-fn hand_out_crumbs(
-    matrix: &Matrix,
-    mut left: Vec<i64>,
-    entrants: &[Entrant<'_>],
-    order: &[usize],
-    filled: &mut [Filled],
-) {
-    for (column, filled) in filled.iter().enumerate() {
-        matrix.take(column, filled.value, &mut left);
-    }
-    let has_it = |column: &usize, filled: &[Filled]| entrants[*column].seat.granted > filled[*column].value;
-    let (first, then): (Vec<usize>, Vec<usize>) = order.iter().partition(|column| has_it(column, filled));
-    for column in first.into_iter().chain(then) {
-        let (entrant, value) = (&entrants[column], filled[column].value);
-        let step = entrant.column.evse.current_step.get();
-        if value > 0 && value + step <= entrant.ask.cap && matrix.room(column, &left).0 >= step {
-            matrix.take(column, step, &mut left);
-            filled[column].value += step;
-        }
-    }
 }
 
 /// Who cannot be relied on keeps what it was told, unless it wants less or a row cannot be met even so.
 fn hold_the_stuck(matrix: &Matrix, budgets: &[Budget], entrants: &[Entrant<'_>], filled: &mut [Filled]) {
     let left = left_for_grants(matrix, budgets.iter().map(|budget| budget.room), entrants);
     for (column, entrant) in entrants.iter().enumerate().filter(|(_, entrant)| !entrant.counted.follows()) {
-        let over = matrix.column(column).iter().map(|(row, _)| *row).find(|row| left[*row] < 0);
+        let over = matrix.column(column).map(|(row, _)| row).find(|row| left[*row] < 0);
         filled[column] = match over {
             Some(row) => Filled { value: 0, row: Some(row) },
             None => Filled { value: entrant.seat.granted.min(entrant.ask.cap), row: None },

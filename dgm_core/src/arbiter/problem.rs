@@ -12,9 +12,11 @@
 //! Answer: one mA word per column, rounded down. Version 2 adds one word per column: the row that stopped it, phasor rows
 //! counted after the others, -1: its cap did.
 
-use super::fill::{fill_phasors, Share, RESIDUAL_MAX};
+use super::fill::{refill, Filled, Filler, Share, RESIDUAL_MAX};
+use super::left::Tree;
 use super::matrix::Matrix;
 use super::phasor::{Phasor, PhasorRow, Phasors, COEFFICIENT_MAX};
+use super::sharing::{Claim, Sharing};
 use crate::error::CoreError;
 use crate::site::{QUANTITY_MAX, WEIGHT_MAX};
 use crate::units::count;
@@ -60,15 +62,20 @@ impl Problem {
 
     /// The answer words described at the head of this file.
     pub fn solve(&self) -> Vec<i64> {
-        let filled = fill_phasors(&self.matrix, &self.budgets, &self.phasors, &self.shares);
+        let mut filler = Filler::default();
+        let filled = filler.fill(self.tree(), &self.shares);
         let values = filled.iter().map(|filled| filled.value);
         let rows = filled.iter().map(|filled| filled.row.map_or(NO_ROW, count));
         values.chain(rows.take(if self.names_rows { filled.len() } else { 0 })).collect()
     }
 
+    fn tree(&self) -> Tree<'_> {
+        Tree { matrix: &self.matrix, budgets: &self.budgets, phasors: &self.phasors, taken: &[] }
+    }
+
     fn refuse_floors_that_do_not_fit(&self) -> Result<(), CoreError> {
         for (row, budget) in self.budgets.iter().enumerate() {
-            let floors = self.matrix.row(row).iter().map(|(column, times)| times * self.shares[*column].floor).sum();
+            let floors = self.matrix.row(row).map(|(column, times)| times * self.shares[column].floor).sum();
             if floors > *budget {
                 return Err(CoreError::value(format!("row {row}: floors"), floors, format!("at most {budget}")));
             }
@@ -78,6 +85,101 @@ impl Problem {
             None => Ok(()),
         }
     }
+}
+
+/// Numbers of one claim: cap_ma, weight, stratum, minimum_ma, step_ma, rank (lower is admitted first in its stratum).
+pub const CLAIM_WIDTH: usize = 6;
+
+/// A problem whose rows stay while its columns change: shared again and again without allocating anything.
+#[derive(Clone, Debug)]
+pub struct SharedProblem {
+    problem: Problem,
+    sharing: Sharing,
+    filler: Filler,
+    claims: Vec<Claim>,
+    ranks: Vec<(i64, i64, usize)>,
+    ranked: Vec<(i64, i64, usize)>,
+    order: Vec<usize>,
+}
+
+impl SharedProblem {
+    /// The rows of the problem; its columns until the first claims.
+    pub fn new(problem: Problem) -> Self {
+        let claim = |share: &Share| Claim {
+            cap: share.cap,
+            weight: share.weight,
+            stratum: share.stratum,
+            minimum: 1,
+            step: 1,
+            held: 0,
+        };
+        let claims: Vec<_> = problem.shares.iter().map(claim).collect();
+        let ranks = (0..claims.len()).map(|column| (claims[column].stratum, 0, column)).collect();
+        let (sharing, filler) = (Sharing::default(), Filler::default());
+        Self { problem, sharing, filler, claims, ranks, ranked: Vec::new(), order: Vec::new() }
+    }
+
+    /// New columns, `CLAIM_WIDTH` numbers each; one that is out of range, and nothing changes.
+    pub fn claim<'a>(&mut self, rows: impl ExactSizeIterator<Item = &'a [i32]> + Clone) -> Result<(), CoreError> {
+        if rows.len() != self.claims.len() {
+            let expected = format!("{} rows", self.claims.len());
+            return Err(CoreError::Shape { what: "claims", found: rows.len(), expected });
+        }
+        rows.clone().enumerate().try_for_each(|(column, row)| check_claim(column, row))?;
+        for (column, row) in rows.enumerate() {
+            let [cap, weight, stratum, minimum, step, rank] = claim_numbers(row);
+            self.claims[column] = Claim { cap, weight, stratum, minimum, step, held: 0 };
+            self.problem.shares[column] = Share { floor: 0, cap, weight, stratum };
+            self.ranks[column] = (stratum, rank, column);
+        }
+        Ok(())
+    }
+
+    /// Only cap, weight and stratum count: mA of each column, and the row that stopped it.
+    pub fn fill(&mut self) -> &[Filled] {
+        self.filler.fill(self.problem.tree(), &self.problem.shares)
+    }
+
+    /// The same with 0 or the minimum, whole steps, and crumbs in the order of stratum and rank.
+    pub fn share(&mut self) -> &[Filled] {
+        let claims = &self.claims;
+        let taking_part = self.ranks.iter().filter(|(_, _, column)| claims[*column].cap >= claims[*column].minimum);
+        let mut ranked = std::mem::take(&mut self.ranked);
+        refill(&mut ranked, taking_part.copied());
+        ranked.sort_unstable();
+        refill(&mut self.order, ranked.iter().map(|(_, _, column)| *column));
+        self.ranked = ranked;
+        self.sharing.share(self.problem.tree(), &self.claims, &self.order)
+    }
+}
+
+fn claim_numbers(row: &[i32]) -> [i64; CLAIM_WIDTH] {
+    let mut numbers = [0; CLAIM_WIDTH];
+    numbers.iter_mut().zip(row).for_each(|(number, found)| *number = i64::from(*found));
+    numbers
+}
+
+fn check_claim(column: usize, row: &[i32]) -> Result<(), CoreError> {
+    let found = claim_numbers(row);
+    let most = i64::from(i32::MAX);
+    let ranges = [
+        ("cap_ma", 0, QUANTITY_MAX),
+        ("weight", 1, WEIGHT_MAX),
+        ("stratum", 0, most),
+        ("minimum_ma", 1, QUANTITY_MAX),
+        ("step_ma", 1, QUANTITY_MAX),
+        ("rank", i64::from(i32::MIN), most),
+    ];
+    for ((name, low, high), found) in ranges.into_iter().zip(found) {
+        if !(low..=high).contains(&found) {
+            return Err(CoreError::value(format!("claim {column}: {name}"), found, format!("{low}..={high}")));
+        }
+    }
+    if found[3] % found[4] != 0 {
+        let expected = format!("a multiple of step_ma ({})", found[4]);
+        return Err(CoreError::value(format!("claim {column}: minimum_ma"), found[3], expected));
+    }
+    Ok(())
 }
 
 /// Reader of words that never goes past the end.

@@ -46,3 +46,22 @@ fn malformed_phasor_rows_are_refused() {
         assert!(Problem::from_words(&bad).is_err(), "word {word} = {value}");
     }
 }
+
+#[test]
+fn a_shared_problem_takes_new_columns_and_keeps_the_old_ones_when_one_is_out_of_range() {
+    let words = [1, 2, 1, 0, 16_000, 1, 1, 0, 16_000, 1, 1, 20_000, 2, 0, 1, 1, 1];
+    let mut shared = SharedProblem::new(Problem::from_words(&words).unwrap());
+    let values = |filled: &[Filled]| filled.iter().map(|filled| filled.value).collect::<Vec<_>>();
+    assert_eq!(values(shared.fill()), [10_000, 10_000]);
+    let claims = [[16_000, 3, 1, 6_000, 1_000, 0], [16_000, 1, 1, 6_000, 1_000, 1]];
+    shared.claim(claims.iter().map(|row| &row[..])).unwrap();
+    assert_eq!(values(shared.fill()), [15_000, 5_000]);
+    assert_eq!(values(shared.share()), [12_000, 8_000]);
+    for (word, value) in [(0, -1), (1, 0), (2, -1), (3, 0), (4, 0), (4, 4_000)] {
+        let mut bad = claims;
+        bad[1][word] = value;
+        assert!(shared.claim(bad.iter().map(|row| &row[..])).is_err(), "{word} = {value}");
+    }
+    assert!(shared.claim(claims.iter().map(|row| &row[..]).take(1)).is_err());
+    assert_eq!(values(shared.share()), [12_000, 8_000]);
+}

@@ -11,7 +11,7 @@ use super::decision::{CountedReason, Grant, GrantValue, Row};
 use super::generation::{caps, Caps};
 use super::layout::Layout;
 use super::limit::{ActiveLimit, Quantity, Scope};
-use super::plan::{plan, Entrant};
+use super::plan::{plan, Entrant, Rows};
 use super::publish::{moves, Move, Pace};
 use super::scene::Scene;
 use super::seat::Ask;
@@ -73,10 +73,10 @@ impl Arbiter {
         let granted = |column: usize| self.columns[column].seat.granted;
         budgets.iter().enumerate().any(|(index, budget)| {
             let entries = self.bounds.matrix.row(index);
-            let settled = |&(column, times): &(usize, i64)| times * counted[column].settled(granted(column));
+            let settled = |(column, times): (usize, i64)| times * counted[column].settled(granted(column));
             let is_over = budget.measured.is_some_and(|measured| measured > self.bounds.rows[index].bound);
-            let has_grants = entries.iter().any(|(column, _)| granted(*column) > 0);
-            has_grants && (is_over || entries.iter().map(settled).sum::<i64>() > budget.room)
+            let has_grants = entries.clone().any(|(column, _)| granted(column) > 0);
+            has_grants && (is_over || entries.map(settled).sum::<i64>() > budget.room)
         })
     }
 
@@ -88,13 +88,16 @@ impl Arbiter {
             state.seat.watch(ask.cap > 0, now);
             state.seat.forget(&timing, now);
         }
+        let mut sharing = std::mem::take(&mut self.sharing);
         let matrix = &self.bounds.matrix;
         let entrants = self.entrants(&asks, counted);
-        let planned = plan(matrix, budgets, &entrants, now, timing.rotation);
+        let rows = Rows { matrix, phasors: &self.bounds.phasors, budgets };
+        let planned = plan(&mut sharing, rows, &entrants, now, timing.rotation);
         let is_tightening = self.is_dirty || self.has_turned(now);
         let is_frozen = is_tightening && self.bounds.tightened;
         let pace = Pace { timing: &timing, now, is_frozen };
         let moves = moves(matrix, budgets, &entrants, &planned, &pace);
+        self.sharing = sharing;
         self.publish(&asks, &moves, now);
         let is_due = self.last_cycle.is_none_or(|last| now - last >= timing.cycle);
         if is_due && !is_frozen {
@@ -163,8 +166,8 @@ impl Arbiter {
 
     /// W (rounded up) or mA that the EVSEs under a row count at.
     fn evse_counted(&self, scene: &Scene<'_>, row: usize, counted: &[Counted]) -> i64 {
-        let entries = self.bounds.matrix.row(row).iter();
-        let sum = entries.map(|(column, times)| times * counted[*column].current.get()).sum();
+        let entries = self.bounds.matrix.row(row);
+        let sum = entries.map(|(column, times)| times * counted[column].current.get()).sum();
         row_value(sum, self.bounds.rows[row].kind, scene)
     }
 
@@ -210,8 +213,8 @@ impl Arbiter {
         let row = &self.bounds.rows[index];
         let least = match row.kind {
             RowKind::NetImport | RowKind::GrossLoad | RowKind::Current(_) => {
-                let entries = self.bounds.matrix.row(index).iter();
-                let stuck = entries.map(|(column, times)| times * counted[*column].unmovable()).sum();
+                let entries = self.bounds.matrix.row(index);
+                let stuck = entries.map(|(column, times)| times * counted[column].unmovable()).sum();
                 budget.uncontrolled + budget.kept - budget.help + row_value(stuck, row.kind, scene)
             }
             RowKind::NetExport => least_export(scene, &self.balances, row, storage).get(),

@@ -60,7 +60,7 @@ pub fn rows<'a, T>(
     items: &'a [T],
     width: usize,
     what: &'static str,
-) -> Result<impl Iterator<Item = &'a [T]>, CoreError> {
+) -> Result<impl ExactSizeIterator<Item = &'a [T]> + Clone, CoreError> {
     if !items.len().is_multiple_of(width) {
         return Err(CoreError::Shape { what, found: items.len(), expected: format!("rows of {width}") });
     }

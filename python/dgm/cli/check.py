@@ -1,26 +1,40 @@
-"""`dgm check`: everything that can be proved about a site.yaml before anything starts."""
+"""`dgm check`: everything that can be proved about a site.yaml before anything starts.
+
+Exit codes: 0 all holds, 1 there are warnings, 2 the site must not run so.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.app import examine
 from dgm.der.client import certificate_warnings
 from dgm.errors import ConfigError, Problem
 from dgm.log import logger
+from dgm.site.electrical import electrical_rows
+from dgm.site.finding import RULES, RuleRow, State
 from dgm.site.lines import LineProof, line_proofs
-from dgm.site.proof import RowProof, fallback_proof
+from dgm.site.proof import RowProof, fallback_proof, fallback_rows
 from dgm.site.share import shared
+from dgm.site.timing import timing_rows
 
+WARNED = 1
 BAD_INPUT = 2
+TABLE_WIDTH = 170
+"""Of the table where the output is no terminal."""
 
 
-def run_check(site: Path, *, json_out: bool) -> int:
-    """Print the findings; 0 when the site may start and every fallback row and Modbus line holds, 2 otherwise."""
+def run_check(site: Path, *, json_out: bool, today: date | None = None) -> int:
+    """Print the findings; 0 when every rule and Modbus line holds, 1 with warnings, 2 when the site must not run so."""
+    rules: list[RuleRow] = []
     rows: list[RowProof] = []
     lines: list[LineProof] = []
     unverified: list[str] = []
@@ -31,20 +45,31 @@ def run_check(site: Path, *, json_out: bool) -> int:
         problems = examined.problems
         unverified = unverified_devices(examined.config)
         certificates = certificate_warnings(examined.config, site.resolve().parent)
-        if not examined.in_file:
+        if not examined.in_file and not examined.config.der.end_devices:
+            rules = rule_rows(examined.config, today or datetime.now(UTC).date())
             rows = fallback_proof(examined.config)
             lines = line_proofs(shared(examined.config))
     except ConfigError as error:
         problems = error.problems
-    passed = not problems and all(row.holds for row in rows) and all(line.holds for line in lines)
+    broken = any(row.state is State.BROKEN for row in rules)
+    passed = not problems and not broken and all(line.holds for line in lines)
+    warned = bool(unverified or certificates) or any(row.state is State.WARNING for row in rules)
     if json_out:
         document = _as_json(problems, rows, lines, unverified, passed=passed)
-        typer.echo(json.dumps({**document, "certificate_warnings": certificates}, indent=2))
+        document |= {"rules": [_rule_json(row) for row in rules], "certificate_warnings": certificates}
+        typer.echo(json.dumps(document, indent=2))
     else:
         for warning in certificates:
             typer.echo(f"certificate: {warning}")
-        _print(site, problems, rows, lines, unverified)
-    return 0 if passed else BAD_INPUT
+        _print(site, problems, rules, lines, unverified)
+    return (WARNED if warned else 0) if passed else BAD_INPUT
+
+
+def rule_rows(config: DgmConfig, today: date) -> list[RuleRow]:
+    """Rules C01 to C14 of an accepted configuration, in their order."""
+    drilled_on = config.site.drilled_on
+    days = (today - date.fromisoformat(drilled_on)).days if drilled_on else None
+    return [*electrical_rows(config), *fallback_rows(config), *timing_rows(config, drilled_days_ago=days)]
 
 
 def unverified_devices(config: DgmConfig) -> list[str]:
@@ -55,9 +80,10 @@ def unverified_devices(config: DgmConfig) -> list[str]:
 
 def warn_of_unproved_fallbacks(config: DgmConfig) -> None:
     """`dgm run` starts a site that is still being commissioned, but says loudly what `dgm check` would refuse."""
-    for row in fallback_proof(config):
-        if not row.holds:
-            logger("check").error("the fallbacks do not keep this row when nobody is alive", row=str(row))
+    for row in fallback_rows(config):
+        if row.state is State.BROKEN:
+            where = f"{row.where} {row.side}".strip()
+            logger("check").error("with nobody alive this is not kept", rule=row.rule, where=where, found=row.found)
 
 
 def warn_of_overloaded_lines(config: DgmConfig) -> None:
@@ -105,25 +131,63 @@ def _as_json(
     }
 
 
+def _rule_json(row: RuleRow) -> dict[str, object]:
+    return {
+        "rule": row.rule,
+        "state": row.state.name.lower(),
+        "title": RULES[row.rule],
+        "where": row.where,
+        "side": row.side,
+        "found": row.found,
+        "expected": row.expected,
+        "action": row.action,
+    }
+
+
 def _print(
-    site: Path, problems: tuple[Problem, ...], rows: list[RowProof], lines: list[LineProof], unverified: list[str]
+    site: Path, problems: tuple[Problem, ...], rules: list[RuleRow], lines: list[LineProof], unverified: list[str]
 ) -> None:
     if problems:
         typer.echo(str(ConfigError(problems, source=str(site))), err=True)
-    for row in rows:
-        typer.echo(f"fallback proof {'holds' if row.holds else 'FAILS'}: {row}")
+    if rules:
+        _print_rules(rules)
     for line in lines:
         typer.echo(f"Modbus line {'holds' if line.holds else 'FAILS'}: {line}")
     for device in unverified:
         typer.echo(f"device table not verified, compare it with the maker's document: {device}")
-    failing = [row for row in rows if not row.holds]
-    if failing:
-        typer.echo(
-            f"{site}: {len(failing)} row(s) not kept with nobody alive; lower fallback_ma or revert_w below them",
-            err=True,
-        )
+    broken = [row for row in rules if row.state is State.BROKEN]
+    if broken:
+        named = ", ".join(sorted({f"{row.rule} ({RULES[row.rule]})" for row in broken}))
+        typer.echo(f"{site}: {len(broken)} row(s) of {named} broken", err=True)
     overloaded = [line for line in lines if not line.holds]
     if overloaded:
         typer.echo(f"{site}: {len(overloaded)} Modbus line(s) do not keep every deadline", err=True)
-    if not problems and not failing and not overloaded:
-        typer.echo(f"{site}: fine")
+    if not problems and not broken and not overloaded:
+        typer.echo(f"{site}: {_summary(rules)}")
+
+
+def _print_rules(rules: Sequence[RuleRow]) -> None:
+    table = Table("rule", "", "where", "side", "found", "expected", "what to do", title="what is proved of this site")
+    for row in tightest(rules):
+        table.add_row(row.rule, row.state.value, row.where, row.side, row.found, row.expected, row.action)
+    console = Console()
+    # A log or a pipe has no width of its own; figures must not be cut there.
+    (console if console.is_terminal else Console(width=TABLE_WIDTH)).print(table)
+
+
+def tightest(rules: Iterable[RuleRow]) -> list[RuleRow]:
+    """Of the phases of one circuit and direction that hold, only the tightest; all that does not hold."""
+    found: dict[tuple[object, ...], RuleRow] = {}
+    for number, row in enumerate(rules):
+        direction, _, phase = row.side.partition(" L")
+        key = (row.rule, row.where, direction) if phase and row.state is State.HOLDS else (number,)
+        if key not in found or row.excess > found[key].excess:
+            found[key] = row
+    return list(found.values())
+
+
+def _summary(rules: Sequence[RuleRow]) -> str:
+    warnings = sum(1 for row in rules if row.state is State.WARNING)
+    unstated = sorted({row.rule for row in rules if row.state is State.UNSTATED})
+    words = f"{warnings} warning(s)" if warnings else "fine"
+    return words + (f"; not stated, so not proved: {', '.join(unstated)}" if unstated else "")

@@ -212,7 +212,13 @@ async def _explain(site: Path, asset: str, json_out: bool) -> None:
         typer.echo(json_format.MessageToJson(answer))
         return
     typer.echo(answer.summary)
-    typer.echo(f"want: {answer.want_reason}; counted: {answer.counted_reason}")
+    for cause in answer.chain:
+        kind = ems_pb2.CauseKind.Name(cause.kind).removeprefix("CAUSE_KIND_").lower()
+        link = f"[{cause.id}] " if cause.id else "MISSING: "
+        age = f" ({cause.age_ms / 1000:.1f} s ago)" if cause.HasField("age_ms") else ""
+        typer.echo(f"  {kind:8} {link}{cause.text}{age}")
+    if answer.counted_reason:
+        typer.echo(f"counted at {_amps(answer.counted_ma)} A: {answer.counted_reason}")
     table = Table("circuit", "quantity", "phase", "bound", "limit", "uncontrolled", "help", "EVSEs", "room")
     for row in answer.rows:
         quantity = ems_pb2.Quantity.Name(row.quantity).removeprefix("QUANTITY_")

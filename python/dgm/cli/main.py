@@ -12,7 +12,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import cert, client, der, field, utility
+from dgm.cli import cert, client, der, field, planning, policy, utility
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -24,9 +24,12 @@ app.add_typer(cert.certificates, name="cert")
 app.command("stations")(client.stations)
 app.command("watch")(client.watch)
 app.command("explain")(client.explain)
+app.command("flex")(planning.flex)
 app.command("audit")(field.audit)
 app.add_typer(field.device, name="device")
 app.add_typer(der.der, name="der")
+app.command("policies")(policy.policies)
+app.add_typer(policy.needs, name="need")
 simulator = typer.Typer(invoke_without_command=True)
 simulator.command("utility")(utility.utility)
 app.add_typer(simulator, name="sim")
@@ -56,8 +59,9 @@ def run(site: SiteFile) -> None:
 
     log_setup("run")
     config = _loaded(site)
-    warn_of_unproved_fallbacks(config)
-    warn_of_overloaded_lines(config)
+    if not config.der.end_devices:  # an aggregator has neither
+        warn_of_unproved_fallbacks(config)
+        warn_of_overloaded_lines(config)
     from dgm.app import roles_of
 
     asyncio.run(Supervisor(site.resolve(), roles_of(config)).run())
@@ -129,6 +133,7 @@ class MapName(StrEnum):
     """Of a facade."""
 
     EVSE = "evse"
+    DER = "der"
 
 
 @app.command("map")
@@ -137,10 +142,11 @@ def register_map(
     form: Annotated[MapForm, typer.Option("--format", help="SunSpec-style JSON, CSV or Markdown")] = MapForm.MD,
 ) -> None:
     """Print the register map of a facade, from the table that it is served by."""
-    from dgm.ocpp.map_documents import printed
+    from dgm.der.map_documents import DER_MAP
+    from dgm.ocpp.map_documents import EVSE_MAP
 
-    del facade  # there is one map so far
-    typer.echo(printed(form.value), nl=False)
+    published = {MapName.EVSE: EVSE_MAP, MapName.DER: DER_MAP}[facade]
+    typer.echo(published.printed(form.value), nl=False)
 
 
 def log_setup(role: str) -> None:

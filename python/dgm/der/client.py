@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -84,17 +87,20 @@ class UtilityClient:
 
     def __init__(self, context: ssl.SSLContext, dialect: Dialect = DEFAULT) -> None:
         self.dialect = dialect
-        connector = aiohttp.TCPConnector(ssl=context, limit=1, keepalive_timeout=KEEPALIVE_S)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=TIMEOUT,
-            max_line_size=HEADER_BYTES_MAX,
-            max_field_size=HEADER_BYTES_MAX,
-            headers={"Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
+        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._session = _session(context, self._addresses)
         self.last_error = ""
+
+    async def use(self, context: ssl.SSLContext) -> None:
+        """Close the connection; the next one is made with this TLS."""
+        await self._session.close()
+        self._session = _session(context, self._addresses)
+
+    def know(self, host: str, addresses: tuple[str, ...]) -> None:
+        """Where a host is, for names that the machine cannot resolve; without any it is asked as ever."""
+        self._addresses.clear()
+        if addresses:
+            self._addresses[host] = addresses
 
     async def send(self, request: Request) -> Answer | NoAnswer:
         """Send one request and read its whole answer, whatever happens."""
@@ -123,6 +129,51 @@ class UtilityClient:
         """Close the connection."""
         await self._session.close()
         await asyncio.sleep(0)
+
+
+class _Resolver(AbstractResolver):
+    """Knows some hosts, and asks the machine for the others."""
+
+    def __init__(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        self._addresses = addresses
+        self._machine = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Addresses of a host."""
+        if host not in self._addresses:
+            return await self._machine.resolve(host, port, family)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in self._addresses[host]
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+        await self._machine.close()
+
+
+def _session(context: ssl.SSLContext, addresses: Mapping[str, tuple[str, ...]]) -> aiohttp.ClientSession:
+    resolver = _Resolver(addresses)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            ssl=context, limit=1, keepalive_timeout=KEEPALIVE_S, resolver=resolver, use_dns_cache=False
+        ),
+        timeout=TIMEOUT,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
+        headers={"Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
@@ -156,7 +207,12 @@ def check_files(config: DgmConfig, base_dir: Path) -> list[Problem]:
     """Everything about the identity of the DER client that would keep it from talking; empty when it may start."""
     if not config.HasField("der"):
         return []
-    return list(_problems(config.der, base_dir))
+    return file_problems(config.der, base_dir)
+
+
+def file_problems(der: DerConfig, base_dir: Path) -> list[Problem]:
+    """The same, of one `der` part."""
+    return list(_problems(der, base_dir))
 
 
 def certificate_warnings(config: DgmConfig, base_dir: Path) -> list[str]:

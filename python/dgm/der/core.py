@@ -19,6 +19,7 @@ from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import plant
 from dgm.der import resource as r
+from dgm.der.conversation import Conversation
 from dgm.der.discovery import (
     Answer,
     ClockMeasured,
@@ -34,6 +35,7 @@ from dgm.der.discovery import (
 )
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import LOAD_CONTROL, SWITCHES, Bound, bounds
+from dgm.der.facade_writes import Availability
 from dgm.der.flow_requests import ChargingNeed, FlowPlan, FlowRequest, FlowRequests, Refused, State, flow_bound
 from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
@@ -48,6 +50,8 @@ from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, Re
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
 
+UNKNOWN_URL = "https://dns-sd.invalid/dcap"
+"""Of a server that is still to be found; nothing is sent there (RFC 6761)."""
 TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
 ASIDE_MAX = 50
 """Damaged journal entries kept for people to look at; further ones are only named."""
@@ -102,33 +106,32 @@ CoreEffect = Request | Keep
 
 
 class DerCore:
-    """Everything the der role decides. `draw(n)` gives a uniform integer in 0..n."""
+    """Everything the der role decides for one device. `draw(n)` gives a uniform integer in 0..n.
+
+    conversation: that of an aggregator, which takes the answers and tells what is for this device (`told`).
+    """
 
     def __init__(
-        self, config: DgmConfig, lfdi: str, draw: Callable[[int], int], *, profile: UtilityProfile = STANDARD
+        self,
+        config: DgmConfig,
+        lfdi: str,
+        draw: Callable[[int], int],
+        *,
+        profile: UtilityProfile = STANDARD,
+        conversation: Conversation | None = None,
     ) -> None:
         der = config.der
         self._config = der
         self._lfdi = lfdi
         self._has_connection_point = bool(profile.csip_aus_namespace)
+        self._profile = profile
+        self._draw = draw
+        self._url = der.url or UNKNOWN_URL
+        self._shared = conversation
         stores_energy = plant.has_battery(config) and profile.stored_energy_readings
-        self._mirrors = mirrors(lfdi, der.pen, AVERAGES | STORED if stores_energy else AVERAGES)
-        identity = Identity(
-            url=der.url,
-            lfdi=lfdi,
-            sfdi=sfdi_of(lfdi),
-            pin=int(der.pin) if der.pin else None,
-            poll_s=der.poll_s,
-            is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
-        )
-        self.discovery = Discovery(
-            identity,
-            draw,
-            mirrors=self._mirrors.values(),
-            in_band=der.in_band_registration,
-            post_s=profile.post_s or POST_S_DEFAULT,
-            notification_url=der.notify.url or None,
-        )
+        self._mirrored = AVERAGES | STORED if stores_energy else AVERAGES
+        self._mirrors = mirrors(lfdi, der.pen, self._mirrored)
+        self.discovery = self._conversation()
         self._acts_on = acts_on(has_battery=plant.has_battery(config))
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
         self.reporting = Reporting(config, profile, self._acts_on)
@@ -143,13 +146,64 @@ class DerCore:
         self._offset_ms = 0
         self.damaged: tuple[Damaged, ...] = ()
         """Journal entries that could not be used at the start."""
+        self.availability: Availability | None = None
+        """What a third-party EMS says that the plant has in reserve, put here by the facade; None: nobody says."""
         self.is_informed = False
         """The schedule is one that the server gave, now or before a restart: limits that it lacks may be deleted."""
+
+    @property
+    def site(self) -> plant.SiteView:
+        """What is seen of the site."""
+        return self.reporting.site
+
+    @property
+    def acts_on(self) -> tuple[str, ...]:
+        """Modes that have an effect here."""
+        return self._acts_on
 
     @property
     def offset_ms(self) -> int:
         """The server's clock less ours."""
         return self._offset_ms
+
+    def identify(self, lfdi: str, now: Now) -> list[CoreEffect]:
+        """Another certificate, so another device to the server: a new conversation. The schedule stays, and runs on."""
+        self._lfdi = self.further.lfdi = lfdi
+        self._mirrors = mirrors(lfdi, self._config.pen, self._mirrored)
+        self.discovery = self._conversation()
+        self.flows.renew(lfdi)
+        return [*self._say_owed(now), *self.handle(Tick(), now)]
+
+    def locate(self, url: str, now: Now) -> list[CoreEffect]:
+        """The server is there now: a new conversation. The schedule stays, and runs on."""
+        self._url = url
+        self.discovery = self._conversation()
+        return [*self._say_owed(now), *self.handle(Tick(), now)]
+
+    def _conversation(self) -> Discovery:
+        der, profile = self._config, self._profile
+        identity = Identity(
+            url=self._url,
+            lfdi=self._lfdi,
+            sfdi=sfdi_of(self._lfdi),
+            pin=int(der.pin) if der.pin else None,
+            poll_s=der.poll_s,
+            is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
+        )
+        return Discovery(
+            identity,
+            self._draw,
+            mirrors=self._mirrors.values(),
+            in_band=der.in_band_registration,
+            post_s=profile.post_s or POST_S_DEFAULT,
+            notification_url=der.notify.url or None,
+            conversation=self._shared,
+        )
+
+    def told(self, effects: Iterable[DiscoveryEffect], now: Now) -> list[CoreEffect]:
+        """Take what a shared conversation has for this device; effects are to be executed in order."""
+        found = [out for effect in effects for out in self._discovered(effect, now)]
+        return self._kept_first([*found, *self._advance(now)])
 
     def restore(self, stored: Mapping[str, bytes], now: Now) -> list[CoreEffect]:
         """Take over the journal and say again what the server has not taken.

@@ -429,10 +429,11 @@ class EventEngine(Generic[R, V]):
         if not new:
             return
         event = replace(event, lost=(event.lost | new) - regained)
-        self._keep(event)
         if event.lost >= event.lanes and not self.rules.resumes:
             self._supersede(event, at_ms, new)
-        elif self.rules.lists_modes or event.lost >= event.lanes:
+            return
+        self._keep(event)
+        if self.rules.lists_modes or event.lost >= event.lanes:
             self._ledger.respond(event.mrid, Code.SUPERSEDED, at_ms, new)
 
     def _supersede(self, event: Event[V], at_ms: int, new: frozenset[str] = frozenset()) -> None:

@@ -181,6 +181,15 @@ class FlowRequests:
         self._put(replace(request, cancelled_ms=now.utc_ms))
         return True
 
+    def renew(self, lfdi: str) -> None:
+        """We are another device to the server now: what stands is asked for again, what was taken back is not known."""
+        self._lfdi = lfdi
+        for item in list(self._requests.values()):
+            if item.is_live and item.is_told:
+                self._put(replace(item, is_told=False, place=None))
+            elif item.cancelled_ms is not None:
+                self._put(replace(item, is_cancel_told=True))
+
     def _ask(self, slot_ms: int, wanted: Sequence[ChargingNeed], before: FlowRequest | None, now: Now) -> None:
         power_w = sum(self._powers_w[need.evse_id] for need in wanted)
         possible_wh = power_w * (slot_ms - now.utc_ms) // (HOUR_S * 1000)

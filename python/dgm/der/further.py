@@ -34,7 +34,7 @@ class FurtherSets:
     def __init__(
         self, profile: UtilityProfile, draw: Callable[[int], int], lfdi: str, *, has_loads: bool = False
     ) -> None:
-        self._lfdi = lfdi
+        self.lfdi = lfdi
         categories, actions = (LOAD_CATEGORIES, FOLLOWED) if has_loads else (DEVICE_CATEGORY, frozenset())
         self._load = f.load_control(profile, draw, categories=categories, actions=actions)
         self._messaging = f.messaging(profile, draw)
@@ -113,7 +113,7 @@ class FurtherSets:
         for respond in responds:
             stated: Any = {
                 "created_s": respond.created_s,
-                "lfdi": self._lfdi,
+                "lfdi": self.lfdi,
                 "status": respond.status,
                 "subject": respond.mrid,
             }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 from dgm.der import resource as r
@@ -20,9 +21,14 @@ POLL_S_MIN = 1
 POLL_S_MAX = 86_400
 """A server's pollRate is followed within these bounds; 0 would be a busy loop, more than a day deaf."""
 
+LINKS_MAX = 16_384
+"""Links whose absolute URL is remembered: a walk follows the same ones again and again."""
+
 
 class Kind(Enum):
-    """What a wanted document is."""
+    """What a wanted document is. Hashed as the singleton it is: a walk looks up thousands of Nodes."""
+
+    __hash__ = object.__hash__
 
     VERSIONS = "versions"
     CAPABILITY = "dcap"
@@ -95,6 +101,7 @@ def poll_s_of(stated: int | None, default_s: int) -> int:
     return min(max(default_s if stated is None else stated, POLL_S_MIN), POLL_S_MAX)
 
 
+@lru_cache(maxsize=LINKS_MAX)
 def resolve(base: str, href: str) -> str | None:
     """The absolute https URL of a link; None for one that is not a URL or leaves TLS."""
     try:

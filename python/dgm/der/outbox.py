@@ -80,6 +80,11 @@ class Outbox:
         """The plant as it is now; what differs from what was told last is told."""
         self._report = report
 
+    @property
+    def has_responses(self) -> bool:
+        """Some response is still to be taken by the server."""
+        return bool(self._responses)
+
     # -- what the server says ---------------------------------------------------------------------------------------
 
     def taken(self, letter: Letter, location: str | None, at_ms: int) -> None:

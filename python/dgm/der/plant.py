@@ -146,6 +146,14 @@ class SiteView:
         }
         return {quantity: value for quantity, value in found.items() if value is not None}
 
+    def plant_samples(self) -> list[Sample] | None:
+        """Good samples of every inverter and battery; None: not all of them are seen."""
+        return self._good((*self._pv, *self._batteries))
+
+    def battery_samples(self) -> list[Sample] | None:
+        """Likewise of the batteries."""
+        return self._good(self._batteries)
+
     def units(self) -> list[Unit]:
         """Every inverter and battery with what it can do now: a battery that is not seen, or full, takes nothing."""
         return [_unit(asset, self._good((asset.id,))) for asset in self._plant]

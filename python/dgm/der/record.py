@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+_PLAIN = frozenset({NoneType, bool, str, int})
+_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
 
 def dump(value: object) -> bytes:
     """One value as the journal holds it."""
-    return json.dumps(to_json(value), separators=(",", ":")).encode()
+    return _ENCODE(to_json(value)).encode()
 
 
 def load(kind: Any, stored: bytes) -> Any:
@@ -32,7 +35,8 @@ def load(kind: Any, stored: bytes) -> Any:
 
 def to_json(value: object) -> Any:
     """Plain values; sets in order, so that the same value is always the same bytes."""
-    if value is None or isinstance(value, bool | str) or type(value) is int:
+    kind: Any = type(value)
+    if kind in _PLAIN:
         return value
     if isinstance(value, Enum):
         return value.value
@@ -40,11 +44,14 @@ def to_json(value: object) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, frozenset):
         return sorted(value)
-    assert is_dataclass(value), f"{type(value).__name__} is not kept in a journal"
     assert not isinstance(value, type), "a type is not kept in a journal"
-    return {
-        item.name: to_json(found) for item in fields(value) if not _is_default(item, found := getattr(value, item.name))
-    }
+    plain = {}
+    for name, default in _fields(kind):
+        found = getattr(value, name)
+        if found is default or (type(found) is type(default) and found == default):
+            continue
+        plain[name] = found if type(found) in _PLAIN else to_json(found)
+    return plain
 
 
 def from_json(kind: Any, stored: Any, where: str) -> Any:
@@ -63,8 +70,11 @@ def from_json(kind: Any, stored: Any, where: str) -> Any:
     return stored
 
 
-def _is_default(item: Field[Any], value: object) -> bool:
-    return item.default is not MISSING and type(value) is type(item.default) and value == item.default
+@cache
+def _fields(kind: Any) -> tuple[tuple[str, object], ...]:
+    """Names of the fields of a class, with their defaults; MISSING: none."""
+    assert is_dataclass(kind), f"{kind.__name__} is not kept in a journal"
+    return tuple((item.name, item.default) for item in fields(kind))
 
 
 def _union(kind: Any, stored: Any, where: str) -> Any:

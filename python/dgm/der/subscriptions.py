@@ -9,7 +9,6 @@ found out by what the poll brings. What is not subscribable, or refused, is poll
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -104,10 +103,10 @@ class Subscriptions:
         """The server was away: what it still remembers of us is not known."""
         self._held.clear()
 
-    def keep_only(self, wanted: Mapping[Node, int]) -> None:
-        """Documents that are no longer linked need no subscription."""
-        self._held = {node: held for node, held in self._held.items() if node in wanted}
-        self._refused_ms = {node: at_ms for node, at_ms in self._refused_ms.items() if node in wanted}
+    def forget(self, node: Node) -> None:
+        """A document that is no longer linked needs no subscription."""
+        self._held.pop(node, None)
+        self._refused_ms.pop(node, None)
 
 
 def _path(document: Document, node: Node) -> str:

@@ -3,7 +3,8 @@
     PutLimit ──┐                     ┌──> SendLimits (at once) ──> Keep (durable) ──> Reply
     Samples ───┤   Cycle.handle      ├──> SendSamples, SendOutcomes (at once)
     CoreDecided┤   state, book,      ├──> PublishSetpoints, PublishLimits
-    Tick ──────┘   policy memory     └──> SendTargets (each cycle, a lease of three cycles)
+    Needs ... ─┤   guidance          └──> SendTargets (each cycle, a lease of three cycles)
+    Tick ──────┘   (policies)
 
 The core decides; this machine says what is wanted and what is limited. Effects are to be run in their order.
 """
@@ -11,7 +12,7 @@ The core decides; this machine says what is wanted and what is limited. Effects 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -33,8 +34,20 @@ from dgm.api.ems.v1.ems_pb2 import (
     ReportOutcomesRequest,
     ReportOutcomesResponse,
 )
+from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
+from dgm.api.ems.v1.plan_pb2 import GetFlexibilityResponse
+from dgm.api.ems.v1.policy_pb2 import (
+    ClearChargingNeedRequest,
+    PutPricesRequest,
+    ReportGuardRequest,
+    SetChargingNeedRequest,
+)
 from dgm.api.site.v1.site_pb2 import Quality, ReportSamplesRequest, ReportSamplesResponse
+from dgm.ems.calendar import Offset, utc_offset
+from dgm.ems.effect import EffectBook, measured_of
 from dgm.ems.explain import explain
+from dgm.ems.flexibility import flexibility, stores
+from dgm.ems.guidance import Guidance
 from dgm.ems.limit_status import ended_status, limit_status
 from dgm.ems.limits import Change, Entry, Forget, Keep, LimitBook
 from dgm.ems.policy import PolicyMemory, Want, decide_wants, target_rows
@@ -86,6 +99,10 @@ Event = (
     | DeleteTargetRequest
     | ReportSamplesRequest
     | ReportOutcomesRequest
+    | SetChargingNeedRequest
+    | ClearChargingNeedRequest
+    | ReportGuardRequest
+    | PutPricesRequest
     | CoreDecided
     | SubscriberHeard
     | Tick
@@ -160,9 +177,16 @@ Effect = (
 
 
 class Cycle:
-    """The machine of the ems role."""
+    """The machine of the ems role. offset: of the site's local time. stopwatch: microseconds, judges slow policies."""
 
-    def __init__(self, config: DgmConfig, *, epoch: int) -> None:
+    def __init__(
+        self,
+        config: DgmConfig,
+        *,
+        epoch: int,
+        offset: Offset = utc_offset,
+        stopwatch: Callable[[], int] = int,
+    ) -> None:
         self.topology = Topology.from_config(config)
         self.state = SiteState(topology=self.topology, sample_max_age_ms=config.ems.sample_max_age_ms)
         self.book = LimitBook(self.topology)
@@ -171,6 +195,7 @@ class Cycle:
         )
         self.decision: Decision | None = None
         self.overruns = 0
+        self.guidance = Guidance(config, self.topology, offset, stopwatch)
         self._targets = TargetBook(self.topology)
         self._epoch = epoch
         self._limit_sequence = 0
@@ -181,17 +206,29 @@ class Cycle:
         self._memory = PolicyMemory()
         self._wants: list[Want] = []
         self._gates = {"samples": ReportGate(), "outcomes": ReportGate()}
-        self._outcomes: dict[int, deque[Outcome]] = {}
+        self._outcomes: dict[int, deque[tuple[int, Outcome]]] = {}
+        self._effects = EffectBook()
+        self._stores = stores(config)
         self._ended: deque[tuple[int, Entry]] = deque(maxlen=ENDED_MAX)
         self._listed: list[LimitStatus] = []
         self._has_ocpp = config.HasField("ocpp")
         self._heard_ms: int | None = None
         self._link_up: bool | None = None
+        self._restored_ms = 0
 
-    def restore(self, records: dict[str, bytes], now: Now) -> list[Effect]:
-        """What must reach the core before its first tick: the journaled limits, and whether the ocpp role is heard."""
+    def restore(
+        self, records: dict[str, bytes], now: Now, tables: Mapping[str, Mapping[str, bytes]] | None = None
+    ) -> list[Effect]:
+        """What must reach the core before its first tick: the journaled limits, and whether the ocpp role is heard.
+
+        tables: the journal's other tables by name (guidance.TABLES). The policies are asked once, so that their caps
+        hold from the first tick on.
+        """
+        self._restored_ms = now.mono_ms
         change = self.book.restore(records, now)
-        return [*self._limits_changed(change, now, always=True), *self._link(now)]
+        forgotten = self.guidance.restore(tables or {}, now)
+        _, journal = self.guidance.steer(self.state, self.book.entries(), {}, now, self._restored_ms)
+        return [*self._limits_changed(change, now, always=True), *forgotten, *journal, *self._link(now)]
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """Take one event; the effects are to be run in order."""
@@ -208,7 +245,9 @@ class Cycle:
             case ReportSamplesRequest():
                 return self._samples(event, now)
             case ReportOutcomesRequest():
-                return self._report_outcomes(event)
+                return self._report_outcomes(event, now)
+            case SetChargingNeedRequest() | ClearChargingNeedRequest() | ReportGuardRequest() | PutPricesRequest():
+                return self._guide(event, now)
             case CoreDecided():
                 return self._decided(event, now)
             case SubscriberHeard():
@@ -226,13 +265,20 @@ class Cycle:
 
     def limits(self, now: Now) -> list[LimitStatus]:
         """Status of every limit put, then of those that ended within the last minute."""
-        held = [limit_status(entry, self.decision, self.state, now) for entry in self.book.entries()]
+        entries = (*self.book.entries(), *self.guidance.stack.book.entries())
+        held = [limit_status(entry, self.decision, self.state, now) for entry in entries]
         known = {status.limit.id for status in held}
         recent = [entry for at_ms, entry in self._ended if now.mono_ms - at_ms < ENDED_MS]
         return held + [ended_status(entry) for entry in recent if entry.limit.id not in known]
 
-    def explain(self, asset_id: str) -> ExplainDecisionResponse | Refusal:
-        """Why an asset has its setpoint."""
+    def entry(self, limit_id: str) -> Entry | None:
+        """The limit of a source or the cap of a policy that has this id."""
+        return self.book.get(limit_id) or self.guidance.get(limit_id)
+
+    def explain(
+        self, asset_id: str, now: Now, *, written: FieldAuditEntry | None = None
+    ) -> ExplainDecisionResponse | Refusal:
+        """Why an asset has its setpoint. written: the newest command to it, for a Modbus device."""
         asset = self.topology.asset(asset_id)
         if asset is None:
             message = f"asset {asset_id!r} is not in the site"
@@ -241,16 +287,28 @@ class Cycle:
         if self.decision is None or grant is None:
             message = f"nothing has been decided for {asset_id!r} yet, or it is not controlled"
             return Refusal(reason=Reason.NO_DECISION, message=message, field="asset_id")
+        want = self._wants[asset.index] if self._wants else None
         return explain(
             asset,
             grant,
             self.decision,
             topology=self.topology,
-            book=self.book,
-            want=self._wants[asset.index] if self._wants else None,
-            outcomes=reversed(self._outcomes.get(asset.index, ())),
+            entry_of=self.entry,
+            want=want,
+            outcomes=[_aged(outcome, now.mono_ms - at_ms) for at_ms, outcome in self._outcomes_of(asset)],
             ttl_ms=self._setpoint_ttl_ms,
+            target_source="" if want is None else self._targets.source_of(want.target_id),
+            written=written,
+            step=self._effects.get(asset.index),
+            now=now,
         )
+
+    def flexibility(self, now: Now) -> GetFlexibilityResponse:
+        """How much more or less the site could import now, and for how long."""
+        return flexibility(self.state, self.decision, self._stores, {}, now)
+
+    def _outcomes_of(self, asset: AssetEntry) -> Iterable[tuple[int, Outcome]]:
+        return reversed(self._outcomes.get(asset.index, ()))
 
     def _grant_of(self, asset: AssetEntry) -> AssetGrant | None:
         grants = [] if self.decision is None else self.decision.grants
@@ -279,9 +337,13 @@ class Cycle:
         self._ended.extend((now.mono_ms, entry) for entry in change.ended)
         if not change.journal and not always:
             return []
+        return [self._send_limits(now), *change.journal, *self._list_limits(now)]
+
+    def _send_limits(self, now: Now) -> SendLimits:
         self._limit_sequence += 1
-        limits = LimitSet(epoch=self._epoch, sequence=self._limit_sequence, limits=self.book.active(now))
-        return [SendLimits(limits=limits.SerializeToString()), *change.journal, *self._list_limits(now)]
+        active = [*self.book.active(now), *self.guidance.active(now)]
+        limits = LimitSet(epoch=self._epoch, sequence=self._limit_sequence, limits=active)
+        return SendLimits(limits=limits.SerializeToString())
 
     def _list_limits(self, now: Now) -> list[Effect]:
         listed = self.limits(now)
@@ -298,8 +360,39 @@ class Cycle:
         return [*sent, Reply(message=DeleteTargetResponse(existed=answer))]
 
     def _send_targets(self, now: Now) -> list[Effect]:
-        self._wants, self._memory = decide_wants(self.state, self._targets.winners(now), self._memory, now)
-        return [SendTargets(rows=target_rows(self._wants, self.topology), ttl_ms=TARGET_CYCLES * self._cycle_ms)]
+        """Ask the policies and tell the core: caps first, which may tighten, then wants, then the journal."""
+        targets = self._targets.winners(now)
+        steering, journal = self.guidance.steer(self.state, self.book.entries(), targets, now, self._restored_ms)
+        self._ended.extend((now.mono_ms, entry) for entry in self.guidance.stack.take_ended())
+        caps = [self._send_limits(now)] if self.guidance.stack.is_due(now) else []
+        self._wants, self._memory = decide_wants(self.state, targets, self._memory, now, steering)
+        rows = target_rows(self._wants, self.topology)
+        return [*caps, SendTargets(rows=rows, ttl_ms=TARGET_CYCLES * self._cycle_ms), *journal]
+
+    def _guide(
+        self,
+        event: SetChargingNeedRequest | ClearChargingNeedRequest | ReportGuardRequest | PutPricesRequest,
+        now: Now,
+    ) -> list[Effect]:
+        """What the policies are told acts at once; what is durable is so before the reply."""
+        answer: Message | Refusal
+        journal: Sequence[Keep | Forget] = ()
+        match event:
+            case SetChargingNeedRequest():
+                answer, journal = self.guidance.set_need(event, self.book.entries(), now)
+            case ClearChargingNeedRequest():
+                answer, journal = self.guidance.clear_need(event)
+            case PutPricesRequest():
+                answer = self.guidance.put_prices(event, now)
+            case ReportGuardRequest():
+                refusal = self.guidance.take_guard(event, now)
+                sent = self._send_targets(now) if refusal is None else []
+                return [*sent, Reply(message=refusal or self.guidance.guard_answer(event.source))]
+            case _:
+                assert_never(event)
+        if isinstance(answer, Refusal):
+            return [Reply(message=answer)]
+        return [*self._send_targets(now), *journal, Reply(message=answer)]
 
     def _samples(self, request: ReportSamplesRequest, now: Now) -> list[Effect]:
         verdict = self._gates["samples"].judge(request.source, request.sequence)
@@ -310,9 +403,11 @@ class Cycle:
         if verdict is not Verdict.NEW:
             return [reply]
         rows = [_sample_row(asset, self.state.take(asset.index, sample, now), now) for asset, sample in known]
+        for asset, _ in known:
+            self._see(asset)
         return [SendSamples(rows=rows), reply] if rows else [reply]
 
-    def _report_outcomes(self, request: ReportOutcomesRequest) -> list[Effect]:
+    def _report_outcomes(self, request: ReportOutcomesRequest, now: Now) -> list[Effect]:
         verdict = self._gates["outcomes"].judge(request.source, request.sequence)
         known = [(asset, outcome) for outcome in request.outcomes if (asset := self._evse(outcome.asset_id))]
         unknown = [outcome.asset_id for outcome in request.outcomes if self._evse(outcome.asset_id) is None]
@@ -321,7 +416,7 @@ class Cycle:
         if refusal is not None or verdict is not Verdict.NEW or not known:
             return [reply]
         for asset, outcome in known:
-            self._outcomes.setdefault(asset.index, deque(maxlen=OUTCOMES_MAX)).append(outcome)
+            self._outcomes.setdefault(asset.index, deque(maxlen=OUTCOMES_MAX)).append((now.mono_ms, outcome))
         return [SendOutcomes(rows=[self._outcome_row(asset, outcome) for asset, outcome in known]), reply]
 
     def _outcome_row(self, asset: AssetEntry, outcome: Outcome) -> Row:
@@ -339,11 +434,23 @@ class Cycle:
         decision = Decision.FromString(event.decision)
         for index, reading in event.readings:
             self.state.put_reading(index, reading)
+            self._see(self.topology.assets[index])
         if _tick_of(decision) <= _tick_of(self.decision):
             return []  # no tick has been decided since: its leases are not renewed
         self.decision = decision
         self.state.put_decision(decision, now)
+        for grant in decision.grants:
+            value = grant.current_ma if grant.HasField("current_ma") else grant.power_w
+            if self._effects.is_news(grant.asset_index, value):
+                measured = self._measured(self.topology.assets[grant.asset_index])
+                self._effects.granted(grant.asset_index, value, measured, now)
         return [PublishSetpoints()] if self.setpoints.put_decision(decision, now) else []
+
+    def _measured(self, asset: AssetEntry) -> int | None:
+        return measured_of(asset, self.state.reading(asset.index), self.topology.nominal_voltage_mv)
+
+    def _see(self, asset: AssetEntry) -> None:
+        self._effects.measured(asset.index, self._measured(asset), self.state.reading(asset.index).measured_ms)
 
     def _tick(self, now: Now) -> list[Effect]:
         effects = self._limits_changed(self.book.advance(now), now)
@@ -364,6 +471,8 @@ class Cycle:
         up = heard or not self._has_ocpp
         if up == self._link_up:
             return []
+        if up:
+            self._restored_ms = now.mono_ms
         self._link_up = up
         return [SendLink(up=up)]
 
@@ -410,6 +519,14 @@ def _sample_row(asset: AssetEntry, reading: Reading, now: Now) -> Row:
     values: Row = (reading.power_w, *own_ma, reading.soc_permille, reading.energy_wh)
     age_ms = min(reading.age_ms(now), VALUE_MAX)
     return (asset.index, age_ms, int(reading.plug_state), *(values if good else (None,) * len(values)))
+
+
+def _aged(outcome: Outcome, by_ms: int) -> Outcome:
+    """The outcome with its age as of now: it grows while we hold it."""
+    found = Outcome()
+    found.CopyFrom(outcome)
+    found.age_ms += max(0, by_ms)
+    return found
 
 
 def _in_column(value: int | None) -> int | None:

@@ -1,20 +1,27 @@
 """Why an asset has its setpoint: the chain from an amp to its cause, in the order in which it was decided.
 
-    want + rows above the asset + newest Decision + Outcomes ──explain──> ExplainDecisionResponse
+    want + rows above the asset + newest Decision + Outcomes + effect ──explain──> ExplainDecisionResponse
 
 Explains what the core decided; decides nothing and recomputes nothing but the room left in a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dgm.api.core.v1.core_pb2 import AssetGrant, Decision, Row
 from dgm.api.ems.v1.ems_pb2 import ExplainDecisionResponse, Limit, Outcome, Quantity, RowExplanation, Setpoint
+from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
+from dgm.ems.chain import Found, chain, effect_message
+from dgm.ems.effect import Step
 from dgm.ems.limit_status import shown
-from dgm.ems.limits import LimitBook
+from dgm.ems.limits import Entry
 from dgm.ems.policy import Want
+from dgm.machine import Now
 from dgm.site.topology import AssetEntry, Topology
+
+CONFIGURED = "site:"
+"""What the core calls limits of the configuration begins so."""
 
 
 def explain(
@@ -23,14 +30,23 @@ def explain(
     decision: Decision,
     *,
     topology: Topology,
-    book: LimitBook,
+    entry_of: Callable[[str], Entry | None],
     want: Want | None,
     outcomes: Iterable[Outcome],
     ttl_ms: int,
+    target_source: str,
+    written: FieldAuditEntry | None,
+    step: Step | None,
+    now: Now,
 ) -> ExplainDecisionResponse:
-    """The chain for one controlled asset. outcomes: newest first. ttl_ms: lease of an EVSE setpoint."""
+    """The chain for one controlled asset. outcomes: newest first, ages as of now. ttl_ms: lease of an EVSE setpoint.
+
+    target_source: who put the target that is wanted; written: newest command to a Modbus device; step: newest effect.
+    """
+    outcomes = list(outcomes)
+    entry = entry_of(grant.binding_limit_id) if grant.binding_limit_id else None
     binding_row = _binding_row(grant, decision.rows)
-    limit = _binding_limit(grant.binding_limit_id, binding_row, book, topology)
+    limit = _binding_limit(grant.binding_limit_id, binding_row, entry_of, topology)
     answer = ExplainDecisionResponse(
         setpoint=_setpoint(asset, grant, decision, ttl_ms),
         summary=summary(asset, grant, want, limit, binding_row, topology),
@@ -39,7 +55,22 @@ def explain(
         rows=[_row_explanation(row, topology) for row in rows_above(asset, decision.rows, topology)],
         want_reason="" if want is None else want.text,
         outcomes=outcomes,
+        effect=effect_message(step, now),
     )
+    found = Found(
+        asset=asset,
+        grant=grant,
+        epoch=decision.epoch,
+        want=want,
+        row=binding_row,
+        limit=limit,
+        put=None if entry is None else entry.limit,
+        target_source=target_source,
+        outcomes=outcomes,
+        written=written,
+        step=step,
+    )
+    answer.chain.extend(chain(found, topology, now))
     if asset.is_evse:
         answer.counted_ma = grant.counted_ma
         answer.counted_reason = grant.counted_reason
@@ -99,13 +130,15 @@ def _binding_row(grant: AssetGrant, rows: Sequence[Row]) -> Row | None:
     return rows[grant.binding_row]
 
 
-def _binding_limit(limit_id: str, row: Row | None, book: LimitBook, topology: Topology) -> Limit | None:
-    """The limit of the book, or, for one of the configuration, what its row says of it."""
-    entry = book.get(limit_id) if limit_id else None
+def _binding_limit(
+    limit_id: str, row: Row | None, entry_of: Callable[[str], Entry | None], topology: Topology
+) -> Limit | None:
+    """The limit or the cap of a policy of that id, or, for one of the configuration, what its row says of it."""
+    entry = entry_of(limit_id) if limit_id else None
     if entry is not None:
         return shown(entry)
-    if row is None or not limit_id:
-        return None
+    if row is None or not limit_id.startswith(CONFIGURED):
+        return None  # one that was put and has ended since
     limit = Limit(id=limit_id, source="site", quantity=row.quantity, reason="configured")
     limit.circuit_id = topology.circuits[row.circuit_index].id
     if row.quantity == Quantity.QUANTITY_CURRENT:

@@ -8,6 +8,8 @@ it is, and whether there is room for it, is the LimitBook's business.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dgm.api.ems.v1.ems_pb2 import Limit, Quantity
 from dgm.site.refusal import Reason, Refusal
 from dgm.site.topology import Topology
@@ -50,19 +52,24 @@ def failsafe_of(limit: Limit) -> int | None:
     return int(getattr(limit, name)) if limit.HasField(name) else None
 
 
-def check_limit(limit: Limit, topology: Topology) -> Refusal | None:
-    """What is wrong with a limit by itself, None: nothing."""
-    return _check_identity(limit) or _check_subject(limit, topology) or _check_bounds(limit) or _check_times(limit)
+def check_limit(limit: Limit, topology: Topology, sources: Sequence[str] = SOURCES) -> Refusal | None:
+    """What is wrong with a limit by itself, None: nothing. sources: kinds of source that may put it."""
+    return (
+        _check_identity(limit, sources)
+        or _check_subject(limit, topology)
+        or _check_bounds(limit)
+        or _check_times(limit)
+    )
 
 
-def _check_identity(limit: Limit) -> Refusal | None:
+def _check_identity(limit: Limit, sources: Sequence[str]) -> Refusal | None:
     if not 0 < len(limit.id) <= ID_LENGTH_MAX:
         return invalid("limit.id", f"{len(limit.id)} characters", f"1..{ID_LENGTH_MAX}")
     if limit.id.startswith(CONFIGURED):
         return invalid("limit.id", repr(limit.id), f"an id that does not begin with {CONFIGURED!r}")
     kind, colon, name = limit.source.partition(":")
-    if kind not in SOURCES or not colon or not 0 < len(name) <= ID_LENGTH_MAX:
-        return invalid("limit.source", repr(limit.source), f"one of {', '.join(SOURCES)}, then ':' and a name")
+    if kind not in sources or not colon or not 0 < len(name) <= ID_LENGTH_MAX:
+        return invalid("limit.source", repr(limit.source), f"one of {', '.join(sources)}, then ':' and a name")
     return None
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -28,7 +28,7 @@ from google.protobuf.message import DecodeError
 
 from dgm.api.core.v1.core_pb2 import ActiveLimit
 from dgm.api.ems.v1.ems_pb2 import Limit, PutLimitRequest, PutLimitResponse
-from dgm.ems.limit_rules import bound_of, check_limit, clamped, failsafe_of, out_of_range
+from dgm.ems.limit_rules import SOURCES, bound_of, check_limit, clamped, failsafe_of, out_of_range
 from dgm.errors import DgmError
 from dgm.machine import Now
 from dgm.site.refusal import Reason, Refusal
@@ -90,17 +90,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Journal effect: store the record of a limit durably."""
+    """Journal effect: store a record durably, of a limit unless `table` says otherwise."""
 
     id: str
     record: bytes
+    table: str = JOURNAL_TABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """Journal effect: the limit is no longer known."""
+    """Journal effect: the limit (or record of another table) is no longer known."""
 
     id: str
+    table: str = JOURNAL_TABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +116,9 @@ class Change:
 class LimitBook:
     """Every limit put by a source, by id. `now` never runs backwards on the monotonic clock."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, sources: Sequence[str] = SOURCES) -> None:
         self._topology = topology
+        self._sources = sources
         self._entries: dict[str, Entry] = {}
         self._utc_less_mono_ms: int | None = None
 
@@ -133,7 +136,7 @@ class LimitBook:
         The journal effects must be durable before the reply is sent.
         """
         asked = request.limit
-        refusal = check_limit(asked, self._topology) or self._check_place(asked)
+        refusal = check_limit(asked, self._topology, self._sources) or self._check_place(asked)
         if refusal is not None:
             return refusal
         held = self._entries.get(asked.id)

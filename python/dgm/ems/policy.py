@@ -1,14 +1,17 @@
 """What each asset wants this cycle, and why. Wants rank below limits: the core grants at most this much.
 
-    readings, grants, targets, memory, now ──decide_wants──> one Want per asset, new memory
+    readings, grants, targets, steering of the policies, memory, now ──decide_wants──> one Want per asset, new memory
 
     EVSE      no car: 0; car: current_max, lowered to draw + 2 steps once it draws clearly less than granted for 20 s,
               raised again when the draw reaches the grant; suspended by the car for 60 s: current_min
     BATTERY   charge with what would be exported otherwise; helping to keep a limit is the core's own decision
     PV        everything
 
-A target of the API replaces the own want within [0, max]. Grants, not draws, are what the core accounts for: lowering a
-want only frees what a car evidently does not use, and the core frees it no earlier than the lower limit is proved.
+This is the basis, which every site has; the policies that site.yaml lists (`stack`) change it by a Steer: their want
+replaces the own one, their caps bound it, their factors change the weight. A target of the API replaces both wants
+within [0, max]; caps hold for it too, unless the `override` policy ranks above them. Grants, not draws, are what the
+core accounts for: lowering a want only frees what a car evidently does not use, and the core frees it no earlier than
+the lower limit is proved.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from dgm.api.site.v1.site_pb2 import AssetType, PlugState, Quality
+from dgm.ems.snapshot import NO_CAR
+from dgm.ems.steering import NO_STEER, NO_STEERING, Steer, Steering, whole_weights
 from dgm.machine import Now
 from dgm.site.state import Reading, SiteState, max_current_ma
 from dgm.site.topology import AssetEntry, Topology
@@ -34,16 +39,6 @@ SPARE_STEPS = 2
 SURPLUS_STEP_W = 100
 """Battery charge follows the surplus in these steps: less is noise of the meter."""
 
-NO_CAR = (
-    PlugState.PLUG_STATE_UNSPECIFIED,
-    PlugState.PLUG_STATE_AVAILABLE,
-    PlugState.PLUG_STATE_FINISHING,
-    PlugState.PLUG_STATE_RESERVED,
-    PlugState.PLUG_STATE_UNAVAILABLE,
-    PlugState.PLUG_STATE_FAULTED,
-    PlugState.PLUG_STATE_OFFLINE,
-)
-
 
 class WantReason(IntEnum):
     """Why an asset wants what it wants; crosses to the core as a number."""
@@ -57,6 +52,7 @@ class WantReason(IntEnum):
     SURPLUS = 6
     NO_SURPLUS = 7
     FULL_PV = 8
+    POLICY = 9
 
 
 REASON_TEXT: Mapping[WantReason, str] = {
@@ -69,6 +65,7 @@ REASON_TEXT: Mapping[WantReason, str] = {
     WantReason.SURPLUS: "charge with what would be exported otherwise",
     WantReason.NO_SURPLUS: "nothing would be exported, or the battery is full or not seen",
     WantReason.FULL_PV: "all that the sun gives",
+    WantReason.POLICY: "a policy",
 }
 
 
@@ -76,7 +73,9 @@ REASON_TEXT: Mapping[WantReason, str] = {
 class Want:
     """Wanted by one asset: W into the asset (PV, BATTERY) or mA per phase (EVSE); None: not controlled.
 
-    weight: share of an EVSE, None: as configured. keeps_on: others are paused before it.
+    weight: share of an EVSE, None: as configured; factor: of the policies, it multiplies the weight. stratum: None: as
+    configured. keeps_on: others are paused before it. why: "<policy>: <its input>" where a policy made the value;
+    share_whys: the same of weight, stratum and keeps_on.
     """
 
     value: int | None
@@ -84,12 +83,16 @@ class Want:
     target_id: str = ""
     weight: int | None = None
     keeps_on: bool = False
+    factor: float = 1.0
+    stratum: int | None = None
+    why: str = ""
+    share_whys: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The reason for people."""
         named = f" ({self.target_id})" if self.target_id else ""
-        return REASON_TEXT[self.reason] + named
+        return "; ".join([self.why or REASON_TEXT[self.reason] + named, *self.share_whys])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,31 +115,37 @@ class PolicyMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedTarget:
-    """The target that won for an asset. value: W or mA as in Want; weight and keeps_on too."""
+    """The target that won for an asset. value: W or mA as in Want; weight and keeps_on too. end_ms: of its lease."""
 
     id: str
     value: int
     weight: int | None = None
     keeps_on: bool = False
+    source: str = ""
+    end_ms: int = 0
 
 
 def decide_wants(
-    state: SiteState, targets: Mapping[int, WantedTarget], memory: PolicyMemory, now: Now
+    state: SiteState,
+    targets: Mapping[int, WantedTarget],
+    memory: PolicyMemory,
+    now: Now,
+    steering: Steering = NO_STEERING,
 ) -> tuple[list[Want], PolicyMemory]:
     """One Want per asset in column order, and the memory for the next cycle."""
     wants: list[Want] = []
     evses: dict[int, EvseMemory] = {}
     surplus_w = surplus(state, now)
     for asset in state.topology.assets:
-        target = targets.get(asset.index)
+        target, steer = targets.get(asset.index), steering.of(asset.index)
         if asset.is_evse:
             held = memory.evses.get(asset.index, EvseMemory(plug_since_ms=now.mono_ms))
             evses[asset.index] = evse_memory(asset, held, state, now)
-            wants.append(evse_want(asset, evses[asset.index], target, now))
+            wants.append(evse_want(asset, evses[asset.index], target, now, steer))
         elif asset.type == AssetType.ASSET_TYPE_BATTERY:
-            wants.append(battery_want(asset, state, target, surplus_w, now))
+            wants.append(bounded(battery_want(asset, state, target, surplus_w, now, steer), steer))
         elif asset.type == AssetType.ASSET_TYPE_PV:
-            wants.append(pv_want(asset, target))
+            wants.append(bounded(pv_want(asset, target, steer), steer))
         else:
             wants.append(Want(value=None, reason=WantReason.UNCONTROLLED))
     return wants, PolicyMemory(evses=evses)
@@ -171,28 +180,58 @@ def _follow_draw(asset: AssetEntry, held: EvseMemory, draw_ma: int, now: Now) ->
     return replace(held, under_since_ms=since_ms, ceiling_ma=lowered_ma)
 
 
-def evse_want(asset: AssetEntry, memory: EvseMemory, target: WantedTarget | None, now: Now) -> Want:
+def evse_want(
+    asset: AssetEntry, memory: EvseMemory, target: WantedTarget | None, now: Now, steer: Steer = NO_STEER
+) -> Want:
     """Want of one EVSE in mA per phase."""
     if memory.plug_state in NO_CAR:
         return Want(value=0, reason=WantReason.NO_CAR)
     wants = [Want(value=asset.current_max_ma or 0, reason=WantReason.CAR)]
     if target is not None:
         wants = [Want(value=target.value, reason=WantReason.TARGET, target_id=target.id)]
+    elif steer.want is not None:
+        wants = [Want(value=steer.want, reason=WantReason.POLICY, why=steer.want_why)]
+    if steer.high is not None:
+        wants.append(Want(value=steer.high, reason=WantReason.POLICY, why=steer.high_why))
     if memory.ceiling_ma is not None:
         wants.append(Want(value=memory.ceiling_ma, reason=WantReason.UNDERDRAW))
     paused = memory.plug_state == PlugState.PLUG_STATE_SUSPENDED_EV
     if paused and now.mono_ms - memory.plug_since_ms >= SUSPENDED_MS:
         wants.append(Want(value=asset.current_min_ma, reason=WantReason.SUSPENDED_EV))
     least = min(wants, key=lambda want: want.value or 0)
-    return least if target is None else replace(least, weight=target.weight, keeps_on=target.keeps_on)
+    if target is not None:
+        least = replace(least, weight=target.weight, keeps_on=target.keeps_on)
+    return replace(
+        least,
+        factor=steer.factor,
+        stratum=steer.stratum,
+        keeps_on=least.keeps_on or steer.keeps_on,
+        share_whys=steer.share_whys,
+    )
+
+
+def bounded(want: Want, steer: Steer) -> Want:
+    """The want of a battery or PV inverter within the caps of the policies."""
+    if steer.high is not None and want.value is not None and want.value > steer.high:
+        return Want(value=steer.high, reason=WantReason.POLICY, why=steer.high_why)
+    if steer.low is not None and want.value is not None and want.value < steer.low:
+        return Want(value=steer.low, reason=WantReason.POLICY, why=steer.low_why)
+    return want
 
 
 def battery_want(
-    asset: AssetEntry, state: SiteState, target: WantedTarget | None, surplus_w: int | None, now: Now
+    asset: AssetEntry,
+    state: SiteState,
+    target: WantedTarget | None,
+    surplus_w: int | None,
+    now: Now,
+    steer: Steer = NO_STEER,
 ) -> Want:
     """Want of one battery in W, positive charging: its part of the surplus by charge rating."""
     if target is not None:
         return Want(value=target.value, reason=WantReason.TARGET, target_id=target.id)
+    if steer.want is not None:
+        return Want(value=steer.want, reason=WantReason.POLICY, why=steer.want_why)
     reading = state.reading(asset.index)
     full = reading.soc_permille is None or reading.soc_permille >= (asset.soc_max_permille or 1000)
     seen = state.quality(asset.index, now) == Quality.QUALITY_GOOD
@@ -203,10 +242,12 @@ def battery_want(
     return Want(value=part_w, reason=WantReason.SURPLUS)
 
 
-def pv_want(asset: AssetEntry, target: WantedTarget | None) -> Want:
+def pv_want(asset: AssetEntry, target: WantedTarget | None, steer: Steer = NO_STEER) -> Want:
     """Want of one PV inverter in W: negative, out of the asset."""
     if target is not None:
         return Want(value=target.value, reason=WantReason.TARGET, target_id=target.id)
+    if steer.want is not None:
+        return Want(value=steer.want, reason=WantReason.POLICY, why=steer.want_why)
     return Want(value=-(asset.power_max_w or 0), reason=WantReason.FULL_PV)
 
 
@@ -236,19 +277,6 @@ def draw(asset: AssetEntry, reading: Reading, topology: Topology) -> int | None:
     return -(-max(0, reading.power_w) * 1_000_000 // (topology.nominal_voltage_mv * len(asset.phases)))
 
 
-def target_range(asset: AssetEntry) -> tuple[int, int] | None:
-    """Lowest and highest target of an asset (W or mA); None: it takes none."""
-    match asset.type:
-        case AssetType.ASSET_TYPE_EVSE:
-            return 0, asset.current_max_ma or 0
-        case AssetType.ASSET_TYPE_BATTERY:
-            return -(asset.power_max_w or 0), _charge_max_w(asset)
-        case AssetType.ASSET_TYPE_PV:
-            return -(asset.power_max_w or 0), 0
-        case _:
-            return None
-
-
 def _good_power(state: SiteState, index: int, now: Now) -> int | None:
     return state.reading(index).power_w if state.quality(index, now) == Quality.QUALITY_GOOD else None
 
@@ -264,13 +292,18 @@ def _of_type(topology: Topology, kind: AssetType) -> Iterable[AssetEntry]:
 
 def target_rows(wants: Sequence[Want], topology: Topology) -> list[tuple[int | None, ...]]:
     """Rows (want, weight, stratum, want_reason, keeps_on) for the core, in column order."""
+    pairs = list(zip(topology.assets, wants, strict=True))
+    weights = [asset.weight if want.weight is None else want.weight for asset, want in pairs]
+    if any(want.factor != 1.0 for want in wants):
+        factored = [weight * want.factor for weight, want in zip(weights, wants, strict=True)]
+        weights = whole_weights(factored)
     return [
         (
             want.value,
-            asset.weight if want.weight is None else want.weight,
-            asset.stratum,
+            weight,
+            asset.stratum if want.stratum is None else want.stratum,
             int(want.reason),
             int(want.keeps_on),
         )
-        for asset, want in zip(topology.assets, wants, strict=True)
+        for (asset, want), weight in zip(pairs, weights, strict=True)
     ]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from dgm.api.ems.v1.ems_pb2 import PutTargetResponse, Target
 from dgm.ems.limit_rules import ID_LENGTH_MAX, SOURCES, invalid, out_of_range
-from dgm.ems.policy import WantedTarget, target_range
+from dgm.ems.policy import WantedTarget
+from dgm.ems.steering import target_range
 from dgm.machine import Now
 from dgm.site.refusal import Reason, Refusal
 from dgm.site.topology import AssetEntry, Topology
@@ -73,6 +74,11 @@ class TargetBook:
         del self._entries[target_id]
         return True
 
+    def source_of(self, target_id: str) -> str:
+        """Who put a target; empty: there is none of that id."""
+        held = self._entries.get(target_id)
+        return "" if held is None else held.target.source
+
     def winners(self, now: Now) -> dict[int, WantedTarget]:
         """The target that holds for each asset now: highest priority, then the newest."""
         self._drop_expired(now)
@@ -94,7 +100,14 @@ class TargetBook:
 def _wanted(entry: TargetEntry) -> WantedTarget:
     target = entry.target
     weight = target.weight if target.HasField("weight") else None
-    return WantedTarget(id=target.id, value=entry.value, weight=weight, keeps_on=target.keeps_on)
+    return WantedTarget(
+        id=target.id,
+        value=entry.value,
+        weight=weight,
+        keeps_on=target.keeps_on,
+        source=target.source,
+        end_ms=entry.end_ms,
+    )
 
 
 def _check_target(asked: Target, asset: AssetEntry | None) -> Refusal | None:

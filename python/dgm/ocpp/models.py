@@ -3,22 +3,13 @@
     SITE_MODEL   read: counts, who is in control, limits and their source, connection point      write: heartbeat, total
     EVSE_MODEL   read: state, phases, energies, the limit and why, obedience, ages               write: the leased cap
 
-What the kinds mean and where the models stand is registers.py; who fills them is register_values.py.
+What the kinds mean is dgm/maps/table.py, where the models stand registers.py; who fills them is register_values.py.
 """
 
 from __future__ import annotations
 
-from dgm.ocpp.registers import (
-    EVSE_MODEL_ID,
-    MAP_VERSION,
-    SITE_MODEL_ID,
-    VALID_S_MAX,
-    Group,
-    Kind,
-    Model,
-    Point,
-    Range,
-)
+from dgm.maps.table import VALID_S_MAX, Group, Kind, Model, Point, Range, head, with_length
+from dgm.ocpp.registers import EVSE_MODEL_ID, MAP_VERSION, SITE_MODEL_ID
 
 U16, U32, I32, ENUM, BITS, TEXT = Kind.U16, Kind.U32, Kind.I32, Kind.ENUM, Kind.BITS, Kind.TEXT
 
@@ -62,30 +53,14 @@ def _ms(name: str, label: str, text: str) -> Point:
     return Point(name=name, label=label, kind=U32, units="s", sf=-3, text=text)
 
 
-def _head(model_id: int) -> tuple[Point, ...]:
-    return (
-        Point(name="ID", label="ID", kind=U16, text="model id", fixed=model_id),
-        Point(name="L", label="L", kind=U16, text="registers behind this one"),
-    )
-
-
-def _with_length(model: Model) -> Model:
-    """The same with the length in L."""
-    points = tuple(
-        Point(name="L", label="L", kind=U16, text=point.text, fixed=model.size - 2) if point.name == "L" else point
-        for point in model.points
-    )
-    return Model(id=model.id, name=model.name, label=model.label, text=model.text, points=points, groups=model.groups)
-
-
-SITE_MODEL = _with_length(
+SITE_MODEL = with_length(
     Model(
         id=SITE_MODEL_ID,
         name="dgm_site",
         label="DGM site",
         text="The site as an EMS sees and controls it",
         points=(
-            *_head(SITE_MODEL_ID),
+            *head(SITE_MODEL_ID),
             Point(name="map_version", label="MapVer", kind=U16, text="of this map", fixed=MAP_VERSION),
             Point(name="evses", label="Evses", kind=U16, text="number of EVSEs; EVSE n stands in unit n + 1"),
             Point(name="connected", label="Conn", kind=U16, text="EVSEs whose station is connected"),
@@ -200,14 +175,14 @@ SITE_MODEL = _with_length(
     )
 )
 
-EVSE_MODEL = _with_length(
+EVSE_MODEL = with_length(
     Model(
         id=EVSE_MODEL_ID,
         name="dgm_evse",
         label="DGM EVSE",
         text="One EVSE: what it does, what it may do and why, and the cap that an EMS gives it",
         points=(
-            *_head(EVSE_MODEL_ID),
+            *head(EVSE_MODEL_ID),
             Point(name="number", label="Num", kind=U16, text="1-based, order of site.yaml"),
             Point(name="asset_id", label="AssetId", kind=TEXT, length=ASSET_ID_REGISTERS, text="id in site.yaml"),
             Point(name="plug_state", label="St", kind=ENUM, symbols=PLUG, text="what the station says of its plug"),

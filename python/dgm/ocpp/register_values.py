@@ -14,9 +14,9 @@ from dgm.api.ems.v1.ems_pb2 import OutcomeState
 from dgm.api.ocpp.v1.ocpp_pb2 import LinkState, Station
 from dgm.api.site.v1.site_pb2 import CircuitState, PhaseValues, PlugState, Quality, Sample
 from dgm.machine import Now
+from dgm.maps.table import Value
 from dgm.ocpp.events import Sampled
 from dgm.ocpp.evse import Evse
-from dgm.ocpp.registers import Value
 from dgm.ocpp.store import StationSettings
 
 DRAW_SLACK_MA = 1_000

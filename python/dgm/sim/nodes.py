@@ -36,7 +36,8 @@ from dgm.ems.cycle import (
     SendTargets,
     SubscriberHeard,
 )
-from dgm.ems.limits import Forget, Keep
+from dgm.ems.guidance import TABLES
+from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
 from dgm.ems.setpoints import SetpointSubscriber
 from dgm.machine import Now, Tick
 from dgm.ocpp.events import DerSeen, Outcome, Sampled
@@ -53,9 +54,9 @@ GRANT_WIDTH = len(_core.GRANT_COLUMNS)
 
 
 class EmsNode:
-    """Cycle and Arbiter of one life of the ems role. `journal` outlives it, as the file does."""
+    """Cycle and Arbiter of one life of the ems role. `journal`, by table and key, outlives it, as the file does."""
 
-    def __init__(self, config: DgmConfig, journal: dict[str, bytes], *, epoch: int, now: Now) -> None:
+    def __init__(self, config: DgmConfig, journal: dict[tuple[str, str], bytes], *, epoch: int, now: Now) -> None:
         self.cycle = Cycle(config, epoch=epoch)
         self.arbiter = _core.Arbiter(config.SerializeToString())
         self.decision: Decision | None = None
@@ -63,7 +64,8 @@ class EmsNode:
         self.refused: list[Refusal] = []
         self._journal = journal
         self._subscriber = SetpointSubscriber()
-        self._run(self.cycle.restore(journal, now), now)
+        tables = {name: _table(journal, name) for name in TABLES}
+        self._run(self.cycle.restore(_table(journal, JOURNAL_TABLE), now, tables), now)
 
     def handle(self, event: Event, now: Now) -> list[Setpoint]:
         """Hand an event to the cycle; returns the setpoints that go to the gateway."""
@@ -108,10 +110,10 @@ class EmsNode:
                     self.arbiter.put_outcomes(columns(rows), now.mono_ms)
                 case SendLink(up=up):
                     self.arbiter.put_link(up, now.mono_ms)
-                case Keep(id=key, record=value):
-                    self._journal[key] = value
-                case Forget(id=key):
-                    self._journal.pop(key, None)
+                case Keep(id=key, record=value, table=table):
+                    self._journal[table, key] = value
+                case Forget(id=key, table=table):
+                    self._journal.pop((table, key), None)
                 case PublishSetpoints():
                     publish = True
                 case Reply(message=Refusal() as refusal):
@@ -119,6 +121,10 @@ class EmsNode:
                 case _:
                     pass
         return publish
+
+
+def _table(journal: dict[tuple[str, str], bytes], name: str) -> dict[str, bytes]:
+    return {key: record for (table, key), record in journal.items() if table == name}
 
 
 @dataclass(slots=True)

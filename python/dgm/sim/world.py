@@ -115,7 +115,7 @@ class World:
         self.recent: list[str] = []
         self.draw = draw
         self._end_ms = self.now.mono_ms + length_ms
-        self._journal: dict[str, bytes] = {}
+        self._journal: dict[tuple[str, str], bytes] = {}
         self._epoch = 0
         self._outbox = Outbox(source="ocpp:1")
         self._queue: list[_Planned] = []

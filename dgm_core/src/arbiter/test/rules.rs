@@ -272,7 +272,7 @@ impl World {
     fn check_row(&self, index: usize, before: &[i64]) -> Result<(), TestCaseError> {
         let arbiter = &self.rig.arbiter;
         let row = &arbiter.decision().rows[index];
-        let entries = arbiter.bounds.matrix.row(index);
+        let entries: Vec<_> = arbiter.bounds.matrix.row(index).collect();
         if entries.is_empty() {
             return Ok(());
         }

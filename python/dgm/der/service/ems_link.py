@@ -160,8 +160,10 @@ class SiteWatch:
         seen: Callable[[WatchSiteResponse], None],
         lost: Callable[[], None],
         back: Callable[[], None],
+        interval_ms: int = SITE_INTERVAL_MS,
     ) -> None:
         self._stub = SiteServiceStub(channel)
+        self._interval_ms = interval_ms
         self._seen = seen
         self._lost = lost
         self._back = back
@@ -172,7 +174,7 @@ class SiteWatch:
         while True:
             heard = False
             try:
-                async for update in self._stub.WatchSite(WatchSiteRequest(interval_ms=SITE_INTERVAL_MS)):
+                async for update in self._stub.WatchSite(WatchSiteRequest(interval_ms=self._interval_ms)):
                     if not heard:
                         heard, retry_s = True, RETRY_S_MIN
                         self._back()

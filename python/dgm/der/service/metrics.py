@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dgm.der.core import DerCore
 from dgm.der.envelope import QUANTITIES, Bound
-from dgm.der.registers import LINK_NUMBERS
+from dgm.der.register_values import LINK_NUMBERS
 from dgm.der.schedule import Phase
 from dgm.machine import Now
 
@@ -53,16 +53,20 @@ class DerMetrics:
         self._not_kept = Gauge(
             "dgm_2030_5_controls_not_kept", "Event reports that are kept, of controls that were not.", registry=registry
         )
-        expiry = Gauge(
+        self._expiry = Gauge(
             "dgm_cert_expiry_timestamp_seconds", "When the certificate ends (UTC).", ["use"], registry=registry
         )
         self._days_left = Gauge(
             "dgm_cert_days_left", "Days until the certificate ends; negative once it has.", ["use"], registry=registry
         )
-        self._ends_s = dict(certificate_ends_s)
-        for use, end_s in self._ends_s.items():
-            expiry.labels(use=use).set(end_s)
+        self.show_certificates(certificate_ends_s)
         self._poll_age.set(float("nan"))
+
+    def show_certificates(self, ends_s: Mapping[str, float]) -> None:
+        """When the certificates in use end, UTC seconds."""
+        self._ends_s = dict(ends_s)
+        for use, end_s in self._ends_s.items():
+            self._expiry.labels(use=use).set(end_s)
 
     def show(self, core: DerCore, bounds: dict[str, Bound], now: Now) -> None:
         """Take over the state as of now."""

@@ -11,46 +11,37 @@ at the EMS before the first poll. An exception in a step ends the role; leases a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
-from urllib.parse import urlsplit
+from typing import assert_never
 
 from dgm import clock
-from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
-from dgm.der import registers
 from dgm.der import resource as r
-from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, device_lfdi, dialect_of, tls_context
-from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, SiteLost, SiteSeen
-from dgm.der.discovery import Answer, Link, Notified, Request
+from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, NeedsSeen, SiteLost, SiteSeen
 from dgm.der.engine import LIVE_BYTES_MAX
+from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
 from dgm.der.plant import root_circuit
 from dgm.der.profiles.loader import load as load_profile
-from dgm.der.registers import Picture
 from dgm.der.service.ems_link import LimitSync, SiteWatch
-from dgm.der.service.listener import NotificationListener
+from dgm.der.service.facade import DerFacade
 from dgm.der.service.metrics import DerMetrics
+from dgm.der.service.needs_link import NeedsWatch
 from dgm.der.service.servicer import Bells, DerService
+from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
-from dgm.der.tls import MANDATORY_SUITE, listener_context
-from dgm.facade import keep_certificates, open_facade, with_base
+from dgm.facade import with_base
 from dgm.log import logger
 from dgm.machine import Now, Tick
 from dgm.metrics import CountersCollector
 from dgm.role import RoleContext, Servicer
 
-if TYPE_CHECKING:
-    from dgm._core import Facade
-
 IDLE_S = 5.0
 """How long the role sleeps at most when the core asks for no wake time."""
 SHOW_INTERVAL_S = 1.0
-"""Facade and metrics are refreshed this often."""
-CLOSE_TIMEOUT_S = 2.0
+"""Metrics are refreshed this often."""
 
 
 class DerRole:
@@ -61,21 +52,26 @@ class DerRole:
         self.ready = asyncio.Event()
         self._context = context
         self._log = logger("der")
-        self._lfdi = device_lfdi(config, base_dir)
+        self._url = config.url
         profile = load_profile(config.profile)
-        self._tls = tls_context(config, base_dir, profile.ciphers)
-        self._dialect = dialect_of(profile)
-        self._listener = self._notifications(profile.ciphers) if config.HasField("notify") else None
-        self._metrics = DerMetrics(context.registry, certificate_ends_s=certificate_ends(config, base_dir))
+        self._talk = Talk(
+            context,
+            profile,
+            answered=self._answered,
+            notified=self._notified,
+            renewed=self._renewed,
+            located=self._located,
+        )
+        self._metrics = DerMetrics(context.registry, certificate_ends_s=self._talk.certificate_ends_s)
         draws = random.SystemRandom()
-        self.core = DerCore(context.config, self._lfdi, lambda most: draws.randint(0, most), profile=profile)
-        self._requests: asyncio.Queue[Request] = asyncio.Queue()
+        self.core = DerCore(context.config, self._talk.lfdi, lambda most: draws.randint(0, most), profile=profile)
         self._wake = asyncio.Event()
         self._bells = Bells()
-        self._heartbeat = 0
         self._link = Link.CONNECTING
         self._refused = False
-        self._facade = _facade(with_base(config.facade, base_dir)) if config.HasField("facade") else None
+        self._facade: DerFacade | None = None
+        if config.HasField("facade"):
+            self._facade = DerFacade(with_base(config.facade, base_dir), self.core, context.config)
         if self._facade is not None:
             context.registry.register(CountersCollector("dgm_facade", "Modbus facade", self._facade.counters))
         channel = context.channel("ems")
@@ -88,14 +84,15 @@ class DerRole:
         )
         self._targets = TargetSync(channel, wanted=lambda: self.core.wanted(clock.now()), now=self._server_now)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
+        self._needs = NeedsWatch(channel, seen=lambda needs: self.step(NeedsSeen(needs=needs)))
         self._restore()
 
     def servicers(self) -> Sequence[Servicer]:
         """DerService."""
         service = DerService(
             self.core,
-            server=self._context.config.der.url,
-            lfdi=self._lfdi,
+            server=lambda: self._url,
+            lfdi=lambda: self._talk.lfdi,
             now=clock.now,
             bell=self._bells.bell,
             step=self.step,
@@ -110,45 +107,37 @@ class DerRole:
 
     async def run(self) -> None:
         """Work until cancelled. Raises what a step raised."""
-        client = UtilityClient(self._tls, self._dialect)
-        if self._facade is not None:
-            self._show()
-            self._facade.start()
-        if self._listener is not None:
-            notify = self._context.config.der.notify
-            await self._listener.start(notify.host, notify.port)
-        for warning in certificate_warnings(self._context.config, self._context.base_dir):
-            self._log.warning("certificate", finding=warning)
-        self._log.info("started", lfdi=self._lfdi, events=len(self.core.scheduler.events()), server=self._url)
+        await self._talk.start()
+        self._log.info("started", lfdi=self._talk.lfdi, events=len(self.core.scheduler.events()), server=self._url)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._limits.run(), name="limits")
                 tasks.create_task(self._targets.run(), name="targets")
                 tasks.create_task(self._site.run(), name="site")
-                tasks.create_task(self._converse(client), name="http")
+                tasks.create_task(self._needs.run(), name="needs")
+                tasks.create_task(self._talk.run(), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
                 if self._facade is not None:
-                    tasks.create_task(keep_certificates(self._facade, self._log), name="certificates")
+                    tasks.create_task(self._facade.run(), name="facade")
                 self.ready.set()
         finally:
-            if self._facade is not None:
-                self._facade.stop()
-            if self._listener is not None:
-                await self._listener.stop()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await client.close()
+            await self._talk.stop()
 
-    def _notifications(self, ciphers: Sequence[str]) -> NotificationListener:
-        der, base_dir = self._context.config.der, self._context.base_dir
-        tls = listener_context(
-            ca=base_dir / der.ca,
-            certificate=base_dir / der.certificate,
-            private_key=base_dir / der.private_key,
-            further=[suite for suite in ciphers if suite != MANDATORY_SUITE],
-        )
-        return NotificationListener(tls, urlsplit(der.url).hostname or "", self._notified)
+    def _renewed(self, before: str) -> None:
+        """Another device certificate is another device to the utility; the schedule goes on under its LFDI."""
+        self._metrics.show_certificates(self._talk.certificate_ends_s)
+        if self._talk.lfdi != before:
+            self._talk.forget()
+            self._execute(self.core.identify(self._talk.lfdi, clock.now()))
+
+    def _located(self, url: str) -> None:
+        self._url = url
+        self._execute(self.core.locate(url, clock.now()))
+
+    def _answered(self, answer: Answer | NoAnswer, code: str) -> None:
+        self._metrics.requests.labels(code=code).inc()
+        self.step(answer)
 
     def _notified(self, notification: r.Notification) -> bool:
         is_ours = self.core.discovery.is_ours(notification)
@@ -159,10 +148,6 @@ class DerRole:
     def step(self, event: CoreEvent) -> None:
         """One event and all its effects."""
         self._execute(self.core.handle(event, clock.now()))
-
-    @property
-    def _url(self) -> str:
-        return self._context.config.der.url
 
     def _server_now(self) -> Now:
         now = clock.now()
@@ -181,12 +166,14 @@ class DerRole:
                 case Keep():
                     self._context.journal.put_all(TABLE, effect.entries)
                 case Request():
-                    self._requests.put_nowait(effect)
+                    self._talk.send(effect)
                 case _:
                     assert_never(effect)
         self._wake.set()
         self._limits.ring()
         self._bells.ring()
+        if self._facade is not None:
+            self._facade.ring()
         self._tell_link()
         self._tell_refused()
 
@@ -215,18 +202,6 @@ class DerRole:
     def _wrong_pin(self) -> bool:
         return self.core.discovery.wrong_pin
 
-    async def _converse(self, client: UtilityClient) -> None:
-        error_told = ""
-        while True:
-            request = await self._requests.get()
-            answer = await client.send(request)
-            code = str(answer.status) if isinstance(answer, Answer) else "none"
-            self._metrics.requests.labels(code=code).inc()
-            if client.last_error and client.last_error != error_told:
-                self._log.warning("the utility server does not answer", why=client.last_error)
-            error_told = client.last_error
-            self.step(answer)
-
     async def _keep_time(self) -> None:
         while True:
             self._wake.clear()
@@ -246,21 +221,7 @@ class DerRole:
 
     def _show(self) -> None:
         now = clock.now()
-        bounds = self.core.bounds(now)
-        self._metrics.show(self.core, bounds, now)
-        if self._facade is None:
-            return
-        self._heartbeat += 1
-        last_ms = self.core.discovery.last_success_ms
-        picture = Picture(
-            link=self.core.discovery.link,
-            heartbeat=self._heartbeat,
-            age_ms=None if last_ms is None else now.mono_ms - last_ms,
-            at_ms=now.utc_ms + self.core.offset_ms,
-            bounds=bounds,
-            targets=self.core.targets(),
-        )
-        self._facade.publish(registers.UNIT, registers.BASE, registers.words(picture))
+        self._metrics.show(self.core, self.core.bounds(now), now)
 
     def _ems_back(self) -> None:
         self._limits.forget()
@@ -271,9 +232,3 @@ class DerRole:
 
     def _site_lost(self) -> None:
         self.step(SiteLost())
-
-
-def _facade(config: FacadeConfig) -> Facade:
-    facade = open_facade(config, place="der.facade", units=registers.UNIT)
-    facade.define(registers.UNIT, registers.BASE, registers.COUNT)
-    return facade

@@ -49,8 +49,8 @@ class DerService(der_pb2_grpc.DerServiceServicer):
         self,
         core: DerCore,
         *,
-        server: str,
-        lfdi: str,
+        server: Callable[[], str],
+        lfdi: Callable[[], str],
         now: Callable[[], Now],
         bell: Callable[[], AbstractContextManager[asyncio.Event]],
         step: Callable[[OptOut | OptIn | RequestFlow | CancelFlow], None],
@@ -69,9 +69,9 @@ class DerService(der_pb2_grpc.DerServiceServicer):
         last_ms = discovery.last_success_ms
         return der_pb2.GetConnectionResponse(
             state=LINK_STATES[discovery.link],
-            server=self._server,
-            lfdi=self._lfdi,
-            sfdi=str(sfdi_of(self._lfdi)),
+            server=self._server(),
+            lfdi=self._lfdi(),
+            sfdi=str(sfdi_of(self._lfdi())),
             last_success_age_ms=-1 if last_ms is None else self._now().mono_ms - last_ms,
             clock_offset_ms=self._core.offset_ms,
             polls=discovery.counters.polls,

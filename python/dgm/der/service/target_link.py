@@ -34,11 +34,17 @@ class TargetSync:
     """wanted: target of each asset now. now: our monotonic clock with the server's UTC."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, *, wanted: Callable[[], Mapping[str, Wanted]], now: Callable[[], Now]
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        wanted: Callable[[], Mapping[str, Wanted]],
+        now: Callable[[], Now],
+        interval_s: float = INTERVAL_S,
     ) -> None:
         self._stub = EmsServiceStub(channel)
         self._wanted = wanted
         self._now = now
+        self._interval_s = interval_s
         self._held: dict[str, tuple[int, int]] = {}
         self._log = logger("der")
 
@@ -53,7 +59,7 @@ class TargetSync:
                 await self.sync()
             except grpc.aio.AioRpcError as error:
                 self._log.debug("ems does not answer", code=error.code().name)
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(self._interval_s)
 
     async def sync(self) -> None:
         """Tell what is new. AioRpcError: the EMS is away."""

@@ -18,9 +18,9 @@ from typing import Protocol, assert_never
 
 from google.protobuf.message import Message
 
-from dgm import clock, links
+from dgm import clock, links, zone
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc, field_pb2, field_pb2_grpc
+from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc, field_pb2, field_pb2_grpc, policy_pb2, policy_pb2_grpc
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
 from dgm.ems.cycle import (
     CoreDecided,
@@ -38,6 +38,7 @@ from dgm.ems.cycle import (
     SendTargets,
     SubscriberHeard,
 )
+from dgm.ems.guidance import TABLES
 from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
 from dgm.ems.service.field_audit import FieldAudit
 from dgm.ems.service.field_servicer import FieldService
@@ -45,6 +46,8 @@ from dgm.ems.service.learnt import LearntDevices
 from dgm.ems.service.lines import LinesCollector, LineWatch
 from dgm.ems.service.metrics import EmsMetrics
 from dgm.ems.service.models import ModelDesk
+from dgm.ems.service.policy_servicer import PolicyService
+from dgm.ems.service.policy_watch import PolicyWatch
 from dgm.ems.service.servicer import EmsService
 from dgm.errors import DgmError
 from dgm.log import logger
@@ -100,7 +103,8 @@ class EmsRole:
         self, context: RoleContext, open_field: Callable[[DgmConfig, int], FieldPort] = open_core_field
     ) -> None:
         self.ready = asyncio.Event()
-        self.cycle = Cycle(context.config, epoch=context.epoch)
+        offset = zone.offset_of(context.config.ems.time_zone or zone.DEFAULT)
+        self.cycle = Cycle(context.config, epoch=context.epoch, offset=offset, stopwatch=clock.stopwatch_us)
         self._context = context
         self._log = logger("ems")
         self._field = open_field(links.with_base(context.config, context.base_dir), context.epoch)
@@ -111,14 +115,16 @@ class EmsRole:
         self.models = ModelDesk(self._field, self.cycle.topology)
         context.registry.register(LinesCollector(self._field.lines))
         self._lines = LineWatch(self._log)
+        self._policies = PolicyWatch(self.cycle.guidance, self._log, context.registry)
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._core_ms = clock.now().mono_ms
         self._bells: dict[type[Effect], set[asyncio.Event]] = {PublishSetpoints: set(), PublishLimits: set()}
-        self._run(self.cycle.restore(context.journal.items(JOURNAL_TABLE), clock.now()))
+        tables = {name: context.journal.items(name) for name in TABLES}
+        self._run(self.cycle.restore(context.journal.items(JOURNAL_TABLE), clock.now(), tables))
 
     def servicers(self) -> Sequence[Servicer]:
-        """SiteService, EmsService and FieldService."""
+        """SiteService, EmsService, PolicyService and FieldService."""
         site = SiteService(
             state=self.cycle.state,
             epoch=self._context.epoch,
@@ -136,6 +142,11 @@ class EmsRole:
                 name=ems_pb2.DESCRIPTOR.services_by_name["EmsService"].full_name,
                 add=ems_pb2_grpc.add_EmsServiceServicer_to_server,
                 servicer=EmsService(self),
+            ),
+            Servicer(
+                name=policy_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name,
+                add=policy_pb2_grpc.add_PolicyServiceServicer_to_server,
+                servicer=PolicyService(self),
             ),
             Servicer(
                 name=field_pb2.DESCRIPTOR.services_by_name["FieldService"].full_name,
@@ -174,6 +185,11 @@ class EmsRole:
     def heard(self) -> None:
         """A subscriber of setpoints of the ocpp role is there."""
         self._advance(SubscriberHeard())
+
+    def explain(self, asset_id: str) -> Message | Refusal:
+        """Why an asset has its setpoint, with the newest command to it where it is a Modbus device."""
+        entries = self._audit.book.entries(asset_id) if asset_id else []
+        return self.cycle.explain(asset_id, clock.now(), written=entries[-1] if entries else None)
 
     @contextlib.contextmanager
     def bell(self, effect: type[Effect]) -> Iterator[asyncio.Event]:
@@ -239,9 +255,9 @@ class EmsRole:
     def _write(self, effect: Keep | Forget) -> None:
         started = time.perf_counter()
         if isinstance(effect, Keep):
-            self._context.journal.put(JOURNAL_TABLE, effect.id, effect.record)
+            self._context.journal.put(effect.table, effect.id, effect.record)
         else:
-            self._context.journal.delete(JOURNAL_TABLE, effect.id)
+            self._context.journal.delete(effect.table, effect.id)
         self._metrics.fsync_s.observe(time.perf_counter() - started)
         self._metrics.limits.set(sum(1 for _ in self.cycle.book.entries()))
 
@@ -282,6 +298,7 @@ class EmsRole:
         self._metrics.cycle_s.observe(time.perf_counter() - started)
         self._metrics.overruns.inc(self.cycle.overruns - overruns)
         self._metrics.observe_evses(self.cycle.state)
+        self._policies.look()
         self._lines.look(self._field.lines())
 
     async def _until(self, wake_ms: int | None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from dgm import clock
-from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
+from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc, plan_pb2
 from dgm.ems.cycle import PublishLimits, PublishSetpoints
 from dgm.ems.setpoints import SetpointSubscriber
 from dgm.site.service import Context, answer, check_streams
@@ -86,7 +86,13 @@ class EmsService(ems_pb2_grpc.EmsServiceServicer):
 
     async def ExplainDecision(self, request: ems_pb2.ExplainDecisionRequest, context: Context) -> Any:
         """Why an asset has its setpoint."""
-        return await answer(self._role.cycle.explain(request.asset_id), context)
+        return await answer(self._role.explain(request.asset_id), context)
+
+    async def GetFlexibility(
+        self, request: plan_pb2.GetFlexibilityRequest, context: Context
+    ) -> plan_pb2.GetFlexibilityResponse:
+        """How much more or less the site could import, for how long, and what bounds it."""
+        return self._role.cycle.flexibility(clock.now())
 
 
 async def _wait(bell: asyncio.Event) -> None:

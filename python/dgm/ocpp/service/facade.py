@@ -19,15 +19,15 @@ import grpc.aio
 from dgm import __version__, clock
 from dgm.api.config.v1.config_pb2 import FacadeConfig
 from dgm.errors import TransportError
-from dgm.facade import keep_certificates, open_facade
+from dgm.facade import Refusals, declare_ends, keep_certificates, open_facade, written
 from dgm.log import logger
 from dgm.machine import Now
+from dgm.maps.table import MODEL_AT, Common, Place, Value, declaration, encode
 from dgm.ocpp import registers
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.facade_writes import Written
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
 from dgm.ocpp.register_values import Charge, evse_values, power_w, site_values
-from dgm.ocpp.registers import END, MODEL_AT, Common, Value
 from dgm.ocpp.service.orders import Orders
 from dgm.ocpp.service.overview import SiteWatch
 from dgm.ocpp.session import Session
@@ -36,11 +36,6 @@ PUBLISH_S = 0.2
 TURNS, STEP_EVSES = 5, 50
 """EVSEs are published in turns of a second, and at most so many in one step: stations report seldom, and a site of
 1,000 must not spend a core on telling ages. What was written to is published at once."""
-
-TELL_MS = 10_000
-"""Refused writes are logged at most so often: who writes too much must not fill the disk."""
-
-REFUSALS = ("writes_incomplete", "writes_out_of_range", "writes_old", "writes_denied", "writes_too_soon")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +69,7 @@ class EvseFacade:
         self._charges = [Charge() for _ in evses]
         self._values: dict[int, dict[str, Value]] = {}
         self._updates, self._next = 0, 0
-        self._refused = dict.fromkeys(REFUSALS, 0)
-        self._refused_told_ms: int | None = None
+        self._refusals = Refusals(self._server, self._log)
         self._touched: set[int] = set()
         self._ordered = asyncio.Event()
 
@@ -117,8 +111,7 @@ class EvseFacade:
     def _on_written(self, descriptor: int) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(descriptor, 8)  # an eventfd stays readable until its counter is read
-        connected = {client[0] for client in self._server.clients()}
-        writes = [_as_write(found) for found in self._server.take_writes()]
+        writes, connected = written(self._server)
         self._touched |= self.orders.take(self._written.take(writes, connected=connected), clock.now())
         self._ordered.set()
 
@@ -136,7 +129,7 @@ class EvseFacade:
             due, self._touched = self._turn() | self._touched, set()
             now = clock.now()
             self._publish(sorted(due), now)
-            self._tell_refusals(now)
+            self._refusals.tell(now)
             await asyncio.sleep(PUBLISH_S)
 
     def _turn(self) -> set[int]:
@@ -152,31 +145,23 @@ class EvseFacade:
         return max(evse.settings.nominal_voltage_mv, *seen, 0)
 
     def _declare(self) -> None:
-        self._declare_unit(registers.SITE_UNIT, "Site", self._names.site_id)
+        commons = {registers.SITE_UNIT: _common("Site", self._names.site_id)}
         server, place = self._server, registers.site_place()
-        server.declare(place.unit, registers.declaration(SITE_MODEL, place, {}, {}).SerializeToString())
+        server.declare(place.unit, declaration(SITE_MODEL, place, {}, {}).SerializeToString())
         units: dict[int, int] = {registers.SITE_UNIT: MODEL_AT + SITE_MODEL.size}
         for index, (_, evse) in enumerate(self._evses):
             settings, place = evse.settings, registers.evse_place(index, EVSE_MODEL)
-            if place.unit not in units:
-                self._declare_unit(place.unit, "EVSE", settings.asset_id)
+            commons.setdefault(place.unit, _common("EVSE", settings.asset_id))
             highs = {"cap_ma": settings.current_max_ma, "cap_w": 2 * power_w(settings.current_max_ma, settings)}
             expired = {"cap_ma": settings.fallback_ma}
-            declared = registers.declaration(EVSE_MODEL, place, highs, expired)
+            declared = declaration(EVSE_MODEL, place, highs, expired)
             server.declare(place.unit, declared.SerializeToString())
             self._forget_cap(place)
             units[place.unit] = place.address + EVSE_MODEL.size
         for unit, end in units.items():
-            server.define(unit, end, len(END) // 2)
-            server.publish(unit, end, END)
+            declare_ends(server, unit, commons[unit], end)
 
-    def _declare_unit(self, unit: int, kind: str, serial: str) -> None:
-        common = Common(model=kind, options=f"map {registers.MAP_VERSION}", version=__version__, serial=serial)
-        words = common.words(unit)
-        self._server.define(unit, registers.BASE, len(words) // 2)
-        self._server.publish(unit, registers.BASE, words)
-
-    def _forget_cap(self, place: registers.Place) -> None:
+    def _forget_cap(self, place: Place) -> None:
         """Before anybody wrote there is no cap: what the register shows after a lease must not show now."""
         point = EVSE_MODEL.point("cap_ma")
         words = point.kind.absent.to_bytes(2 * point.size, "big")
@@ -197,8 +182,8 @@ class EvseFacade:
             )
             self._values[index] = values
             place = registers.evse_place(index, EVSE_MODEL)
-            self._server.publish(place.unit, place.address, registers.encode(EVSE_MODEL, values))
-        words = registers.encode(
+            self._server.publish(place.unit, place.address, encode(EVSE_MODEL, values))
+        words = encode(
             SITE_MODEL,
             site_values(
                 self._values,
@@ -212,22 +197,6 @@ class EvseFacade:
         place = registers.site_place()
         self._server.publish(place.unit, place.address, words)
 
-    def _tell_refusals(self, now: Now) -> None:
-        """Say which writes were refused since the last time; the server counts them and knows no log."""
-        if self._refused_told_ms is not None and now.mono_ms - self._refused_told_ms < TELL_MS:
-            return
-        counted = self._server.counters()
-        grown = {name: counted[f"{name}_total"] - self._refused[name] for name in REFUSALS}
-        if not any(grown.values()):
-            return
-        self._refused = {name: counted[f"{name}_total"] for name in REFUSALS}
-        self._refused_told_ms = now.mono_ms
-        peers = [client[0] for client in self._server.clients() if client[5]]
-        self._log.warning("writes refused", **{name: count for name, count in grown.items() if count}, clients=peers)
 
-
-def _as_write(
-    found: tuple[int, int, int, int, int, str | None, str | None],
-) -> tuple[int, int, int, int, str | None, str | None]:
-    unit, address, value, age_ms, _, peer, role = found
-    return unit, address, value, age_ms, peer, role
+def _common(kind: str, serial: str) -> Common:
+    return Common(model=kind, options=f"map {registers.MAP_VERSION}", version=__version__, serial=serial)

@@ -20,7 +20,8 @@ from structlog.typing import FilteringBoundLogger
 from dgm import clock
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc
 from dgm.machine import Now
-from dgm.ocpp.facade_writes import SOURCE, Alive, CapOrder, Contended, Ended, Order, Released, TotalOrder, source_of
+from dgm.maps.writes import Contended, Ended
+from dgm.ocpp.facade_writes import SOURCE, Alive, CapOrder, Order, Released, TotalOrder, source_of
 from dgm.ocpp.register_values import CAP_EXPIRED, CAP_IN_FORCE, CAP_NONE, CAP_REFUSED, WrittenCap, WrittenSite, power_w
 from dgm.ocpp.store import StationSettings
 

@@ -8,7 +8,8 @@ CONFIG: out_dir, max_seconds, certificate, private_key, ca, devices [{lfdi, pin}
 script (steps, see `sim/utility/script`), subscribable, controls [{mrid, program, start_utc_s | start_offset_s,
 duration_s, modes {opModImpLimW: W}, creation_utc_s | creation_offset_s, cancel_offset_s, randomize_start_s,
 randomize_duration_s, ramp_tms, response_required}], default {mode: W}, default_grad, in_band, and faults [{from_s,
-to_s, status, retry_after_s | garbage}] with offsets in s from READY. With a script its programs are all there are;
+to_s, status, retry_after_s | garbage}] with offsets in s from READY, and end_devices [{lfdi, pin}], for which `devices`
+are the aggregators that may talk. With a script its programs are all there are;
 else program 0 has primacy 1, program 1 primacy 2, and the default is that of program 0.
 """
 
@@ -28,6 +29,7 @@ from aiohttp import web
 
 from dgm.sim.live.process import LineFile, announce, run, utc_ms, wait_for_stop
 from dgm.sim.utility.actions import FOREVER_S
+from dgm.sim.utility.aggregated import AggregatedServer
 from dgm.sim.utility.records import Push, Received, Records
 from dgm.sim.utility.script import Director, steps_of
 from dgm.sim.utility.server import MEDIA_TYPE, Server
@@ -50,8 +52,13 @@ class Utility:
         now_ms = utc_ms()
         self.config = config
         self.start_s = now_ms / 1000
-        director = Director(steps_of(config.get("script", ())))
-        self.server = Server(_state(config, self.start_s), now_ms, director=director, log=log)
+        director, state = Director(steps_of(config.get("script", ()))), _state(config, self.start_s)
+        children = {str(device["lfdi"]).upper(): int(device["pin"]) for device in config.get("end_devices", ())}
+        self.server = (
+            AggregatedServer(state, now_ms, children=children, director=director, log=log)
+            if children
+            else Server(state, now_ms, director=director, log=log)
+        )
 
     @property
     def records(self) -> Records:

@@ -35,21 +35,37 @@ class DgmConfig(_message.Message):
     def __init__(self, site: _Optional[_Union[SiteConfig, _Mapping]] = ..., circuits: _Optional[_Iterable[_Union[CircuitConfig, _Mapping]]] = ..., assets: _Optional[_Iterable[_Union[AssetConfig, _Mapping]]] = ..., cpos: _Optional[_Iterable[_Union[CpoConfig, _Mapping]]] = ..., stations: _Optional[_Iterable[_Union[StationConfig, _Mapping]]] = ..., ems: _Optional[_Union[EmsConfig, _Mapping]] = ..., der: _Optional[_Union[DerConfig, _Mapping]] = ..., ocpp: _Optional[_Union[OcppConfig, _Mapping]] = ..., api: _Optional[_Union[ApiConfig, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[_device_pb2.DeviceTable, _Mapping]]] = ..., stations_csv: _Optional[str] = ...) -> None: ...
 
 class SiteConfig(_message.Message):
-    __slots__ = ("id", "name", "nominal_voltage_mv", "state_dir", "run_dir")
+    __slots__ = ("id", "name", "nominal_voltage_mv", "state_dir", "run_dir", "power_factor_floor_permille", "dr_promise", "upstream_failsafe_s", "drilled_on")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     NOMINAL_VOLTAGE_MV_FIELD_NUMBER: _ClassVar[int]
     STATE_DIR_FIELD_NUMBER: _ClassVar[int]
     RUN_DIR_FIELD_NUMBER: _ClassVar[int]
+    POWER_FACTOR_FLOOR_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    DR_PROMISE_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_FAILSAFE_S_FIELD_NUMBER: _ClassVar[int]
+    DRILLED_ON_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     nominal_voltage_mv: int
     state_dir: str
     run_dir: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., nominal_voltage_mv: _Optional[int] = ..., state_dir: _Optional[str] = ..., run_dir: _Optional[str] = ...) -> None: ...
+    power_factor_floor_permille: int
+    dr_promise: DrPromiseConfig
+    upstream_failsafe_s: int
+    drilled_on: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., nominal_voltage_mv: _Optional[int] = ..., state_dir: _Optional[str] = ..., run_dir: _Optional[str] = ..., power_factor_floor_permille: _Optional[int] = ..., dr_promise: _Optional[_Union[DrPromiseConfig, _Mapping]] = ..., upstream_failsafe_s: _Optional[int] = ..., drilled_on: _Optional[str] = ...) -> None: ...
+
+class DrPromiseConfig(_message.Message):
+    __slots__ = ("power_w", "duration_s")
+    POWER_W_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    power_w: int
+    duration_s: int
+    def __init__(self, power_w: _Optional[int] = ..., duration_s: _Optional[int] = ...) -> None: ...
 
 class CircuitConfig(_message.Message):
-    __slots__ = ("id", "parent", "import_limit_w", "export_limit_w", "current_limit_ma", "meter", "max_uncontrolled_w", "min_uncontrolled_w", "margin_permille")
+    __slots__ = ("id", "parent", "import_limit_w", "export_limit_w", "current_limit_ma", "meter", "max_uncontrolled_w", "min_uncontrolled_w", "margin_permille", "breaker_ma", "service_va", "approved_export_w")
     ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     IMPORT_LIMIT_W_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +75,9 @@ class CircuitConfig(_message.Message):
     MAX_UNCONTROLLED_W_FIELD_NUMBER: _ClassVar[int]
     MIN_UNCONTROLLED_W_FIELD_NUMBER: _ClassVar[int]
     MARGIN_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_MA_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_VA_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_EXPORT_W_FIELD_NUMBER: _ClassVar[int]
     id: str
     parent: str
     import_limit_w: int
@@ -68,7 +87,10 @@ class CircuitConfig(_message.Message):
     max_uncontrolled_w: int
     min_uncontrolled_w: int
     margin_permille: int
-    def __init__(self, id: _Optional[str] = ..., parent: _Optional[str] = ..., import_limit_w: _Optional[int] = ..., export_limit_w: _Optional[int] = ..., current_limit_ma: _Optional[int] = ..., meter: _Optional[str] = ..., max_uncontrolled_w: _Optional[int] = ..., min_uncontrolled_w: _Optional[int] = ..., margin_permille: _Optional[int] = ...) -> None: ...
+    breaker_ma: int
+    service_va: int
+    approved_export_w: int
+    def __init__(self, id: _Optional[str] = ..., parent: _Optional[str] = ..., import_limit_w: _Optional[int] = ..., export_limit_w: _Optional[int] = ..., current_limit_ma: _Optional[int] = ..., meter: _Optional[str] = ..., max_uncontrolled_w: _Optional[int] = ..., min_uncontrolled_w: _Optional[int] = ..., margin_permille: _Optional[int] = ..., breaker_ma: _Optional[int] = ..., service_va: _Optional[int] = ..., approved_export_w: _Optional[int] = ...) -> None: ...
 
 class AssetConfig(_message.Message):
     __slots__ = ("id", "type", "circuit", "phases", "power_max_w", "charge_max_w", "energy_wh", "soc_min_permille", "soc_max_permille", "bridge_reserve_w", "revert_w", "revert_s", "modbus")
@@ -235,7 +257,7 @@ class EvseConfig(_message.Message):
     def __init__(self, id: _Optional[str] = ..., connector_id: _Optional[int] = ..., circuit: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[_site_pb2.Phase, str]]] = ..., current_max_ma: _Optional[int] = ..., current_min_ma: _Optional[int] = ..., current_step_ma: _Optional[int] = ..., fallback_ma: _Optional[int] = ..., weight: _Optional[int] = ..., stratum: _Optional[int] = ..., discharge_max_ma: _Optional[int] = ...) -> None: ...
 
 class EmsConfig(_message.Message):
-    __slots__ = ("tick_ms", "cycle_ms", "evse_deadband_ma", "evse_up_interval_ms", "sample_max_age_ms", "meter_max_age_ms", "setpoint_ttl_ms", "rotation_ms", "third_party")
+    __slots__ = ("tick_ms", "cycle_ms", "evse_deadband_ma", "evse_up_interval_ms", "sample_max_age_ms", "meter_max_age_ms", "setpoint_ttl_ms", "rotation_ms", "third_party", "policies", "pack", "time_zone")
     TICK_MS_FIELD_NUMBER: _ClassVar[int]
     CYCLE_MS_FIELD_NUMBER: _ClassVar[int]
     EVSE_DEADBAND_MA_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +267,9 @@ class EmsConfig(_message.Message):
     SETPOINT_TTL_MS_FIELD_NUMBER: _ClassVar[int]
     ROTATION_MS_FIELD_NUMBER: _ClassVar[int]
     THIRD_PARTY_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
     tick_ms: int
     cycle_ms: int
     evse_deadband_ma: int
@@ -254,10 +279,34 @@ class EmsConfig(_message.Message):
     setpoint_ttl_ms: int
     rotation_ms: int
     third_party: bool
-    def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ..., third_party: _Optional[bool] = ...) -> None: ...
+    policies: _containers.RepeatedCompositeFieldContainer[PolicyConfig]
+    pack: str
+    time_zone: str
+    def __init__(self, tick_ms: _Optional[int] = ..., cycle_ms: _Optional[int] = ..., evse_deadband_ma: _Optional[int] = ..., evse_up_interval_ms: _Optional[int] = ..., sample_max_age_ms: _Optional[int] = ..., meter_max_age_ms: _Optional[int] = ..., setpoint_ttl_ms: _Optional[int] = ..., rotation_ms: _Optional[int] = ..., third_party: _Optional[bool] = ..., policies: _Optional[_Iterable[_Union[PolicyConfig, _Mapping]]] = ..., pack: _Optional[str] = ..., time_zone: _Optional[str] = ...) -> None: ...
+
+class PolicyConfig(_message.Message):
+    __slots__ = ("name", "parameters")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: PolicyParameter
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[PolicyParameter, _Mapping]] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parameters: _containers.MessageMap[str, PolicyParameter]
+    def __init__(self, name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, PolicyParameter]] = ...) -> None: ...
+
+class PolicyParameter(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DerConfig(_message.Message):
-    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile", "site_rating_va", "site_rating_var", "min_power_factor_permille")
+    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile", "site_rating_va", "site_rating_var", "min_power_factor_permille", "discovery", "discovery_domain", "discovery_server", "end_devices")
     URL_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -275,6 +324,10 @@ class DerConfig(_message.Message):
     SITE_RATING_VA_FIELD_NUMBER: _ClassVar[int]
     SITE_RATING_VAR_FIELD_NUMBER: _ClassVar[int]
     MIN_POWER_FACTOR_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    DISCOVERY_SERVER_FIELD_NUMBER: _ClassVar[int]
+    END_DEVICES_FIELD_NUMBER: _ClassVar[int]
     url: str
     certificate: str
     private_key: str
@@ -292,7 +345,31 @@ class DerConfig(_message.Message):
     site_rating_va: int
     site_rating_var: int
     min_power_factor_permille: int
-    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ..., site_rating_va: _Optional[int] = ..., site_rating_var: _Optional[int] = ..., min_power_factor_permille: _Optional[int] = ...) -> None: ...
+    discovery: str
+    discovery_domain: str
+    discovery_server: str
+    end_devices: _containers.RepeatedCompositeFieldContainer[EndDeviceConfig]
+    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ..., site_rating_va: _Optional[int] = ..., site_rating_var: _Optional[int] = ..., min_power_factor_permille: _Optional[int] = ..., discovery: _Optional[str] = ..., discovery_domain: _Optional[str] = ..., discovery_server: _Optional[str] = ..., end_devices: _Optional[_Iterable[_Union[EndDeviceConfig, _Mapping]]] = ...) -> None: ...
+
+class EndDeviceConfig(_message.Message):
+    __slots__ = ("lfdi", "pin", "site", "ems", "site_rating_w", "battery_charge_rating_w", "nmi", "in_band_registration")
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    PIN_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    EMS_FIELD_NUMBER: _ClassVar[int]
+    SITE_RATING_W_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_CHARGE_RATING_W_FIELD_NUMBER: _ClassVar[int]
+    NMI_FIELD_NUMBER: _ClassVar[int]
+    IN_BAND_REGISTRATION_FIELD_NUMBER: _ClassVar[int]
+    lfdi: str
+    pin: str
+    site: str
+    ems: str
+    site_rating_w: int
+    battery_charge_rating_w: int
+    nmi: str
+    in_band_registration: bool
+    def __init__(self, lfdi: _Optional[str] = ..., pin: _Optional[str] = ..., site: _Optional[str] = ..., ems: _Optional[str] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., nmi: _Optional[str] = ..., in_band_registration: _Optional[bool] = ...) -> None: ...
 
 class NotifyConfig(_message.Message):
     __slots__ = ("host", "port", "url")

@@ -25,51 +25,51 @@ _sym_db = _symbol_database.Default()
 from dgm.api.der.v1 import report_pb2 as dgm_dot_api_dot_der_dot_v1_dot_report__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64gm/api/der/v1/der.proto\x12\x0e\x64gm.api.der.v1\x1a\x1b\x64gm/api/der/v1/report.proto\"\x98\x02\n\x07\x43ontrol\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\x14\n\x0cprogram_mrid\x18\x02 \x01(\t\x12\x0f\n\x07primacy\x18\x03 \x01(\x03\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.dgm.api.der.v1.ControlState\x12\x14\n\x0cstart_utc_ms\x18\x05 \x01(\x03\x12\x13\n\x0b\x64uration_ms\x18\x06 \x01(\x03\x12#\n\x05modes\x18\x07 \x03(\x0b\x32\x14.dgm.api.der.v1.Mode\x12\x16\n\x0eresponses_sent\x18\x08 \x03(\x03\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\x12\x15\n\rsuperseded_by\x18\n \x03(\t\x12\x17\n\x0fopted_out_modes\x18\x0b \x03(\t\"r\n\x04Mode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x07power_w\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\x08permille\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0f\n\x02on\x18\x04 \x01(\x08H\x02\x88\x01\x01\x42\n\n\x08_power_wB\x0b\n\t_permilleB\x05\n\x03_on\"\x16\n\x14GetConnectionRequest\"\xdc\x01\n\x15GetConnectionResponse\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.dgm.api.der.v1.ConnectionState\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x0c\n\x04lfdi\x18\x03 \x01(\t\x12\x0c\n\x04sfdi\x18\x04 \x01(\t\x12\x1b\n\x13last_success_age_ms\x18\x05 \x01(\x03\x12\x17\n\x0f\x63lock_offset_ms\x18\x06 \x01(\x03\x12\r\n\x05polls\x18\x07 \x01(\x03\x12\x15\n\rpoll_failures\x18\x08 \x01(\x03\x12\x0b\n\x03why\x18\t \x01(\t\"\x15\n\x13ListControlsRequest\"A\n\x14ListControlsResponse\x12)\n\x08\x63ontrols\x18\x01 \x03(\x0b\x32\x17.dgm.api.der.v1.Control\"X\n\rOptOutRequest\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\r\n\x05modes\x18\x02 \x03(\t\x12\x19\n\x0cuntil_utc_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_until_utc_ms\":\n\x0eOptOutResponse\x12(\n\x07\x63ontrol\x18\x01 \x01(\x0b\x32\x17.dgm.api.der.v1.Control\"\x1c\n\x0cOptInRequest\x12\x0c\n\x04mrid\x18\x01 \x01(\t\"9\n\rOptInResponse\x12(\n\x07\x63ontrol\x18\x01 \x01(\x0b\x32\x17.dgm.api.der.v1.Control\"\x13\n\x11GetNoticesRequest\"f\n\x12GetNoticesResponse\x12)\n\x08messages\x18\x01 \x03(\x0b\x32\x17.dgm.api.der.v1.Message\x12%\n\x06prices\x18\x02 \x03(\x0b\x32\x15.dgm.api.der.v1.Price\"=\n\x07Message\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\noriginator\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x03\"\x89\x01\n\x05Price\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\x0e\n\x06priced\x18\x02 \x01(\t\x12\x14\n\x0cstart_utc_ms\x18\x03 \x01(\x03\x12\x12\n\nend_utc_ms\x18\x04 \x01(\x03\x12\x0c\n\x04tier\x18\x05 \x01(\x03\x12*\n\x06\x62locks\x18\x06 \x03(\x0b\x32\x1a.dgm.api.der.v1.PriceBlock\"E\n\nPriceBlock\x12\r\n\x05start\x18\x01 \x01(\x03\x12\x18\n\x0bprice_micro\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_price_micro\"\x16\n\x14WatchControlsRequest\"B\n\x15WatchControlsResponse\x12)\n\x08\x63ontrols\x18\x01 \x03(\x0b\x32\x17.dgm.api.der.v1.Control*\xac\x01\n\x0f\x43onnectionState\x12 \n\x1c\x43ONNECTION_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43ONNECTION_STATE_CONNECTING\x10\x01\x12\x1f\n\x1b\x43ONNECTION_STATE_REGISTERED\x10\x02\x12\x1a\n\x16\x43ONNECTION_STATE_READY\x10\x03\x12\x19\n\x15\x43ONNECTION_STATE_LOST\x10\x04*\xf3\x01\n\x0c\x43ontrolState\x12\x1d\n\x19\x43ONTROL_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONTROL_STATE_SCHEDULED\x10\x01\x12\x18\n\x14\x43ONTROL_STATE_ACTIVE\x10\x02\x12\x1b\n\x17\x43ONTROL_STATE_COMPLETED\x10\x03\x12\x1b\n\x17\x43ONTROL_STATE_CANCELLED\x10\x04\x12\x1c\n\x18\x43ONTROL_STATE_SUPERSEDED\x10\x05\x12\x1a\n\x16\x43ONTROL_STATE_REJECTED\x10\x06\x12\x19\n\x15\x43ONTROL_STATE_DEFAULT\x10\x07\x32\xef\x06\n\nDerService\x12\\\n\rGetConnection\x12$.dgm.api.der.v1.GetConnectionRequest\x1a%.dgm.api.der.v1.GetConnectionResponse\x12Y\n\x0cListControls\x12#.dgm.api.der.v1.ListControlsRequest\x1a$.dgm.api.der.v1.ListControlsResponse\x12S\n\nGetNotices\x12!.dgm.api.der.v1.GetNoticesRequest\x1a\".dgm.api.der.v1.GetNoticesResponse\x12^\n\rWatchControls\x12$.dgm.api.der.v1.WatchControlsRequest\x1a%.dgm.api.der.v1.WatchControlsResponse0\x01\x12G\n\x06OptOut\x12\x1d.dgm.api.der.v1.OptOutRequest\x1a\x1e.dgm.api.der.v1.OptOutResponse\x12\x44\n\x05OptIn\x12\x1c.dgm.api.der.v1.OptInRequest\x1a\x1d.dgm.api.der.v1.OptInResponse\x12\x65\n\x10ListEventReports\x12\'.dgm.api.der.v1.ListEventReportsRequest\x1a(.dgm.api.der.v1.ListEventReportsResponse\x12V\n\x0bRequestFlow\x12\".dgm.api.der.v1.RequestFlowRequest\x1a#.dgm.api.der.v1.RequestFlowResponse\x12S\n\nCancelFlow\x12!.dgm.api.der.v1.CancelFlowRequest\x1a\".dgm.api.der.v1.CancelFlowResponse\x12P\n\tListFlows\x12 .dgm.api.der.v1.ListFlowsRequest\x1a!.dgm.api.der.v1.ListFlowsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64gm/api/der/v1/der.proto\x12\x0e\x64gm.api.der.v1\x1a\x1b\x64gm/api/der/v1/report.proto\"\x98\x02\n\x07\x43ontrol\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\x14\n\x0cprogram_mrid\x18\x02 \x01(\t\x12\x0f\n\x07primacy\x18\x03 \x01(\x03\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.dgm.api.der.v1.ControlState\x12\x14\n\x0cstart_utc_ms\x18\x05 \x01(\x03\x12\x13\n\x0b\x64uration_ms\x18\x06 \x01(\x03\x12#\n\x05modes\x18\x07 \x03(\x0b\x32\x14.dgm.api.der.v1.Mode\x12\x16\n\x0eresponses_sent\x18\x08 \x03(\x03\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\x12\x15\n\rsuperseded_by\x18\n \x03(\t\x12\x17\n\x0fopted_out_modes\x18\x0b \x03(\t\"r\n\x04Mode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x07power_w\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\x08permille\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0f\n\x02on\x18\x04 \x01(\x08H\x02\x88\x01\x01\x42\n\n\x08_power_wB\x0b\n\t_permilleB\x05\n\x03_on\"$\n\x14GetConnectionRequest\x12\x0c\n\x04lfdi\x18\x01 \x01(\t\"\xdc\x01\n\x15GetConnectionResponse\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.dgm.api.der.v1.ConnectionState\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x0c\n\x04lfdi\x18\x03 \x01(\t\x12\x0c\n\x04sfdi\x18\x04 \x01(\t\x12\x1b\n\x13last_success_age_ms\x18\x05 \x01(\x03\x12\x17\n\x0f\x63lock_offset_ms\x18\x06 \x01(\x03\x12\r\n\x05polls\x18\x07 \x01(\x03\x12\x15\n\rpoll_failures\x18\x08 \x01(\x03\x12\x0b\n\x03why\x18\t \x01(\t\"#\n\x13ListControlsRequest\x12\x0c\n\x04lfdi\x18\x01 \x01(\t\"A\n\x14ListControlsResponse\x12)\n\x08\x63ontrols\x18\x01 \x03(\x0b\x32\x17.dgm.api.der.v1.Control\"f\n\rOptOutRequest\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\r\n\x05modes\x18\x02 \x03(\t\x12\x19\n\x0cuntil_utc_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04lfdi\x18\x04 \x01(\tB\x0f\n\r_until_utc_ms\":\n\x0eOptOutResponse\x12(\n\x07\x63ontrol\x18\x01 \x01(\x0b\x32\x17.dgm.api.der.v1.Control\"*\n\x0cOptInRequest\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\x0c\n\x04lfdi\x18\x02 \x01(\t\"9\n\rOptInResponse\x12(\n\x07\x63ontrol\x18\x01 \x01(\x0b\x32\x17.dgm.api.der.v1.Control\"!\n\x11GetNoticesRequest\x12\x0c\n\x04lfdi\x18\x01 \x01(\t\"f\n\x12GetNoticesResponse\x12)\n\x08messages\x18\x01 \x03(\x0b\x32\x17.dgm.api.der.v1.Message\x12%\n\x06prices\x18\x02 \x03(\x0b\x32\x15.dgm.api.der.v1.Price\"=\n\x07Message\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\noriginator\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x03\"\x89\x01\n\x05Price\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\x0e\n\x06priced\x18\x02 \x01(\t\x12\x14\n\x0cstart_utc_ms\x18\x03 \x01(\x03\x12\x12\n\nend_utc_ms\x18\x04 \x01(\x03\x12\x0c\n\x04tier\x18\x05 \x01(\x03\x12*\n\x06\x62locks\x18\x06 \x03(\x0b\x32\x1a.dgm.api.der.v1.PriceBlock\"E\n\nPriceBlock\x12\r\n\x05start\x18\x01 \x01(\x03\x12\x18\n\x0bprice_micro\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_price_micro\"$\n\x14WatchControlsRequest\x12\x0c\n\x04lfdi\x18\x01 \x01(\t\"B\n\x15WatchControlsResponse\x12)\n\x08\x63ontrols\x18\x01 \x03(\x0b\x32\x17.dgm.api.der.v1.Control*\xac\x01\n\x0f\x43onnectionState\x12 \n\x1c\x43ONNECTION_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43ONNECTION_STATE_CONNECTING\x10\x01\x12\x1f\n\x1b\x43ONNECTION_STATE_REGISTERED\x10\x02\x12\x1a\n\x16\x43ONNECTION_STATE_READY\x10\x03\x12\x19\n\x15\x43ONNECTION_STATE_LOST\x10\x04*\xf3\x01\n\x0c\x43ontrolState\x12\x1d\n\x19\x43ONTROL_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONTROL_STATE_SCHEDULED\x10\x01\x12\x18\n\x14\x43ONTROL_STATE_ACTIVE\x10\x02\x12\x1b\n\x17\x43ONTROL_STATE_COMPLETED\x10\x03\x12\x1b\n\x17\x43ONTROL_STATE_CANCELLED\x10\x04\x12\x1c\n\x18\x43ONTROL_STATE_SUPERSEDED\x10\x05\x12\x1a\n\x16\x43ONTROL_STATE_REJECTED\x10\x06\x12\x19\n\x15\x43ONTROL_STATE_DEFAULT\x10\x07\x32\xef\x06\n\nDerService\x12\\\n\rGetConnection\x12$.dgm.api.der.v1.GetConnectionRequest\x1a%.dgm.api.der.v1.GetConnectionResponse\x12Y\n\x0cListControls\x12#.dgm.api.der.v1.ListControlsRequest\x1a$.dgm.api.der.v1.ListControlsResponse\x12S\n\nGetNotices\x12!.dgm.api.der.v1.GetNoticesRequest\x1a\".dgm.api.der.v1.GetNoticesResponse\x12^\n\rWatchControls\x12$.dgm.api.der.v1.WatchControlsRequest\x1a%.dgm.api.der.v1.WatchControlsResponse0\x01\x12G\n\x06OptOut\x12\x1d.dgm.api.der.v1.OptOutRequest\x1a\x1e.dgm.api.der.v1.OptOutResponse\x12\x44\n\x05OptIn\x12\x1c.dgm.api.der.v1.OptInRequest\x1a\x1d.dgm.api.der.v1.OptInResponse\x12\x65\n\x10ListEventReports\x12\'.dgm.api.der.v1.ListEventReportsRequest\x1a(.dgm.api.der.v1.ListEventReportsResponse\x12V\n\x0bRequestFlow\x12\".dgm.api.der.v1.RequestFlowRequest\x1a#.dgm.api.der.v1.RequestFlowResponse\x12S\n\nCancelFlow\x12!.dgm.api.der.v1.CancelFlowRequest\x1a\".dgm.api.der.v1.CancelFlowResponse\x12P\n\tListFlows\x12 .dgm.api.der.v1.ListFlowsRequest\x1a!.dgm.api.der.v1.ListFlowsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dgm.api.der.v1.der_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONNECTIONSTATE']._serialized_start=1540
-  _globals['_CONNECTIONSTATE']._serialized_end=1712
-  _globals['_CONTROLSTATE']._serialized_start=1715
-  _globals['_CONTROLSTATE']._serialized_end=1958
+  _globals['_CONNECTIONSTATE']._serialized_start=1624
+  _globals['_CONNECTIONSTATE']._serialized_end=1796
+  _globals['_CONTROLSTATE']._serialized_start=1799
+  _globals['_CONTROLSTATE']._serialized_end=2042
   _globals['_CONTROL']._serialized_start=74
   _globals['_CONTROL']._serialized_end=354
   _globals['_MODE']._serialized_start=356
   _globals['_MODE']._serialized_end=470
   _globals['_GETCONNECTIONREQUEST']._serialized_start=472
-  _globals['_GETCONNECTIONREQUEST']._serialized_end=494
-  _globals['_GETCONNECTIONRESPONSE']._serialized_start=497
-  _globals['_GETCONNECTIONRESPONSE']._serialized_end=717
-  _globals['_LISTCONTROLSREQUEST']._serialized_start=719
-  _globals['_LISTCONTROLSREQUEST']._serialized_end=740
-  _globals['_LISTCONTROLSRESPONSE']._serialized_start=742
-  _globals['_LISTCONTROLSRESPONSE']._serialized_end=807
-  _globals['_OPTOUTREQUEST']._serialized_start=809
-  _globals['_OPTOUTREQUEST']._serialized_end=897
-  _globals['_OPTOUTRESPONSE']._serialized_start=899
-  _globals['_OPTOUTRESPONSE']._serialized_end=957
-  _globals['_OPTINREQUEST']._serialized_start=959
-  _globals['_OPTINREQUEST']._serialized_end=987
-  _globals['_OPTINRESPONSE']._serialized_start=989
-  _globals['_OPTINRESPONSE']._serialized_end=1046
-  _globals['_GETNOTICESREQUEST']._serialized_start=1048
-  _globals['_GETNOTICESREQUEST']._serialized_end=1067
-  _globals['_GETNOTICESRESPONSE']._serialized_start=1069
-  _globals['_GETNOTICESRESPONSE']._serialized_end=1171
-  _globals['_MESSAGE']._serialized_start=1173
-  _globals['_MESSAGE']._serialized_end=1234
-  _globals['_PRICE']._serialized_start=1237
-  _globals['_PRICE']._serialized_end=1374
-  _globals['_PRICEBLOCK']._serialized_start=1376
-  _globals['_PRICEBLOCK']._serialized_end=1445
-  _globals['_WATCHCONTROLSREQUEST']._serialized_start=1447
-  _globals['_WATCHCONTROLSREQUEST']._serialized_end=1469
-  _globals['_WATCHCONTROLSRESPONSE']._serialized_start=1471
-  _globals['_WATCHCONTROLSRESPONSE']._serialized_end=1537
-  _globals['_DERSERVICE']._serialized_start=1961
-  _globals['_DERSERVICE']._serialized_end=2840
+  _globals['_GETCONNECTIONREQUEST']._serialized_end=508
+  _globals['_GETCONNECTIONRESPONSE']._serialized_start=511
+  _globals['_GETCONNECTIONRESPONSE']._serialized_end=731
+  _globals['_LISTCONTROLSREQUEST']._serialized_start=733
+  _globals['_LISTCONTROLSREQUEST']._serialized_end=768
+  _globals['_LISTCONTROLSRESPONSE']._serialized_start=770
+  _globals['_LISTCONTROLSRESPONSE']._serialized_end=835
+  _globals['_OPTOUTREQUEST']._serialized_start=837
+  _globals['_OPTOUTREQUEST']._serialized_end=939
+  _globals['_OPTOUTRESPONSE']._serialized_start=941
+  _globals['_OPTOUTRESPONSE']._serialized_end=999
+  _globals['_OPTINREQUEST']._serialized_start=1001
+  _globals['_OPTINREQUEST']._serialized_end=1043
+  _globals['_OPTINRESPONSE']._serialized_start=1045
+  _globals['_OPTINRESPONSE']._serialized_end=1102
+  _globals['_GETNOTICESREQUEST']._serialized_start=1104
+  _globals['_GETNOTICESREQUEST']._serialized_end=1137
+  _globals['_GETNOTICESRESPONSE']._serialized_start=1139
+  _globals['_GETNOTICESRESPONSE']._serialized_end=1241
+  _globals['_MESSAGE']._serialized_start=1243
+  _globals['_MESSAGE']._serialized_end=1304
+  _globals['_PRICE']._serialized_start=1307
+  _globals['_PRICE']._serialized_end=1444
+  _globals['_PRICEBLOCK']._serialized_start=1446
+  _globals['_PRICEBLOCK']._serialized_end=1515
+  _globals['_WATCHCONTROLSREQUEST']._serialized_start=1517
+  _globals['_WATCHCONTROLSREQUEST']._serialized_end=1553
+  _globals['_WATCHCONTROLSRESPONSE']._serialized_start=1555
+  _globals['_WATCHCONTROLSRESPONSE']._serialized_end=1621
+  _globals['_DERSERVICE']._serialized_start=2045
+  _globals['_DERSERVICE']._serialized_end=2924
 # @@protoc_insertion_point(module_scope)

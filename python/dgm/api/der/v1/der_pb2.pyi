@@ -79,8 +79,10 @@ class Mode(_message.Message):
     def __init__(self, name: _Optional[str] = ..., power_w: _Optional[int] = ..., permille: _Optional[int] = ..., on: _Optional[bool] = ...) -> None: ...
 
 class GetConnectionRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lfdi",)
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    lfdi: str
+    def __init__(self, lfdi: _Optional[str] = ...) -> None: ...
 
 class GetConnectionResponse(_message.Message):
     __slots__ = ("state", "server", "lfdi", "sfdi", "last_success_age_ms", "clock_offset_ms", "polls", "poll_failures", "why")
@@ -105,8 +107,10 @@ class GetConnectionResponse(_message.Message):
     def __init__(self, state: _Optional[_Union[ConnectionState, str]] = ..., server: _Optional[str] = ..., lfdi: _Optional[str] = ..., sfdi: _Optional[str] = ..., last_success_age_ms: _Optional[int] = ..., clock_offset_ms: _Optional[int] = ..., polls: _Optional[int] = ..., poll_failures: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class ListControlsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lfdi",)
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    lfdi: str
+    def __init__(self, lfdi: _Optional[str] = ...) -> None: ...
 
 class ListControlsResponse(_message.Message):
     __slots__ = ("controls",)
@@ -115,14 +119,16 @@ class ListControlsResponse(_message.Message):
     def __init__(self, controls: _Optional[_Iterable[_Union[Control, _Mapping]]] = ...) -> None: ...
 
 class OptOutRequest(_message.Message):
-    __slots__ = ("mrid", "modes", "until_utc_ms")
+    __slots__ = ("mrid", "modes", "until_utc_ms", "lfdi")
     MRID_FIELD_NUMBER: _ClassVar[int]
     MODES_FIELD_NUMBER: _ClassVar[int]
     UNTIL_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    LFDI_FIELD_NUMBER: _ClassVar[int]
     mrid: str
     modes: _containers.RepeatedScalarFieldContainer[str]
     until_utc_ms: int
-    def __init__(self, mrid: _Optional[str] = ..., modes: _Optional[_Iterable[str]] = ..., until_utc_ms: _Optional[int] = ...) -> None: ...
+    lfdi: str
+    def __init__(self, mrid: _Optional[str] = ..., modes: _Optional[_Iterable[str]] = ..., until_utc_ms: _Optional[int] = ..., lfdi: _Optional[str] = ...) -> None: ...
 
 class OptOutResponse(_message.Message):
     __slots__ = ("control",)
@@ -131,10 +137,12 @@ class OptOutResponse(_message.Message):
     def __init__(self, control: _Optional[_Union[Control, _Mapping]] = ...) -> None: ...
 
 class OptInRequest(_message.Message):
-    __slots__ = ("mrid",)
+    __slots__ = ("mrid", "lfdi")
     MRID_FIELD_NUMBER: _ClassVar[int]
+    LFDI_FIELD_NUMBER: _ClassVar[int]
     mrid: str
-    def __init__(self, mrid: _Optional[str] = ...) -> None: ...
+    lfdi: str
+    def __init__(self, mrid: _Optional[str] = ..., lfdi: _Optional[str] = ...) -> None: ...
 
 class OptInResponse(_message.Message):
     __slots__ = ("control",)
@@ -143,8 +151,10 @@ class OptInResponse(_message.Message):
     def __init__(self, control: _Optional[_Union[Control, _Mapping]] = ...) -> None: ...
 
 class GetNoticesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lfdi",)
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    lfdi: str
+    def __init__(self, lfdi: _Optional[str] = ...) -> None: ...
 
 class GetNoticesResponse(_message.Message):
     __slots__ = ("messages", "prices")
@@ -189,8 +199,10 @@ class PriceBlock(_message.Message):
     def __init__(self, start: _Optional[int] = ..., price_micro: _Optional[int] = ...) -> None: ...
 
 class WatchControlsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lfdi",)
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    lfdi: str
+    def __init__(self, lfdi: _Optional[str] = ...) -> None: ...
 
 class WatchControlsResponse(_message.Message):
     __slots__ = ("controls",)

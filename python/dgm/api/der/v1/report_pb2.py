@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64gm/api/der/v1/report.proto\x12\x0e\x64gm.api.der.v1\"\xe2\x02\n\x0b\x45ventReport\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\x0f\n\x07limit_w\x18\x03 \x01(\x03\x12\x14\n\x0cstart_utc_ms\x18\x04 \x01(\x03\x12\x1a\n\x12planned_end_utc_ms\x18\x05 \x01(\x03\x12\x17\n\nend_utc_ms\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0bobserved_ms\x18\x07 \x01(\x03\x12\x17\n\nsettled_ms\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\x0fout_of_limit_ms\x18\t \x01(\x03\x12\x16\n\x0eworst_excess_w\x18\n \x01(\x03\x12\x19\n\x0cworst_utc_ms\x18\x0b \x01(\x03H\x02\x88\x01\x01\x12\x11\n\tenergy_wh\x18\x0c \x01(\x03\x12\x11\n\texcess_wh\x18\r \x01(\x03\x12\x0c\n\x04kept\x18\x0e \x01(\x08\x42\r\n\x0b_end_utc_msB\r\n\x0b_settled_msB\x0f\n\r_worst_utc_ms\"\x19\n\x17ListEventReportsRequest\"\x90\x01\n\x18ListEventReportsResponse\x12,\n\x07reports\x18\x01 \x03(\x0b\x32\x1b.dgm.api.der.v1.EventReport\x12\x0e\n\x06\x61larms\x18\x02 \x03(\t\x12\x1a\n\x12log_events_waiting\x18\x03 \x01(\x03\x12\x1a\n\x12log_events_dropped\x18\x04 \x01(\x03\"|\n\x08\x46lowPlan\x12\x12\n\ngrant_mrid\x18\x01 \x01(\t\x12\x14\n\x0cstart_utc_ms\x18\x02 \x01(\x03\x12\x12\n\nend_utc_ms\x18\x03 \x01(\x03\x12\x0f\n\x07power_w\x18\x04 \x01(\x03\x12\x11\n\tenergy_wh\x18\x05 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\"\xdb\x01\n\x0b\x46lowRequest\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.dgm.api.der.v1.FlowState\x12\x11\n\tenergy_wh\x18\x03 \x01(\x03\x12\x0f\n\x07power_w\x18\x04 \x01(\x03\x12\x14\n\x0cstart_utc_ms\x18\x05 \x01(\x03\x12\x12\n\nend_utc_ms\x18\x06 \x01(\x03\x12\x10\n\x08\x65vse_ids\x18\x07 \x03(\t\x12\x0b\n\x03why\x18\x08 \x01(\t\x12\'\n\x05plans\x18\t \x03(\x0b\x32\x18.dgm.api.der.v1.FlowPlan\"b\n\x12RequestFlowRequest\x12\x11\n\tenergy_wh\x18\x01 \x01(\x03\x12\x0f\n\x07power_w\x18\x02 \x01(\x03\x12\x14\n\x0cstart_utc_ms\x18\x03 \x01(\x03\x12\x12\n\nend_utc_ms\x18\x04 \x01(\x03\"C\n\x13RequestFlowResponse\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.dgm.api.der.v1.FlowRequest\"!\n\x11\x43\x61ncelFlowRequest\x12\x0c\n\x04mrid\x18\x01 \x01(\t\"B\n\x12\x43\x61ncelFlowResponse\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.dgm.api.der.v1.FlowRequest\"\x12\n\x10ListFlowsRequest\"B\n\x11ListFlowsResponse\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.dgm.api.der.v1.FlowRequest*\xb8\x01\n\tFlowState\x12\x1a\n\x16\x46LOW_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46LOW_STATE_WAITING\x10\x01\x12\x18\n\x14\x46LOW_STATE_REQUESTED\x10\x02\x12\x16\n\x12\x46LOW_STATE_GRANTED\x10\x03\x12\x18\n\x14\x46LOW_STATE_CANCELLED\x10\x04\x12\x16\n\x12\x46LOW_STATE_REFUSED\x10\x05\x12\x13\n\x0f\x46LOW_STATE_OVER\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64gm/api/der/v1/report.proto\x12\x0e\x64gm.api.der.v1\"\xe2\x02\n\x0b\x45ventReport\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\x0f\n\x07limit_w\x18\x03 \x01(\x03\x12\x14\n\x0cstart_utc_ms\x18\x04 \x01(\x03\x12\x1a\n\x12planned_end_utc_ms\x18\x05 \x01(\x03\x12\x17\n\nend_utc_ms\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0bobserved_ms\x18\x07 \x01(\x03\x12\x17\n\nsettled_ms\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\x0fout_of_limit_ms\x18\t \x01(\x03\x12\x16\n\x0eworst_excess_w\x18\n \x01(\x03\x12\x19\n\x0cworst_utc_ms\x18\x0b \x01(\x03H\x02\x88\x01\x01\x12\x11\n\tenergy_wh\x18\x0c \x01(\x03\x12\x11\n\texcess_wh\x18\r \x01(\x03\x12\x0c\n\x04kept\x18\x0e \x01(\x08\x42\r\n\x0b_end_utc_msB\r\n\x0b_settled_msB\x0f\n\r_worst_utc_ms\"\'\n\x17ListEventReportsRequest\x12\x0c\n\x04lfdi\x18\x01 \x01(\t\"\x90\x01\n\x18ListEventReportsResponse\x12,\n\x07reports\x18\x01 \x03(\x0b\x32\x1b.dgm.api.der.v1.EventReport\x12\x0e\n\x06\x61larms\x18\x02 \x03(\t\x12\x1a\n\x12log_events_waiting\x18\x03 \x01(\x03\x12\x1a\n\x12log_events_dropped\x18\x04 \x01(\x03\"|\n\x08\x46lowPlan\x12\x12\n\ngrant_mrid\x18\x01 \x01(\t\x12\x14\n\x0cstart_utc_ms\x18\x02 \x01(\x03\x12\x12\n\nend_utc_ms\x18\x03 \x01(\x03\x12\x0f\n\x07power_w\x18\x04 \x01(\x03\x12\x11\n\tenergy_wh\x18\x05 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\"\xdb\x01\n\x0b\x46lowRequest\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.dgm.api.der.v1.FlowState\x12\x11\n\tenergy_wh\x18\x03 \x01(\x03\x12\x0f\n\x07power_w\x18\x04 \x01(\x03\x12\x14\n\x0cstart_utc_ms\x18\x05 \x01(\x03\x12\x12\n\nend_utc_ms\x18\x06 \x01(\x03\x12\x10\n\x08\x65vse_ids\x18\x07 \x03(\t\x12\x0b\n\x03why\x18\x08 \x01(\t\x12\'\n\x05plans\x18\t \x03(\x0b\x32\x18.dgm.api.der.v1.FlowPlan\"p\n\x12RequestFlowRequest\x12\x11\n\tenergy_wh\x18\x01 \x01(\x03\x12\x0f\n\x07power_w\x18\x02 \x01(\x03\x12\x14\n\x0cstart_utc_ms\x18\x03 \x01(\x03\x12\x12\n\nend_utc_ms\x18\x04 \x01(\x03\x12\x0c\n\x04lfdi\x18\x05 \x01(\t\"C\n\x13RequestFlowResponse\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.dgm.api.der.v1.FlowRequest\"/\n\x11\x43\x61ncelFlowRequest\x12\x0c\n\x04mrid\x18\x01 \x01(\t\x12\x0c\n\x04lfdi\x18\x02 \x01(\t\"B\n\x12\x43\x61ncelFlowResponse\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.dgm.api.der.v1.FlowRequest\" \n\x10ListFlowsRequest\x12\x0c\n\x04lfdi\x18\x01 \x01(\t\"B\n\x11ListFlowsResponse\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.dgm.api.der.v1.FlowRequest*\xb8\x01\n\tFlowState\x12\x1a\n\x16\x46LOW_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46LOW_STATE_WAITING\x10\x01\x12\x18\n\x14\x46LOW_STATE_REQUESTED\x10\x02\x12\x16\n\x12\x46LOW_STATE_GRANTED\x10\x03\x12\x18\n\x14\x46LOW_STATE_CANCELLED\x10\x04\x12\x16\n\x12\x46LOW_STATE_REFUSED\x10\x05\x12\x13\n\x0f\x46LOW_STATE_OVER\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dgm.api.der.v1.report_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FLOWSTATE']._serialized_start=1287
-  _globals['_FLOWSTATE']._serialized_end=1471
+  _globals['_FLOWSTATE']._serialized_start=1343
+  _globals['_FLOWSTATE']._serialized_end=1527
   _globals['_EVENTREPORT']._serialized_start=48
   _globals['_EVENTREPORT']._serialized_end=402
   _globals['_LISTEVENTREPORTSREQUEST']._serialized_start=404
-  _globals['_LISTEVENTREPORTSREQUEST']._serialized_end=429
-  _globals['_LISTEVENTREPORTSRESPONSE']._serialized_start=432
-  _globals['_LISTEVENTREPORTSRESPONSE']._serialized_end=576
-  _globals['_FLOWPLAN']._serialized_start=578
-  _globals['_FLOWPLAN']._serialized_end=702
-  _globals['_FLOWREQUEST']._serialized_start=705
-  _globals['_FLOWREQUEST']._serialized_end=924
-  _globals['_REQUESTFLOWREQUEST']._serialized_start=926
-  _globals['_REQUESTFLOWREQUEST']._serialized_end=1024
-  _globals['_REQUESTFLOWRESPONSE']._serialized_start=1026
-  _globals['_REQUESTFLOWRESPONSE']._serialized_end=1093
-  _globals['_CANCELFLOWREQUEST']._serialized_start=1095
-  _globals['_CANCELFLOWREQUEST']._serialized_end=1128
-  _globals['_CANCELFLOWRESPONSE']._serialized_start=1130
-  _globals['_CANCELFLOWRESPONSE']._serialized_end=1196
-  _globals['_LISTFLOWSREQUEST']._serialized_start=1198
-  _globals['_LISTFLOWSREQUEST']._serialized_end=1216
-  _globals['_LISTFLOWSRESPONSE']._serialized_start=1218
-  _globals['_LISTFLOWSRESPONSE']._serialized_end=1284
+  _globals['_LISTEVENTREPORTSREQUEST']._serialized_end=443
+  _globals['_LISTEVENTREPORTSRESPONSE']._serialized_start=446
+  _globals['_LISTEVENTREPORTSRESPONSE']._serialized_end=590
+  _globals['_FLOWPLAN']._serialized_start=592
+  _globals['_FLOWPLAN']._serialized_end=716
+  _globals['_FLOWREQUEST']._serialized_start=719
+  _globals['_FLOWREQUEST']._serialized_end=938
+  _globals['_REQUESTFLOWREQUEST']._serialized_start=940
+  _globals['_REQUESTFLOWREQUEST']._serialized_end=1052
+  _globals['_REQUESTFLOWRESPONSE']._serialized_start=1054
+  _globals['_REQUESTFLOWRESPONSE']._serialized_end=1121
+  _globals['_CANCELFLOWREQUEST']._serialized_start=1123
+  _globals['_CANCELFLOWREQUEST']._serialized_end=1170
+  _globals['_CANCELFLOWRESPONSE']._serialized_start=1172
+  _globals['_CANCELFLOWRESPONSE']._serialized_end=1238
+  _globals['_LISTFLOWSREQUEST']._serialized_start=1240
+  _globals['_LISTFLOWSREQUEST']._serialized_end=1272
+  _globals['_LISTFLOWSRESPONSE']._serialized_start=1274
+  _globals['_LISTFLOWSRESPONSE']._serialized_end=1340
 # @@protoc_insertion_point(module_scope)

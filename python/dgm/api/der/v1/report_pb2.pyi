@@ -57,8 +57,10 @@ class EventReport(_message.Message):
     def __init__(self, mrid: _Optional[str] = ..., mode: _Optional[str] = ..., limit_w: _Optional[int] = ..., start_utc_ms: _Optional[int] = ..., planned_end_utc_ms: _Optional[int] = ..., end_utc_ms: _Optional[int] = ..., observed_ms: _Optional[int] = ..., settled_ms: _Optional[int] = ..., out_of_limit_ms: _Optional[int] = ..., worst_excess_w: _Optional[int] = ..., worst_utc_ms: _Optional[int] = ..., energy_wh: _Optional[int] = ..., excess_wh: _Optional[int] = ..., kept: _Optional[bool] = ...) -> None: ...
 
 class ListEventReportsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lfdi",)
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    lfdi: str
+    def __init__(self, lfdi: _Optional[str] = ...) -> None: ...
 
 class ListEventReportsResponse(_message.Message):
     __slots__ = ("reports", "alarms", "log_events_waiting", "log_events_dropped")
@@ -111,16 +113,18 @@ class FlowRequest(_message.Message):
     def __init__(self, mrid: _Optional[str] = ..., state: _Optional[_Union[FlowState, str]] = ..., energy_wh: _Optional[int] = ..., power_w: _Optional[int] = ..., start_utc_ms: _Optional[int] = ..., end_utc_ms: _Optional[int] = ..., evse_ids: _Optional[_Iterable[str]] = ..., why: _Optional[str] = ..., plans: _Optional[_Iterable[_Union[FlowPlan, _Mapping]]] = ...) -> None: ...
 
 class RequestFlowRequest(_message.Message):
-    __slots__ = ("energy_wh", "power_w", "start_utc_ms", "end_utc_ms")
+    __slots__ = ("energy_wh", "power_w", "start_utc_ms", "end_utc_ms", "lfdi")
     ENERGY_WH_FIELD_NUMBER: _ClassVar[int]
     POWER_W_FIELD_NUMBER: _ClassVar[int]
     START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
     END_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    LFDI_FIELD_NUMBER: _ClassVar[int]
     energy_wh: int
     power_w: int
     start_utc_ms: int
     end_utc_ms: int
-    def __init__(self, energy_wh: _Optional[int] = ..., power_w: _Optional[int] = ..., start_utc_ms: _Optional[int] = ..., end_utc_ms: _Optional[int] = ...) -> None: ...
+    lfdi: str
+    def __init__(self, energy_wh: _Optional[int] = ..., power_w: _Optional[int] = ..., start_utc_ms: _Optional[int] = ..., end_utc_ms: _Optional[int] = ..., lfdi: _Optional[str] = ...) -> None: ...
 
 class RequestFlowResponse(_message.Message):
     __slots__ = ("request",)
@@ -129,10 +133,12 @@ class RequestFlowResponse(_message.Message):
     def __init__(self, request: _Optional[_Union[FlowRequest, _Mapping]] = ...) -> None: ...
 
 class CancelFlowRequest(_message.Message):
-    __slots__ = ("mrid",)
+    __slots__ = ("mrid", "lfdi")
     MRID_FIELD_NUMBER: _ClassVar[int]
+    LFDI_FIELD_NUMBER: _ClassVar[int]
     mrid: str
-    def __init__(self, mrid: _Optional[str] = ...) -> None: ...
+    lfdi: str
+    def __init__(self, mrid: _Optional[str] = ..., lfdi: _Optional[str] = ...) -> None: ...
 
 class CancelFlowResponse(_message.Message):
     __slots__ = ("request",)
@@ -141,8 +147,10 @@ class CancelFlowResponse(_message.Message):
     def __init__(self, request: _Optional[_Union[FlowRequest, _Mapping]] = ...) -> None: ...
 
 class ListFlowsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lfdi",)
+    LFDI_FIELD_NUMBER: _ClassVar[int]
+    lfdi: str
+    def __init__(self, lfdi: _Optional[str] = ...) -> None: ...
 
 class ListFlowsResponse(_message.Message):
     __slots__ = ("requests",)

@@ -1,3 +1,4 @@
+from dgm.api.ems.v1 import plan_pb2 as _plan_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -36,6 +37,18 @@ class OutcomeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_STATE_REJECTED: _ClassVar[OutcomeState]
     OUTCOME_STATE_TIMED_OUT: _ClassVar[OutcomeState]
     OUTCOME_STATE_WIPED: _ClassVar[OutcomeState]
+
+class CauseKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CAUSE_KIND_UNSPECIFIED: _ClassVar[CauseKind]
+    CAUSE_KIND_GRANT: _ClassVar[CauseKind]
+    CAUSE_KIND_WANT: _ClassVar[CauseKind]
+    CAUSE_KIND_ROW: _ClassVar[CauseKind]
+    CAUSE_KIND_LIMIT: _ClassVar[CauseKind]
+    CAUSE_KIND_ORIGIN: _ClassVar[CauseKind]
+    CAUSE_KIND_MESSAGE: _ClassVar[CauseKind]
+    CAUSE_KIND_PROOF: _ClassVar[CauseKind]
+    CAUSE_KIND_EFFECT: _ClassVar[CauseKind]
 QUANTITY_UNSPECIFIED: Quantity
 QUANTITY_NET_IMPORT: Quantity
 QUANTITY_NET_EXPORT: Quantity
@@ -57,6 +70,15 @@ OUTCOME_STATE_MEASURED: OutcomeState
 OUTCOME_STATE_REJECTED: OutcomeState
 OUTCOME_STATE_TIMED_OUT: OutcomeState
 OUTCOME_STATE_WIPED: OutcomeState
+CAUSE_KIND_UNSPECIFIED: CauseKind
+CAUSE_KIND_GRANT: CauseKind
+CAUSE_KIND_WANT: CauseKind
+CAUSE_KIND_ROW: CauseKind
+CAUSE_KIND_LIMIT: CauseKind
+CAUSE_KIND_ORIGIN: CauseKind
+CAUSE_KIND_MESSAGE: CauseKind
+CAUSE_KIND_PROOF: CauseKind
+CAUSE_KIND_EFFECT: CauseKind
 
 class Limit(_message.Message):
     __slots__ = ("id", "source", "circuit_id", "asset_id", "quantity", "power_w", "current_ma", "start_utc_ms", "ttl_ms", "failsafe_power_w", "failsafe_current_ma", "ramp_ms", "reason", "each_evse")
@@ -287,7 +309,7 @@ class ExplainDecisionRequest(_message.Message):
     def __init__(self, asset_id: _Optional[str] = ...) -> None: ...
 
 class ExplainDecisionResponse(_message.Message):
-    __slots__ = ("setpoint", "summary", "binding_limit", "binding_circuit_id", "rows", "want_ma", "want_w", "want_reason", "counted_ma", "counted_reason", "outcomes")
+    __slots__ = ("setpoint", "summary", "binding_limit", "binding_circuit_id", "rows", "want_ma", "want_w", "want_reason", "counted_ma", "counted_reason", "outcomes", "chain", "effect")
     SETPOINT_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     BINDING_LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +321,8 @@ class ExplainDecisionResponse(_message.Message):
     COUNTED_MA_FIELD_NUMBER: _ClassVar[int]
     COUNTED_REASON_FIELD_NUMBER: _ClassVar[int]
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
     setpoint: Setpoint
     summary: str
     binding_limit: Limit
@@ -310,7 +334,37 @@ class ExplainDecisionResponse(_message.Message):
     counted_ma: int
     counted_reason: str
     outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
-    def __init__(self, setpoint: _Optional[_Union[Setpoint, _Mapping]] = ..., summary: _Optional[str] = ..., binding_limit: _Optional[_Union[Limit, _Mapping]] = ..., binding_circuit_id: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[RowExplanation, _Mapping]]] = ..., want_ma: _Optional[int] = ..., want_w: _Optional[int] = ..., want_reason: _Optional[str] = ..., counted_ma: _Optional[int] = ..., counted_reason: _Optional[str] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ...) -> None: ...
+    chain: _containers.RepeatedCompositeFieldContainer[Cause]
+    effect: Effect
+    def __init__(self, setpoint: _Optional[_Union[Setpoint, _Mapping]] = ..., summary: _Optional[str] = ..., binding_limit: _Optional[_Union[Limit, _Mapping]] = ..., binding_circuit_id: _Optional[str] = ..., rows: _Optional[_Iterable[_Union[RowExplanation, _Mapping]]] = ..., want_ma: _Optional[int] = ..., want_w: _Optional[int] = ..., want_reason: _Optional[str] = ..., counted_ma: _Optional[int] = ..., counted_reason: _Optional[str] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., chain: _Optional[_Iterable[_Union[Cause, _Mapping]]] = ..., effect: _Optional[_Union[Effect, _Mapping]] = ...) -> None: ...
+
+class Cause(_message.Message):
+    __slots__ = ("kind", "id", "text", "age_ms")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    kind: CauseKind
+    id: str
+    text: str
+    age_ms: int
+    def __init__(self, kind: _Optional[_Union[CauseKind, str]] = ..., id: _Optional[str] = ..., text: _Optional[str] = ..., age_ms: _Optional[int] = ...) -> None: ...
+
+class Effect(_message.Message):
+    __slots__ = ("age_ms", "goal", "before", "now", "half_ms", "most_ms")
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    GOAL_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    HALF_MS_FIELD_NUMBER: _ClassVar[int]
+    MOST_MS_FIELD_NUMBER: _ClassVar[int]
+    age_ms: int
+    goal: int
+    before: int
+    now: int
+    half_ms: int
+    most_ms: int
+    def __init__(self, age_ms: _Optional[int] = ..., goal: _Optional[int] = ..., before: _Optional[int] = ..., now: _Optional[int] = ..., half_ms: _Optional[int] = ..., most_ms: _Optional[int] = ...) -> None: ...
 
 class RowExplanation(_message.Message):
     __slots__ = ("circuit_id", "quantity", "phase", "bound", "limit_id", "uncontrolled", "help", "evse_counted", "room")

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from dgm.api.ems.v1 import ems_pb2 as dgm_dot_api_dot_ems_dot_v1_dot_ems__pb2
+from dgm.api.ems.v1 import plan_pb2 as dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -80,6 +81,11 @@ class EmsServiceStub:
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_ems__pb2.ExplainDecisionRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_ems__pb2.ExplainDecisionResponse.FromString,
                 _registered_method=True)
+        self.GetFlexibility = channel.unary_unary(
+                '/dgm.api.ems.v1.EmsService/GetFlexibility',
+                request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityResponse.FromString,
+                _registered_method=True)
 
 
 class EmsServiceServicer:
@@ -140,6 +146,12 @@ class EmsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetFlexibility(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EmsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -187,6 +199,11 @@ def add_EmsServiceServicer_to_server(servicer, server):
                     servicer.ExplainDecision,
                     request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_ems__pb2.ExplainDecisionRequest.FromString,
                     response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_ems__pb2.ExplainDecisionResponse.SerializeToString,
+            ),
+            'GetFlexibility': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFlexibility,
+                    request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -433,6 +450,33 @@ class EmsService:
             '/dgm.api.ems.v1.EmsService/ExplainDecision',
             dgm_dot_api_dot_ems_dot_v1_dot_ems__pb2.ExplainDecisionRequest.SerializeToString,
             dgm_dot_api_dot_ems_dot_v1_dot_ems__pb2.ExplainDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFlexibility(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.ems.v1.EmsService/GetFlexibility',
+            dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityRequest.SerializeToString,
+            dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

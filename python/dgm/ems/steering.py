@@ -1,0 +1,295 @@
+"""What policies ask for, and how what several ask for becomes one: caps intersect, wants rank, weights multiply.
+
+    Targets of policy 1 (highest rank) ─┐
+    Targets of policy 2 ────────────────┼──combine──> one Steer per asset (caps, want, weight, stratum, with reasons)
+    Targets of policy 3 ────────────────┘             caps on circuits are limits: each goes to the core by itself
+
+Nothing here is a grant. An asset cap bounds what is wanted of an asset; a circuit cap is a limit like any other. Every
+item says why, with the input that it rests on: the reason travels to ExplainDecision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from dgm.api.ems.v1.ems_pb2 import Quantity
+from dgm.api.site.v1.site_pb2 import AssetType
+from dgm.ems.limit_rules import BOUND_MAX, ID_LENGTH_MAX, NET_QUANTITIES
+from dgm.site.topology import AssetEntry, Topology
+
+FACTOR_MAX = 1000.0
+"""Largest factor of a weight, and the inverse of the smallest."""
+
+STRATUM_MAX = 1000
+WEIGHT_MAX = 65_535
+"""Largest weight that the core takes."""
+
+WEIGHT_FINE = 64
+"""Weights with factors are scaled so that the smallest is about this: rounding then costs about a percent."""
+
+ITEMS_MAX = 100_000
+"""More of one kind in one result is nonsense."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitCap:
+    """An upper bound on a circuit: W, or mA per phase for CURRENT; >= 0. key: unique within the policy.
+
+    failsafe: in force once the policy's lease has run out; None: the cap is then gone, which is for wishes of economy
+    only. lasting: what plans for hours ahead should count on, where that is not `bound`. on_each_evse: CURRENT, of
+    every EVSE below the circuit instead of the circuit.
+    """
+
+    key: str
+    circuit_index: int
+    quantity: Quantity
+    bound: int
+    why: str
+    failsafe: int | None = None
+    lasting: int | None = None
+    ramp_ms: int = 0
+    on_each_evse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetCap:
+    """Bounds of what is wanted of an asset: mA (EVSE) or W into it. low <= 0 <= high, so that caps always intersect."""
+
+    asset_index: int
+    why: str
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetWant:
+    """Wanted of an asset: mA (EVSE) or W into it."""
+
+    asset_index: int
+    value: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How an EVSE shares: its weight is multiplied by `factor`; a lower stratum is served before.
+
+    keeps_on: others are paused before it.
+    """
+
+    asset_index: int
+    why: str
+    factor: float = 1.0
+    stratum: int | None = None
+    keeps_on: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """All that one policy asks for in one cycle.
+
+    alone: assets on which policies of lower rank have no say while this holds (their circuit caps hold all the same).
+    memory: handed back to the same policy in the next cycle; immutable, and None at its first run.
+    """
+
+    circuit_caps: Sequence[CircuitCap] = ()
+    asset_caps: Sequence[AssetCap] = ()
+    wants: Sequence[AssetWant] = ()
+    shares: Sequence[Share] = ()
+    alone: frozenset[int] = frozenset()
+    memory: Any = None
+
+    def sentences(self) -> list[str]:
+        """Every different reason, once, in order: what the policy says, for people."""
+        whys = [cap.why for cap in self.circuit_caps] + [cap.why for cap in self.asset_caps]
+        whys += [want.why for want in self.wants] + [share.why for share in self.shares]
+        return list(dict.fromkeys(whys))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steer:
+    """What all policies together ask of one asset. Reasons begin with the policy's name."""
+
+    want: int | None = None
+    want_why: str = ""
+    low: int | None = None
+    low_why: str = ""
+    high: int | None = None
+    high_why: str = ""
+    factor: float = 1.0
+    share_whys: tuple[str, ...] = ()
+    stratum: int | None = None
+    keeps_on: bool = False
+    ignores_below: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steering:
+    """Steers by asset index; an asset without one is left to the basic policy."""
+
+    steers: Mapping[int, Steer] = field(default_factory=dict)
+
+    def of(self, asset_index: int) -> Steer:
+        """The steer of an asset; the empty one when nobody asks for anything."""
+        return self.steers.get(asset_index, NO_STEER)
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether any weight is changed."""
+        return any(steer.factor != 1.0 for steer in self.steers.values())
+
+
+NO_STEER = Steer()
+NO_STEERING = Steering()
+
+
+def combine(ranked: Iterable[tuple[str, Targets]]) -> Steering:
+    """Targets by policy name, the highest rank first, as one steer per asset."""
+    steers: dict[int, Steer] = {}
+    for name, targets in ranked:
+        _add(steers, name, targets)
+    return Steering(steers=steers)
+
+
+def _add(steers: dict[int, Steer], name: str, targets: Targets) -> None:
+    def put(index: int, change: Callable[[Steer], Steer]) -> None:
+        held = steers.get(index, NO_STEER)
+        if not held.ignores_below:
+            steers[index] = change(held)
+
+    for cap in targets.asset_caps:
+        put(cap.asset_index, partial(_capped, cap=cap, name=name))
+    for want in targets.wants:
+        put(want.asset_index, partial(_wanted, want=want, name=name))
+    for share in targets.shares:
+        put(share.asset_index, partial(_shared, share=share, name=name))
+    for index in targets.alone:
+        put(index, partial(replace, ignores_below=True))
+
+
+def _capped(held: Steer, cap: AssetCap, name: str) -> Steer:
+    why = f"{name}: {cap.why}"
+    if cap.high is not None and (held.high is None or cap.high < held.high):
+        held = replace(held, high=cap.high, high_why=why)
+    if cap.low is not None and (held.low is None or cap.low > held.low):
+        held = replace(held, low=cap.low, low_why=why)
+    return held
+
+
+def _wanted(held: Steer, want: AssetWant, name: str) -> Steer:
+    return held if held.want is not None else replace(held, want=want.value, want_why=f"{name}: {want.why}")
+
+
+def _shared(held: Steer, share: Share, name: str) -> Steer:
+    return replace(
+        held,
+        factor=held.factor * share.factor,
+        stratum=share.stratum if held.stratum is None else held.stratum,
+        keeps_on=held.keeps_on or share.keeps_on,
+        share_whys=(*held.share_whys, f"{name}: {share.why}"),
+    )
+
+
+def whole_weights(weights: Sequence[float]) -> list[int]:
+    """Weights above 0 as whole numbers in the same proportions, as far as 1..65535 permits."""
+    if not weights:
+        return []
+    scale = max(1.0, WEIGHT_FINE / min(weights))
+    scale = min(scale, WEIGHT_MAX / max(weights))
+    return [min(max(round(weight * scale), 1), WEIGHT_MAX) for weight in weights]
+
+
+def nonsense(targets: object, topology: Topology) -> str | None:
+    """What cannot be meant in a policy's result; None: it can be used."""
+    if not isinstance(targets, Targets):
+        return f"found {type(targets).__name__}; expected Targets"
+    for items in (targets.circuit_caps, targets.asset_caps, targets.wants, targets.shares):
+        if len(items) > ITEMS_MAX:
+            return f"found {len(items)} items of one kind; expected at most {ITEMS_MAX}"
+    keys = [cap.key for cap in targets.circuit_caps]
+    if len(set(keys)) != len(keys):
+        return "two circuit caps with one key; expected each once"
+    checks = [_cap_nonsense(cap, topology) for cap in targets.circuit_caps]
+    checks += [_asset_cap_nonsense(cap, topology) for cap in targets.asset_caps]
+    checks += [_want_nonsense(want, topology) for want in targets.wants]
+    checks += [_share_nonsense(share, topology) for share in targets.shares]
+    checks += [None if _asset(index, topology) else f"alone: asset {index!r}: unknown" for index in targets.alone]
+    return next((found for found in checks if found is not None), None)
+
+
+def _cap_nonsense(cap: CircuitCap, topology: Topology) -> str | None:
+    if not 0 < len(cap.key) <= ID_LENGTH_MAX // 2:
+        return f"circuit cap: found a key of {len(cap.key)} characters; expected 1..{ID_LENGTH_MAX // 2}"
+    if not _whole(cap.circuit_index) or not 0 <= cap.circuit_index < len(topology.circuits):
+        return f"circuit cap {cap.key!r}: circuit {cap.circuit_index!r} is unknown"
+    if cap.quantity not in Quantity.values() or cap.quantity == Quantity.QUANTITY_UNSPECIFIED:
+        return f"circuit cap {cap.key!r}: quantity {cap.quantity!r} is unknown"
+    if cap.quantity in NET_QUANTITIES and topology.circuits[cap.circuit_index].meter_index is None:
+        return f"circuit cap {cap.key!r}: a NET quantity on a circuit without a meter"
+    if cap.on_each_evse and cap.quantity != Quantity.QUANTITY_CURRENT:
+        return f"circuit cap {cap.key!r}: on each EVSE, but not of its current"
+    for name in ("bound", "failsafe", "lasting", "ramp_ms"):
+        value = getattr(cap, name)
+        if not (value is None and name in ("failsafe", "lasting")) and not (_whole(value) and 0 <= value <= BOUND_MAX):
+            return f"circuit cap {cap.key!r}: {name}: found {value!r}; expected a whole number 0..{BOUND_MAX}"
+    return None
+
+
+def _asset_cap_nonsense(cap: AssetCap, topology: Topology) -> str | None:
+    asset = _asset(cap.asset_index, topology)
+    if asset is None or target_range(asset) is None:
+        return f"asset cap: asset {cap.asset_index!r} is unknown or not controlled"
+    for name, low, high in (("low", -BOUND_MAX, 0), ("high", 0, BOUND_MAX)):
+        value = getattr(cap, name)
+        if value is not None and not (_whole(value) and low <= value <= high):
+            return f"asset cap of {asset.id!r}: {name}: found {value!r}; expected a whole number {low}..{high}"
+    return None
+
+
+def _want_nonsense(want: AssetWant, topology: Topology) -> str | None:
+    asset = _asset(want.asset_index, topology)
+    bounds = None if asset is None else target_range(asset)
+    if asset is None or bounds is None:
+        return f"want: asset {want.asset_index!r} is unknown or not controlled"
+    if not _whole(want.value) or not bounds[0] <= want.value <= bounds[1]:
+        return f"want of {asset.id!r}: found {want.value!r}; expected a whole number {bounds[0]}..{bounds[1]}"
+    return None
+
+
+def _share_nonsense(share: Share, topology: Topology) -> str | None:
+    asset = _asset(share.asset_index, topology)
+    if asset is None or not asset.is_evse:
+        return f"share: asset {share.asset_index!r} is no EVSE"
+    factor = share.factor
+    if not isinstance(factor, int | float) or not math.isfinite(factor) or not 1 / FACTOR_MAX <= factor <= FACTOR_MAX:
+        return f"share of {asset.id!r}: factor: found {factor!r}; expected {1 / FACTOR_MAX}..{FACTOR_MAX}"
+    if share.stratum is not None and not (_whole(share.stratum) and 0 <= share.stratum <= STRATUM_MAX):
+        return f"share of {asset.id!r}: stratum: found {share.stratum!r}; expected 0..{STRATUM_MAX}"
+    return None
+
+
+def target_range(asset: AssetEntry) -> tuple[int, int] | None:
+    """Lowest and highest target of an asset (W or mA); None: it takes none."""
+    match asset.type:
+        case AssetType.ASSET_TYPE_EVSE:
+            return 0, asset.current_max_ma or 0
+        case AssetType.ASSET_TYPE_BATTERY:
+            charge_w = asset.charge_max_w if asset.charge_max_w is not None else asset.power_max_w
+            return -(asset.power_max_w or 0), charge_w or 0
+        case AssetType.ASSET_TYPE_PV:
+            return -(asset.power_max_w or 0), 0
+        case _:
+            return None
+
+
+def _asset(index: object, topology: Topology) -> AssetEntry | None:
+    known = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(topology.assets)
+    return topology.assets[index] if known and isinstance(index, int) else None
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
