@@ -185,9 +185,8 @@ def _facades(config: DgmConfig) -> list[tuple[str, FacadeConfig]]:
 
 def _site_problems(config: DgmConfig, lines: dict[str, int]) -> Iterator[Problem]:
     """The rules that need more than one field."""
-    rules: tuple[Rule, ...] = (_ids, _tree, _circuits, _assets, _stations, _gateways, _policies, _ports)
-    if config.der.end_devices:
-        rules = (_ids, _aggregator, _gateways, _ports)
+    of_a_site = (_ids, _tree, _circuits, _assets, _stations, _gateways, _policies, _ports)
+    rules = (_ids, _aggregator, _gateways, _ports) if config.der.end_devices else of_a_site
     for rule in rules:
         for path, found, expected in rule(config):
             yield Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
@@ -272,6 +271,11 @@ def _stated(site: SiteConfig) -> Iterator[Finding]:
         for name in ("power_w", "duration_s"):
             if getattr(site.dr_promise, name) <= 0:
                 yield f"site.dr_promise.{name}", str(getattr(site.dr_promise, name)), "above 0"
+    for name, most in (("latitude_udeg", 90_000_000), ("longitude_udeg", 180_000_000)):
+        if not -most <= getattr(site, name) <= most:
+            yield f"site.{name}", str(getattr(site, name)), f"-{most}..{most} millionths of a degree"
+    if site.HasField("latitude_udeg") != site.HasField("longitude_udeg"):
+        yield "site.longitude_udeg", "one of latitude_udeg and longitude_udeg", "both, or neither"
     if site.drilled_on:
         try:
             date.fromisoformat(site.drilled_on)

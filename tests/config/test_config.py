@@ -45,7 +45,7 @@ def test_unknown_and_duplicate_keys_and_wrong_types_are_listed_together_with_lin
     )
     text = text.replace("power_max_w: 30000\n    revert_w", "power_max_w: 30 kW\n    revert_w")
     found = "\n".join(problems_of(text))
-    assert "circuits[0].import_limit_kw (line 19): found unknown key" in found
+    assert "circuits[0].import_limit_kw (line 21): found unknown key" in found
     assert "site.id (line 5): found the key 'id' a second time" in found
     assert "assets[1].power_max_w" in found
     assert "'30 kW'; expected a whole number (W)" in found

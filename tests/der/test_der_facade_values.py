@@ -245,6 +245,10 @@ def test_a_curve_is_told_point_by_point_and_one_that_is_not_known_is_not_said_to
         *(10_800, -4_400),
         *(None, None),
     ]
+    watts = {"opModVoltWatt": asked(ControlMode(name="opModVoltWatt", curve_href="/curve/1"))}
+    of_available = replace(curve, curve_type=12, y_reference=7)
+    found = standard(706, picture(ruling=watts), curves={"/curve/1": of_available})
+    assert (found["Ena"], found["Crv1.DeptRef"], found["Crv1.Pt1.W"]) == (1, 1, 4_400)
     assert [standard(705, seen)["Ena"] for seen in (picture(ruling=ruling), picture())] == [None, 0]
     assert standard(705, picture(ruling=ruling))["Crv1.ActPt"] == 0
 

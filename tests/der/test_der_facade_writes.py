@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dgm.der import registers
-from dgm.der.facade_writes import ALIVE, EXPIRED, IN_FORCE, LOST, NOBODY, NONE, Availability, EmsSaid
+from dgm.der.facade_writes import ALIVE, EXPIRED, IN_FORCE, LOST, NOBODY, NONE, Availability, EmsSaid, as_resource
 from dgm.der.models import AVAILABILITY, GATEWAY_MODEL, LIMIT_MODEL, STANDARD
 from dgm.machine import Now
 from dgm.maps.table import Model
@@ -86,6 +86,8 @@ def test_the_availability_is_what_was_said_for_as_long_as_it_was_said() -> None:
     ems.take(0, writes(GATEWAY_MODEL, **RESERVE, available_valid_s=30))
     assert ems.said.availability(now(29)) == Availability(available_w=30_000, reserve_permyriad=2_500)
     assert ems.said.availability_state(now(29)) == (IN_FORCE, 1_000)
+    told = as_resource(Availability(available_w=30_000, reserve_permyriad=2_500), 1_900_000_000)
+    assert (told.available_w, told.reserve_permyriad, told.available_var) == (30_000, 2_500, None)
     assert (ems.said.availability(now(30)), ems.said.availability_state(now(30))) == (None, (EXPIRED, None))
 
 

@@ -23,6 +23,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
+from dgm import clock
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.der.v1.der_pb2 import ConnectionState, ControlState
 from dgm.api.ems.v1.ems_pb2 import Quantity
@@ -246,6 +247,22 @@ async def test_a_server_that_answers_garbage_is_counted_and_the_client_recovers(
             utility.server.state.faults.clear()
             await watch.until(lambda: IMPORT in ems.ems.held)
             assert role.core.discovery.counters.malformed >= 1
+
+
+@pytest.mark.parametrize("third_party", [False, True])
+async def test_targets_are_put_at_our_ems_and_nowhere_where_pv_and_batteries_are_anothers(
+    pki: TestPki, tmp_path: Path, journal: Journal, ems: EmsServer, watch: Watch, third_party: bool
+) -> None:
+    config = site(pki=pki.root_certificate.parent)
+    config.ems.third_party = third_party
+    role = DerRole(context(tmp_path, config, ems.target, journal=journal))
+    base = ControlBase(modes=(ControlMode(name="opModFixedW", permyriad=-1_000),))
+    begin = clock.now().utc_ms // 1000 - T0_S
+    role.core.scheduler.handle(known(program(make_control("AB", begin - 5, 60, base=base))), clock.now())
+    role.step(SiteSeen(update=OBSERVED))
+    assert role.core.targets().keys() == {"opModFixedW"}
+    await role._targets.sync()
+    assert set(ems.ems.targets) == (set() if third_party else {"pv-1", "battery"})
 
 
 async def failures(role: DerRole, count: int) -> None:

@@ -21,7 +21,12 @@ from dgm.api.site.v1.site_pb2 import GetSiteRequest, PlugState
 from dgm.sim.live.site import EVENT_MRID
 
 SERVICES = {
-    "ems": {"dgm.api.ems.v1.EmsService", "dgm.api.ems.v1.FieldService", "dgm.api.site.v1.SiteService"},
+    "ems": {
+        "dgm.api.ems.v1.EmsService",
+        "dgm.api.ems.v1.FieldService",
+        "dgm.api.ems.v1.PolicyService",
+        "dgm.api.site.v1.SiteService",
+    },
     "der": {"dgm.api.der.v1.DerService"},
     "ocpp": {"dgm.api.ocpp.v1.OcppService"},
 }

@@ -22,19 +22,28 @@ from e2e_judging import import_mean_w, relay_checks
 from e2e_live import Live, charges
 from e2e_product import Product
 from e2e_waiting import eventually
-from e2e_world import EVENT_W, World
+from e2e_world import EVENT_W, IMPORT_W, World
 from pymodbus.client import ModbusTcpClient
 
 from dgm.api.ems.v1 import ems_pb2
 from dgm.api.ocpp.v1.ocpp_pb2 import LINK_STATE_UP
+from dgm.der.models import GATEWAY_MODEL, KINDS, LIMIT_MODEL
+from dgm.der.registers import place
+from dgm.der.steps import Origin
 from dgm.maps.table import MODEL_AT, Model, Value, decode
 from dgm.ocpp.models import EVSE_MODEL, SITE_MODEL
+from dgm.sim.live.process import utc_ms
+from dgm.sim.utility.script import ACTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "examples" / "third_party_ems.py"
 PRESENT = ("ocpp", "der")
 TOTAL_W = 30_000
 VALID_S = 4
+CARS_W = 32_000
+"""What an event leaves for the cars."""
+REACTION_S = 30.0
+HELD = 2
 CONTROL_DGM, CONTROL_EMS, CONTROL_LOST = range(3)
 
 
@@ -45,8 +54,8 @@ class Facade:
         self._client = ModbusTcpClient("127.0.0.1", port=port, timeout=3)
         assert self._client.connect()
 
-    def read(self, model: Model, unit: int) -> dict[str, Value]:
-        answer = self._client.read_holding_registers(MODEL_AT, count=model.size, device_id=unit)
+    def read(self, model: Model, unit: int, address: int = MODEL_AT) -> dict[str, Value]:
+        answer = self._client.read_holding_registers(address, count=model.size, device_id=unit)
         assert not answer.isError(), answer
         return decode(model, b"".join(word.to_bytes(2, "big") for word in answer.registers))
 
@@ -57,6 +66,16 @@ class Facade:
     def evses(self, count: int) -> list[dict[str, Value]]:
         return [self.read(EVSE_MODEL, 2 + index) for index in range(count)]
 
+    @property
+    def gateway(self) -> dict[str, Value]:
+        """Of the DER facade."""
+        return self.read(GATEWAY_MODEL, 1, place(GATEWAY_MODEL).address)
+
+    @property
+    def import_limit(self) -> dict[str, Value]:
+        """Of the DER facade."""
+        return self.read(LIMIT_MODEL, 1, place(LIMIT_MODEL, KINDS.index("IMPORT")).address)
+
     def close(self) -> None:
         self._client.close()
 
@@ -64,14 +83,15 @@ class Facade:
 class Ems:
     """The script of deploy/examples as a process of its own."""
 
-    def __init__(self, port: int, log: Path) -> None:
-        words = [SCRIPT, "--port", port, "--total-kw", TOTAL_W / 1000, "--valid-s", VALID_S]
+    def __init__(self, port: int, log: Path, *, der_port: int | None = None) -> None:
+        bound = ["--total-kw", TOTAL_W / 1000] if der_port is None else ["--der-port", der_port]
+        words = [SCRIPT, "--port", port, *bound, "--valid-s", VALID_S]
         with log.open("ab") as sink:
             self.process = subprocess.Popen([sys.executable, *map(str, words)], stdout=sink, stderr=sink)
 
     def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
-        self.process.wait(5)
+        self.process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +124,26 @@ def facade(third: Live) -> Iterator[Facade]:
     found = Facade(port_of(third))
     yield found
     found.close()
+
+
+def publish(world: World, name: str, import_w: int) -> None:
+    """A newer event of the utility, at once."""
+
+    async def do() -> None:
+        state = world.utility.server.state
+        control = {"name": name, "program": next(iter(state.programs)), "duration_s": 600}
+        ACTIONS["control"](state, utc_ms(), {**control, "modes": {"opModImpLimW": import_w}})
+
+    world.run(do())
+
+
+def withdraw(world: World, name: str) -> None:
+    """It is cancelled."""
+
+    async def do() -> None:
+        ACTIONS["cancel"](world.utility.server.state, utc_ms(), {"control": name})
+
+    world.run(do())
 
 
 def port_of(live: Live) -> int:
@@ -178,6 +218,38 @@ def test_a_script_that_comes_back_takes_over_again_and_gives_back_what_it_took(t
     assert not [
         name for name, held in third.client.limits().items() if name.startswith("ems-facade:") and held.state != 5
     ]
+
+
+def test_the_utilitys_event_reaches_the_meter_through_the_facades_and_somebody_elses_ems(
+    third: Live, facade: Facade
+) -> None:
+    """The acceptance scenario of two gateways and no EMS of ours: 30 s from the event to the meter."""
+    world, der_port = third.world, int(third.world.document["der"]["facade"]["port"])
+    der, ems = Facade(der_port), Ems(port_of(third), world.directory / "script.log", der_port=der_port)
+    try:
+        eventually(
+            "the EMS lives at both facades", lambda: facade.site["control"] == der.gateway["control"] == CONTROL_EMS
+        )
+        eventually("the EMS says that it holds the event", lambda: der.import_limit["acknowledged"] == HELD)
+        assert (der.import_limit["limit_w"], der.import_limit["agreement_w"]) == (EVENT_W, IMPORT_W)
+        low_w = (int(facade.site["uncontrolled_w"] or 0) + CARS_W) // 1000 * 1000
+        publish(world, "low", low_w)
+        began_s = time.monotonic()
+        eventually("the DER facade tells it", lambda: der.import_limit["limit_w"] == low_w)
+        assert (der.import_limit["origin"], der.import_limit["mode"]) == (Origin.EVENT, "opModImpLimW")
+        eventually("the EMS caps the cars by it", lambda: int(facade.site["total_cap_w"] or IMPORT_W) <= CARS_W)
+        eventually("the meter is under the limit", lambda: import_mean_w(world.trace()) <= low_w)
+        eventually("the EMS says so", lambda: der.import_limit["acknowledged"] == HELD)
+        assert time.monotonic() - began_s < REACTION_S
+        assert_bound_by_the_facade(third)
+    finally:
+        ems.end(signal.SIGKILL)
+    eventually("it is lost at the DER facade", lambda: der.gateway["control"] == CONTROL_LOST, within_s=VALID_S + 2)
+    assert (der.import_limit["acknowledged"], der.import_limit["limit_w"]) == (0, low_w), "the limit goes on"
+    eventually("every EVSE has at most its fallback", lambda: at_most_fallbacks(third), within_s=VALID_S + 4)
+    eventually("the meter stays under the limit", lambda: import_mean_w(world.trace()) <= low_w)
+    withdraw(world, "low")
+    der.close()
 
 
 def test_the_cpos_saw_nothing_of_it(third: Live) -> None:

@@ -22,7 +22,7 @@ from dgm.api.ems.v1.policy_pb2 import (
 )
 from dgm.ems.cycle import Cycle, Reply
 from dgm.ems.guidance import TABLES
-from dgm.ems.ledger import SLOT_MS, Demand, Ledger, Plan, power_max
+from dgm.ems.ledger import SLOT_MS, SPARE_MS, Demand, Ledger, Plan, power_max
 from dgm.ems.limits import Forget, Keep
 from dgm.ems.needs import AFTER_MS, NEED_TABLE, NeedEntry, entry_of, progressed, record_of
 from dgm.ems.snapshot import LimitView, Planned, Price
@@ -85,7 +85,7 @@ def test_what_the_car_cannot_take_in_time_is_at_risk_by_exactly_that_much() -> N
     answer = promised(machine(), need(wh=50_000, hours=1.0))
     own_w = power_max(TOPOLOGY.assets[E1], 230_000)
     assert answer.promise.state == AT_RISK
-    assert answer.promise.short_wh == pytest.approx(50_000 - own_w, abs=2)
+    assert answer.promise.short_wh == pytest.approx(50_000 - own_w * (HOUR_MS - SPARE_MS) // HOUR_MS, abs=2)
     assert "time left" in answer.promise.reason
 
 
@@ -125,6 +125,16 @@ def test_a_limit_announced_for_later_takes_its_room_from_the_plan() -> None:
     held = ledger.plan([demand], [event], [], at(0).utc_ms)[E1]
     assert free.short_wh == 0
     assert held.short_wh > 8_000
+
+
+def test_an_evse_that_cannot_be_moved_leaves_no_room_to_plans() -> None:
+    begin = at(0).utc_ms
+    asset, other = TOPOLOGY.assets[E1], TOPOLOGY.assets[E2]
+    demand = Demand(asset=asset, due_wh=9_000, departure_utc_ms=begin + HOUR_MS, power_max_w=22_000, is_firm=True)
+    made = config(current_ma=20_000)
+    ledger = Ledger(made, Topology.from_config(made))
+    assert ledger.plan([demand], [], [], begin)[E1].short_wh == 0
+    assert ledger.plan([demand], [], [], begin, {other.index: 16_000})[E1].short_wh > 5_000
 
 
 def test_without_a_policy_that_keeps_promises_nothing_is_promised() -> None:

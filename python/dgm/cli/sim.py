@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 import yaml
@@ -16,8 +18,10 @@ from dgm.sim.world import HEAL_MS, World
 LEAST_MS = 2 * HEAL_MS
 
 
-def make_world(*, seed: int, hours: float, evse: int) -> World:
-    """The world of these arguments: the same arguments, the same run."""
+def make_world(
+    *, seed: int, hours: float, evse: int, ems: Mapping[str, Any] | None = None, is_quiet: bool = False
+) -> World:
+    """The world of these arguments: the same arguments, the same run. ems: more of that section of site.yaml."""
     draw = random.Random(seed)
     timeline = demo_timeline(evse_count=evse, seconds=SECONDS_MIN, seed=seed, draw=draw)
     endpoints = Endpoints(
@@ -29,8 +33,11 @@ def make_world(*, seed: int, hours: float, evse: int) -> World:
         metrics_ports=(0, 0, 0),
         utility=None,
     )
-    config = site_config.parse(yaml.safe_dump(site_document(timeline, endpoints)), source="simulated site")
-    return World(config, timeline, draw, seed=seed, length_ms=max(LEAST_MS, round(hours * 3_600_000)))
+    document = site_document(timeline, endpoints)
+    document["ems"] |= ems or {}
+    config = site_config.parse(yaml.safe_dump(document), source="simulated site")
+    length_ms = max(LEAST_MS, round(hours * 3_600_000))
+    return World(config, timeline, draw, seed=seed, length_ms=length_ms, is_quiet=is_quiet)
 
 
 def run_sim(*, seed: int, hours: float, evse: int) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from dgm.der.models import AVAILABILITY, CONTROLLER_LEASE_S
+from dgm.der.resources.plant import DERAvailability
 from dgm.machine import Now
 from dgm.maps.writes import Contended, Ended, Found, GroupWritten, PointWritten
 
@@ -36,6 +37,21 @@ class Availability:
     reserve_charge_permyriad: int | None = None
     availability_s: int | None = None
     max_charge_s: int | None = None
+
+
+def as_resource(said: Availability, reading_s: int) -> DERAvailability:
+    """What the utility is told of it. reading_s: when it was said, the server's clock."""
+    return DERAvailability(
+        availability_s=said.availability_s,
+        max_charge_s=said.max_charge_s,
+        reading_s=reading_s,
+        reserve_charge_permyriad=said.reserve_charge_permyriad,
+        reserve_permyriad=said.reserve_permyriad,
+        absorb_available_var=said.absorb_available_var,
+        available_var=said.available_var,
+        absorb_available_w=said.absorb_available_w,
+        available_w=said.available_w,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

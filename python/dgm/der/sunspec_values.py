@@ -43,6 +43,8 @@ CONTROL_BITS = {
 """Bits of 702's CtrlModes."""
 VAR_MODES = {1: 0, 2: 1, 3: 2, 8: 3}
 """DERUnitRefType -> VarSetMod of 704, and DeptRef of 705 and 712: of setMaxW, setMaxVar, statVarAvail, setMaxVA."""
+POWER_MODES = {1: 0, 7: 1}
+"""DERUnitRefType -> DeptRef of 706: of setMaxW, statWAvail."""
 VARS = 4
 CURVES = {705: ("opModVoltVar", "V", "Var"), 706: ("opModVoltWatt", "V", "W"), 712: ("opModWattVar", "W", "Var")}
 """Model -> its control mode, and its points' names of x and y."""
@@ -320,7 +322,7 @@ def _curve(picture: Picture, plant: Plant, model_id: int) -> Values:
     if curve is None or len(curve.points) > CURVE_POINTS:
         return found
     found |= {"Ena": 1, "RvrtRem": _left(row, picture), "Crv1.ActPt": len(curve.points)}
-    found["Crv1.DeptRef"] = VAR_MODES.get(curve.y_reference)
+    found["Crv1.DeptRef"] = (POWER_MODES if y_name == "W" else VAR_MODES).get(curve.y_reference)
     if x_name == "V":
         found["Crv1.RspTms"] = curve.response_ms
     for number, point in enumerate(curve.points, 1):

@@ -56,3 +56,11 @@ def _month(day: int) -> int:
     march_month = (5 * of_year + 2) // 153
     month = march_month + 3 if march_month < 10 else march_month - 9
     return 12 * (era * 400 + year + (month <= 2)) + month - 1
+
+
+def day_of(year: int, month: int, day: int) -> int:
+    """Days from 1970-01-01 to a day of the Gregorian calendar."""
+    of_march = year - (month <= 2)
+    era, of_era = divmod(of_march, 400)
+    of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
+    return era * DAYS_PER_ERA + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468

@@ -141,6 +141,8 @@ def _origin(limit: Limit, put: Limit) -> Cause:
             return _link(origin, name, f"CPO {name}{said}{lost}")
         case "api":
             return _link(origin, name, f"operator or program {name} at the API{said}{lost}")
+        case "policy":
+            return _link(origin, name, f"policy {name} of site.yaml{said}{lost}")
         case "facade" | "ems-facade":
             return _link(origin, name, f"another EMS, {name}, at the Modbus facade{said}{lost}")
         case _:

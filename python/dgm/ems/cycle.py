@@ -35,7 +35,7 @@ from dgm.api.ems.v1.ems_pb2 import (
     ReportOutcomesResponse,
 )
 from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
-from dgm.api.ems.v1.plan_pb2 import GetFlexibilityResponse
+from dgm.api.ems.v1.plan_pb2 import GetFlexibilityResponse, GetPlanResponse
 from dgm.api.ems.v1.policy_pb2 import (
     ClearChargingNeedRequest,
     PutPricesRequest,
@@ -46,10 +46,12 @@ from dgm.api.site.v1.site_pb2 import Quality, ReportSamplesRequest, ReportSample
 from dgm.ems.calendar import Offset, utc_offset
 from dgm.ems.effect import EffectBook, measured_of
 from dgm.ems.explain import explain
-from dgm.ems.flexibility import flexibility, stores
+from dgm.ems.flexibility import Need, flexibility, stores
 from dgm.ems.guidance import Guidance
 from dgm.ems.limit_status import ended_status, limit_status
 from dgm.ems.limits import Change, Entry, Forget, Keep, LimitBook
+from dgm.ems.planner.describe import horizon, plan_message
+from dgm.ems.planner.problem import Plan, Problem
 from dgm.ems.policy import PolicyMemory, Want, decide_wants, target_rows
 from dgm.ems.setpoints import SetpointBook
 from dgm.ems.targets import TargetBook
@@ -87,6 +89,13 @@ class CoreDecided:
     readings: Sequence[tuple[int, Reading]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The process that solves has answered, or why it has not."""
+
+    answer: Plan | str
+
+
 @dataclass(frozen=True, slots=True)
 class SubscriberHeard:
     """A subscriber of WatchSetpoints is there and takes what it is sent."""
@@ -105,6 +114,7 @@ Event = (
     | PutPricesRequest
     | CoreDecided
     | SubscriberHeard
+    | Planned
     | Tick
 )
 
@@ -145,6 +155,14 @@ class SendLink:
     up: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolvePlan:
+    """A plan is wanted, off the cycle: the answer, or why there is none, comes back as Planned."""
+
+    problem: Problem
+    deadline_s: int
+
+
 @dataclass(frozen=True, slots=True)
 class PublishSetpoints:
     """Subscribers of WatchSetpoints have something to read."""
@@ -170,6 +188,7 @@ Effect = (
     | SendSamples
     | SendOutcomes
     | SendLink
+    | SolvePlan
     | PublishSetpoints
     | PublishLimits
     | Reply
@@ -253,6 +272,9 @@ class Cycle:
             case SubscriberHeard():
                 self._heard_ms = now.mono_ms
                 return self._link(now)
+            case Planned():
+                taken = self.guidance.desk is not None and self.guidance.desk.take(event.answer, now)
+                return self._send_targets(now) if taken else []
             case Tick():
                 return self._tick(now)
             case _:
@@ -305,7 +327,18 @@ class Cycle:
 
     def flexibility(self, now: Now) -> GetFlexibilityResponse:
         """How much more or less the site could import now, and for how long."""
-        return flexibility(self.state, self.decision, self._stores, {}, now)
+        needs = {
+            index: Need(due_wh=planned.due_wh, departure_utc_ms=planned.departure_utc_ms)
+            for index, planned in self.guidance.needs.planned().items()
+        }
+        answer = flexibility(self.state, self.decision, self._stores, needs, now)
+        steps, answer.horizon_reason = horizon(self.guidance.desk, now)
+        answer.steps.extend(steps)
+        return answer
+
+    def plan(self, now: Now) -> GetPlanResponse:
+        """The newest plan, with its age and what it was made from."""
+        return plan_message(self.guidance.desk, now)
 
     def _outcomes_of(self, asset: AssetEntry) -> Iterable[tuple[int, Outcome]]:
         return reversed(self._outcomes.get(asset.index, ()))
@@ -362,7 +395,10 @@ class Cycle:
     def _send_targets(self, now: Now) -> list[Effect]:
         """Ask the policies and tell the core: caps first, which may tighten, then wants, then the journal."""
         targets = self._targets.winners(now)
-        steering, journal = self.guidance.steer(self.state, self.book.entries(), targets, now, self._restored_ms)
+        grants = () if self.decision is None else self.decision.grants
+        steering, journal = self.guidance.steer(
+            self.state, self.book.entries(), targets, now, self._restored_ms, grants
+        )
         self._ended.extend((now.mono_ms, entry) for entry in self.guidance.stack.take_ended())
         caps = [self._send_limits(now)] if self.guidance.stack.is_due(now) else []
         self._wants, self._memory = decide_wants(self.state, targets, self._memory, now, steering)
@@ -458,7 +494,14 @@ class Cycle:
             return effects
         self._schedule(now)
         self.state.age(now)
-        return [*effects, *self._link(now), *self._send_targets(now), *self._list_limits(now)]
+        return [*effects, *self._link(now), *self._send_targets(now), *self._list_limits(now), *self._plan(now)]
+
+    def _plan(self, now: Now) -> list[Effect]:
+        desk = self.guidance.desk
+        problem = None if desk is None else desk.ask(now)
+        if desk is None or problem is None:
+            return []
+        return [SolvePlan(problem=problem, deadline_s=desk.settings.deadline_s)]
 
     def _schedule(self, now: Now) -> None:
         due_ms = now.mono_ms if self._next_cycle_ms is None else self._next_cycle_ms

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.api.core.v1.core_pb2 import ActiveLimit
+from dgm.api.core.v1.core_pb2 import ActiveLimit, AssetGrant
 from dgm.api.ems.v1.policy_pb2 import (
     ClearChargingNeedRequest,
     ClearChargingNeedResponse,
@@ -30,13 +30,16 @@ from dgm.api.ems.v1.policy_pb2 import (
     SetChargingNeedRequest,
     SetChargingNeedResponse,
 )
+from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.ems.calendar import Offset, local_at
 from dgm.ems.history import History
-from dgm.ems.ledger import Ledger
+from dgm.ems.ledger import SLOT_MS, Ledger
 from dgm.ems.limit_rules import BOUND_MAX, ID_LENGTH_MAX, invalid, out_of_range
 from dgm.ems.limits import Entry, Forget, Keep
 from dgm.ems.needs import NEED_TABLE, NeedBook
-from dgm.ems.policies import lpc, registry
+from dgm.ems.planner import desk as plan_desk
+from dgm.ems.planner.compose import Prices
+from dgm.ems.policies import lpc, planner, registry, tariff
 from dgm.ems.policy import WantedTarget
 from dgm.ems.snapshot import (
     GUARD_SILENT_MS,
@@ -52,7 +55,7 @@ from dgm.ems.snapshot import (
     solar_views,
     storage_views,
 )
-from dgm.ems.stack import Seat, Stack
+from dgm.ems.stack import Chosen, Seat, Stack
 from dgm.ems.steering import NO_STEERING, Steering
 from dgm.machine import Now
 from dgm.site.refusal import Reason, Refusal
@@ -60,8 +63,11 @@ from dgm.site.state import SiteState
 from dgm.site.topology import Topology
 
 HISTORY_TABLE = "history"
-TABLES = (NEED_TABLE, HISTORY_TABLE)
+TABLES = (NEED_TABLE, HISTORY_TABLE, *plan_desk.TABLES)
 """Of the journal of the ems role, beside the limits."""
+
+STUCK = ("nameplate", "fallback")
+"""Of what the core counts an EVSE at: as much as it could take with nobody in control of it."""
 
 PRICES_MAX = 2_000
 PRICE_SOURCES_MAX = 8
@@ -80,11 +86,14 @@ class Guidance:
         self.stack = Stack(chosen, topology, stopwatch)
         keeps = any(one.policy.keeps_promises for one in chosen)
         self.needs = NeedBook(topology, Ledger(config, topology), is_kept=keeps)
+        self.desk = _plan_desk(chosen, config, topology)
         self._topology = topology
         self._offset = offset
         self._cycle_ms = config.ems.cycle_ms
         self._guards: dict[str, GuardSeen] = {}
         self._prices: dict[str, list[Price]] = {}
+        self._tariffs = [one.params for one in chosen if isinstance(one.params, tariff.Params)]
+        self._windows: tuple[int, list[Price]] = (-1, [])
         self._history = History()
 
     def restore(self, tables: Mapping[str, Mapping[str, bytes]], now: Now) -> Journal:
@@ -95,6 +104,7 @@ class Guidance:
                 self._history = self._history.with_mean(int(key), int(json.loads(record)))
             except (ValueError, TypeError):
                 effects.append(Forget(id=key, table=HISTORY_TABLE))
+        effects += [] if self.desk is None else self.desk.restore(tables)
         return [*effects, *self._forget_old(now)]
 
     def steer(
@@ -104,10 +114,12 @@ class Guidance:
         targets: Mapping[int, WantedTarget],
         now: Now,
         restored_ms: int,
+        grants: Iterable[AssetGrant] = (),
     ) -> tuple[Steering, Journal]:
-        """One cycle of all policies: what they ask of the assets, and what must be journaled."""
+        """One cycle of all policies: what they ask of the assets, and what must be journaled. grants: the newest."""
         if not self.stack.seats and not len(self.needs):
             return NO_STEERING, []
+        self.needs.note_stuck({grant.asset_index: grant.counted_ma for grant in grants if _is_stuck(grant)})
         limits = [limit_view(entry, self._topology, now) for entry in entries]
         prices = self._prices_now(now)
         views = evse_views(state, now, {})
@@ -131,7 +143,10 @@ class Guidance:
             history=self._history,
             restored_mono_ms=restored_ms,
             offset=self._offset,
+            plan=None if self.desk is None else self.desk.live(now),
         )
+        if self.desk is not None:
+            effects += self.desk.see(snapshot, curtailed=_is_curtailed(state))
         return self.stack.run(snapshot), effects
 
     def active(self, now: Now) -> list[ActiveLimit]:
@@ -239,7 +254,14 @@ class Guidance:
                 )
                 if price.end_utc_ms > now.utc_ms and not overlaps:
                     taken.append(price)
-        return sorted(taken, key=lambda price: price.start_utc_ms)
+        return sorted(taken, key=lambda price: price.start_utc_ms) if taken else self._prices_of_windows(now)
+
+    def _prices_of_windows(self, now: Now) -> list[Price]:
+        """Prices of site.yaml, where nobody states any: those of the first tariff, written out once a slot."""
+        slot = now.utc_ms // SLOT_MS
+        if self._tariffs and self._windows[0] != slot:
+            self._windows = slot, tariff.series(self._tariffs[0], now.utc_ms, self._offset)
+        return self._windows[1]
 
     def _follow_meter(self, net_w: int | None, now: Now) -> Journal:
         self._history, closed = self._history.take(net_w, now.utc_ms)
@@ -252,6 +274,11 @@ class Guidance:
         old = self._history.outdated(now.utc_ms)
         self._history = self._history.without(old)
         return [Forget(id=str(start), table=HISTORY_TABLE) for start in old]
+
+
+def _is_stuck(grant: AssetGrant) -> bool:
+    """Whether an EVSE counts at more than it is granted because nothing proves that it would obey."""
+    return grant.HasField("current_ma") and grant.counted_reason in STUCK and grant.counted_ma > grant.current_ma
 
 
 def _api_target(target: WantedTarget) -> ApiTarget:
@@ -300,3 +327,30 @@ def _check_prices(blocks: Sequence[PriceBlock]) -> Refusal | None:
 def _price(block: PriceBlock, source: str) -> Price:
     end_ms = block.start_utc_ms + block.duration_ms
     return Price(start_utc_ms=block.start_utc_ms, end_utc_ms=end_ms, per_mwh=block.per_mwh, source=source)
+
+
+def _plan_desk(chosen: Sequence[Chosen], config: DgmConfig, topology: Topology) -> plan_desk.PlanDesk | None:
+    """The planner of a site that lists its policy."""
+    params = next((one.params for one in chosen if one.policy is planner.POLICY), None)
+    if not isinstance(params, planner.Params):
+        return None
+    prices = Prices(
+        export_price=params.export_price,
+        wear_price=params.wear_price,
+        peak_price=params.peak_price,
+        peak_w=params.peak_w,
+    )
+    settings = plan_desk.Settings(
+        interval_s=params.interval_s, deadline_s=params.deadline_s, horizon_h=params.horizon_h, prices=prices
+    )
+    return plan_desk.PlanDesk(config, topology, settings)
+
+
+def _is_curtailed(state: SiteState) -> bool:
+    """Whether any PV is granted less than its rating."""
+    pv = (asset for asset in state.topology.assets if asset.type == AssetType.ASSET_TYPE_PV)
+    grants = ((asset, state.grant(asset.index)) for asset in pv)
+    return any(
+        grant is not None and grant.HasField("power_w") and -grant.power_w < (asset.power_max_w or 0)
+        for asset, grant in grants
+    )

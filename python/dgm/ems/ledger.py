@@ -2,6 +2,7 @@
 
     needs (due Wh, departure, most W) ──plan──> energy per slot and car; what one plan takes no other one has
     room: circuit x slot x (W, mA of L1, L2, L3) = limits in force or announced - the worst load that nobody controls
+          - what EVSEs without a need count at that cannot be moved (unreachable, nothing proved)
 
 Needs that were promised are entered first, the earliest departure first; the others take what is left. Where there are
 prices the cheapest slots are tried first, and the earliest instead if a promise would then not be covered. It is
@@ -11,7 +12,7 @@ Minimum currents are averages here: over a slot a car that pauses and charges in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
@@ -23,6 +24,10 @@ SLOT_MS = 900_000
 SLOTS_MAX = 7 * 96
 """A week: no departure is further ahead."""
 
+SPARE_MS = 120_000
+"""A plan is done this long before the departure: EVSEs and cars follow late."""
+
+NOTHING_STUCK: Mapping[int, int] = {}
 UNBOUND = 1 << 60
 """Room where no limit is: more than any car can take."""
 
@@ -70,21 +75,33 @@ class Ledger:
         self._rooms = [self._room(index) for index in range(len(topology.circuits))]
 
     def plan(
-        self, demands: Sequence[Demand], limits: Sequence[LimitView], prices: Sequence[Price], utc_ms: int
+        self,
+        demands: Sequence[Demand],
+        limits: Sequence[LimitView],
+        prices: Sequence[Price],
+        utc_ms: int,
+        stuck_ma: Mapping[int, int] = NOTHING_STUCK,
     ) -> dict[int, Plan]:
-        """The plan of every car, by asset index."""
+        """The plan of every car, by asset index. stuck_ma: of EVSEs that cannot be moved; one with a demand is not."""
+        asked = {demand.asset.index for demand in demands}
+        stuck = {index: current_ma for index, current_ma in stuck_ma.items() if index not in asked}
         ordered = sorted(demands, key=lambda demand: (not demand.is_firm, demand.departure_utc_ms, demand.asset.index))
-        earliest = self._entered(ordered, limits, (), utc_ms)
+        earliest = self._entered(ordered, limits, (), utc_ms, stuck)
         if not prices:
             return earliest
-        cheapest = self._entered(ordered, limits, prices, utc_ms)
+        cheapest = self._entered(ordered, limits, prices, utc_ms, stuck)
         worse = any(cheapest[one.asset.index].short_wh > earliest[one.asset.index].short_wh for one in demands)
         return earliest if worse else cheapest
 
     def _entered(
-        self, ordered: Sequence[Demand], limits: Sequence[LimitView], prices: Sequence[Price], utc_ms: int
+        self,
+        ordered: Sequence[Demand],
+        limits: Sequence[LimitView],
+        prices: Sequence[Price],
+        utc_ms: int,
+        stuck_ma: Mapping[int, int],
     ) -> dict[int, Plan]:
-        page = _Page(self._rooms, self._topology, utc_ms)
+        page = _Page(self._rooms, self._topology, utc_ms, stuck_ma)
         for limit in limits:
             page.tighten(limit, self._uncontrolled_w, self._margin)
         return {demand.asset.index: page.enter(demand, prices) for demand in ordered}
@@ -104,7 +121,8 @@ class Ledger:
 class _Page:
     """The book of one planning: what is left in each circuit and slot."""
 
-    def __init__(self, rooms: Sequence[Room], topology: Topology, utc_ms: int) -> None:
+    def __init__(self, rooms: Sequence[Room], topology: Topology, utc_ms: int, stuck_ma: Mapping[int, int]) -> None:
+        self._stuck = _by_circuit(stuck_ma, topology)
         self._rooms = rooms
         self._topology = topology
         self._utc_ms = utc_ms
@@ -145,7 +163,7 @@ class _Page:
         for slot in slots:
             if due_wms <= 0:
                 break
-            span_ms = min(self._begin(slot) + SLOT_MS, demand.departure_utc_ms) - max(self._begin(slot), self._utc_ms)
+            span_ms = self._span_ms(slot, demand.departure_utc_ms)
             room_w, blocked_by = self._room_w(demand.asset, slot)
             power_w = min(demand.power_max_w, self._asset_room_w(demand.asset, slot), room_w)
             if power_w == room_w < demand.power_max_w and blocked_by:
@@ -162,6 +180,11 @@ class _Page:
             blocker = "the time left and the power of the car or its EVSE"
         done = None if short_wh or done_ms is None else min(done_ms, demand.departure_utc_ms)
         return Plan(now_w=now_w, short_wh=short_wh, done_utc_ms=done, blocker=blocker if short_wh else "")
+
+    def _span_ms(self, slot: int, departure_utc_ms: int) -> int:
+        """What a plan may count on of a slot: its rest, and before the departure a little less."""
+        rest_ms = min(self._begin(slot) + SLOT_MS, departure_utc_ms) - max(self._begin(slot), self._utc_ms)
+        return rest_ms - min(SPARE_MS, rest_ms // 4) if departure_utc_ms <= self._begin(slot) + SLOT_MS else rest_ms
 
     def _slots_until(self, departure_utc_ms: int) -> list[int]:
         last = -(-departure_utc_ms // SLOT_MS)
@@ -197,7 +220,9 @@ class _Page:
             for start_ms, end_ms, cap_w, cap_ma in self._caps.get(index, ()):
                 if start_ms < self._begin(slot) + SLOT_MS and end_ms > self._begin(slot):
                     power_w, current_ma = min(power_w, max(0, cap_w)), min(current_ma, max(0, cap_ma))
-            self._left[key] = [power_w, current_ma, current_ma, current_ma]
+            stuck = self._stuck.get(index, (0, 0, 0, 0))
+            room = (power_w, current_ma, current_ma, current_ma)
+            self._left[key] = [max(0, one - other) for one, other in zip(room, stuck, strict=True)]
         return self._left[key]
 
     def _take(self, asset: AssetEntry, slot: int, power_w: int) -> None:
@@ -207,6 +232,19 @@ class _Page:
             left[0] -= power_w
             for phase in asset.phases:
                 left[phase] -= current_ma
+
+
+def _by_circuit(stuck_ma: Mapping[int, int], topology: Topology) -> dict[int, list[int]]:
+    """[W, mA of L1, L2, L3] that cannot be moved below each circuit."""
+    found: dict[int, list[int]] = {}
+    for asset_index, current_ma in stuck_ma.items():
+        asset = topology.assets[asset_index]
+        for index in topology.path_of(asset):
+            total = found.setdefault(index, [0, 0, 0, 0])
+            total[0] += watts(current_ma, len(asset.phases), topology.nominal_voltage_mv)
+            for phase in asset.phases:
+                total[phase] += current_ma
+    return found
 
 
 def price_at(prices: Iterable[Price], utc_ms: int) -> int:

@@ -94,6 +94,7 @@ class NeedBook:
         self._planned_ms: int | None = None
         self._kept_ms: defaultdict[int, int] = defaultdict(int)
         self._seen: object = None
+        self._stuck_ma: Mapping[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -128,6 +129,10 @@ class NeedBook:
         if held.need.source != source:
             return _not_owner(asset_id, held.need.source)
         return [self._remove(asset.index)]
+
+    def note_stuck(self, stuck_ma: Mapping[int, int]) -> None:
+        """Take note of what EVSEs count at that cannot be moved, mA by asset index: no plan has that room."""
+        self._stuck_ma = stuck_ma
 
     def follow(
         self,
@@ -169,7 +174,9 @@ class NeedBook:
             index: Planned(
                 due_wh=entry.due_wh,
                 departure_utc_ms=entry.need.departure_utc_ms,
-                now_ma=milliamps(plan.now_w, len(entry.asset.phases), voltage_mv) if entry.due_wh else 0,
+                now_ma=_on_step(milliamps(plan.now_w, len(entry.asset.phases), voltage_mv), entry)
+                if entry.due_wh
+                else 0,
                 is_promised=not plan.short_wh,
             )
             for index, entry in self._entries.items()
@@ -231,7 +238,7 @@ class NeedBook:
         self._planned_ms = now.mono_ms
         demands = [self._demand(entry) for entry in self._entries.values() if entry.due_wh > 0]
         open_now = [one for one in demands if one.departure_utc_ms > now.utc_ms]
-        self._plans = self._ledger.plan(open_now, limits, prices, now.utc_ms)
+        self._plans = self._ledger.plan(open_now, limits, prices, now.utc_ms, self._stuck_ma)
         nothing = Plan(now_w=0, short_wh=0, done_utc_ms=None, blocker="")
         for index, entry in self._entries.items():
             self._plans.setdefault(index, replace(nothing, short_wh=entry.due_wh))
@@ -302,6 +309,12 @@ def entry_of(record: bytes, topology: Topology) -> NeedEntry | None:
         )
     except (ValueError, KeyError, TypeError, DecodeError):
         return None
+
+
+def _on_step(current_ma: int, entry: NeedEntry) -> int:
+    """The current that the EVSE can be given for a plan: rounded up, or the plan would fall behind."""
+    step_ma = entry.asset.current_step_ma
+    return min(-(-current_ma // step_ma) * step_ma, entry.asset.current_max_ma or 0)
 
 
 def _is_over(entry: NeedEntry, plug: PlugState, now: Now) -> bool:

@@ -17,6 +17,7 @@ from dgm.api.site.v1.site_pb2 import AssetType, PlugState, Quality
 from dgm.ems.calendar import Local, Offset, utc_offset
 from dgm.ems.history import History
 from dgm.ems.limits import Entry, Stage
+from dgm.ems.planner.problem import Plan
 from dgm.machine import Now
 from dgm.site.state import NO_PHASES, PhaseTriple, SiteState
 from dgm.site.topology import AssetEntry, Topology
@@ -152,7 +153,7 @@ class ApiTarget:
 class Snapshot:
     """One picture. net_w: at the connection point, positive import. restored_mono_ms: when the EVSEs were last heard
     again after a time without them, or when this process began: a return of power or communication. offset: of local
-    time, for instants other than `now`.
+    time, for instants other than `now`. plan: the planner's, while it is in force.
     """
 
     now: Now
@@ -170,6 +171,7 @@ class Snapshot:
     history: History = field(default_factory=History)
     restored_mono_ms: int = 0
     offset: Offset = utc_offset
+    plan: Plan | None = None
     memory: Any = None
 
     @property

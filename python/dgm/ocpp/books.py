@@ -86,6 +86,14 @@ class Books:
 
     messages: dict[int, Message] = field(default_factory=dict)
     facts: dict[str, bytes] = field(default_factory=dict)
+    has_real_ids: bool = field(init=False, default=False)
+    """Some transaction has another id at the CSMS than at the station."""
+
+    def __post_init__(self) -> None:
+        self._look_for_real_ids()
+
+    def _look_for_real_ids(self) -> None:
+        self.has_real_ids = any(name.startswith("real:") for name in self.facts)
 
     def apply(self, change: Change) -> None:
         """Take one change."""
@@ -98,8 +106,11 @@ class Books:
                 self.messages.pop(change.message.sequence, None)
             case PutFact():
                 self.facts[change.name] = change.value
+                self.has_real_ids = self.has_real_ids or change.name.startswith("real:")
             case DropFact():
                 self.facts.pop(change.name, None)
+                if change.name.startswith("real:"):
+                    self._look_for_real_ids()
 
     @property
     def is_full(self) -> bool:

@@ -247,7 +247,7 @@ class Ledger(Generic[ThenT]):
 
     def names_provisional(self, raw: bytes) -> bool:
         """This frame of the station may hold an id that the CSMS does not know."""
-        return PROVISIONAL in raw and any(name.startswith(REAL_FACT) for name in self.books.facts)
+        return self.books.has_real_ids and PROVISIONAL in raw
 
     def to_csms(self, action: str, raw: bytes) -> bytes:
         """A CALL of the station, with the CSMS's transaction id in it where it has another one."""

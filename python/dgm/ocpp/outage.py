@@ -316,17 +316,20 @@ class Outage:
 
     def note(self, message_id: str, action: str, raw: bytes) -> None:
         """A CALL of the station was passed on; raw: as the station sent it."""
-        self._in_flight[message_id] = (action, raw)
-        if len(self._in_flight) > MAX_IN_FLIGHT:
-            del self._in_flight[next(iter(self._in_flight))]
+        in_flight = self._in_flight
+        in_flight[message_id] = (action, raw)
+        if len(in_flight) > MAX_IN_FLIGHT:
+            del in_flight[next(iter(in_flight))]
 
     def may_pass(self, message_id: str, raw: bytes) -> bool:
         """This answer of the CSMS tells nothing that `answered` would learn from."""
-        asked = self._in_flight.pop(message_id, None)
-        if asked is None or asked[0] not in TOLD_OF_TAGS or raw.endswith(b"{}]"):
+        in_flight = self._in_flight
+        if message_id not in in_flight:
             return True
-        self._in_flight[message_id] = asked
-        return False
+        if in_flight[message_id][0] in TOLD_OF_TAGS and not raw.endswith(b"{}]"):
+            return False
+        del in_flight[message_id]
+        return True
 
     def relayed(self, head: Head, raw: bytes, now: Now) -> list[OutageEffect]:
         """A CALL of the station was passed on; raw: as the station sent it."""

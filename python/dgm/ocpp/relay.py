@@ -12,6 +12,7 @@ in the lane: they never wait. Holds no payloads but those of the CALLs that wait
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -200,6 +201,8 @@ class OwnIds:
 
     def __init__(self) -> None:
         self._sent_ms: OrderedDict[str, int] = OrderedDict()
+        self.sent: Mapping[str, int] = self._sent_ms
+        """By id, when (monotonic ms): for whoever asks at every frame."""
 
     def put(self, message_id: str, now: Now) -> None:
         """Remember an id of ours."""
@@ -209,4 +212,4 @@ class OwnIds:
             self._sent_ms.popitem(last=False)
 
     def __contains__(self, message_id: str) -> bool:
-        return message_id in self._sent_ms
+        return message_id in self.sent

@@ -129,23 +129,42 @@ def reading_of(values: list[SampledValue]) -> Reading:
 
 
 def _put(value: SampledValue, row: list[float | None]) -> None:
-    measurand = value.get("measurand", _IMPORT_REGISTER)
-    known = _MEASURAND.get(measurand) if isinstance(measurand, str) else None
-    if known is None or value.get("format", "Raw") != "Raw":
-        return
-    base, units = known
-    if value.get("location") not in _GRID_SIDE and base != _SOC:
-        return
-    phase = value.get("phase")
-    at = _PHASE.get(phase) if phase is None or isinstance(phase, str) else None
-    if at is None:
-        return
-    unit, factor = value.get("unit", ""), 1.0
+    get = value.get
+    unit, factor = get("unit", ""), 1.0
     if "unitOfMeasure" in value:
         unit, factor = _unit_of_measure(value["unitOfMeasure"])
-    scale, number = units.get(str(unit)), _number(value.get("value"))
-    if scale is not None and number is not None:
-        row[base + at] = number * scale * factor
+    about = (get("measurand", _IMPORT_REGISTER), get("phase"), unit, get("location"), get("format", "Raw"))
+    try:
+        found = _PLACES.get(about)
+    except TypeError:
+        return  # a list or an object where a word belongs
+    if found is None:
+        found = _place(*about)
+        if found is None:
+            return
+        if about[3] in _GRID_SIDE:  # all else in `about` is of closed lists now: the table stays small
+            _PLACES[about] = found
+    number = _number(get("value"))
+    if number is not None:
+        at, scale = found
+        row[at] = number * scale * factor
+
+
+_PLACES: dict[tuple[object, ...], tuple[int, int]] = {}
+"""What `_place` found: a station says the same words again and again."""
+
+
+def _place(measurand: object, phase: object, unit: object, location: object, form: object) -> tuple[int, int] | None:
+    """Where in the row a value belongs, and its scale; None: nowhere."""
+    known = _MEASURAND.get(measurand) if isinstance(measurand, str) else None
+    at = _PHASE.get(phase) if phase is None or isinstance(phase, str) else None
+    if known is None or at is None or form != "Raw":
+        return None
+    base, units = known
+    if location not in _GRID_SIDE and base != _SOC:
+        return None
+    scale = units.get(str(unit))
+    return None if scale is None else (base + at, scale)
 
 
 def _unit_of_measure(found: object) -> tuple[object, float]:
@@ -180,8 +199,11 @@ def _total(row: list[float | None], base: int) -> float | None:
 
 
 def _phase_powers(row: list[float | None]) -> PhaseTriple:
-    one, two, three = (_net(row[_POWER + at], row[_POWER_OUT + at]) for at in range(3))
-    return (one, two, three)
+    return (
+        _net(row[_POWER], row[_POWER_OUT]),
+        _net(row[_POWER + 1], row[_POWER_OUT + 1]),
+        _net(row[_POWER + 2], row[_POWER_OUT + 2]),
+    )
 
 
 def _net(taken: float | None, given: float | None) -> int | None:
@@ -192,8 +214,11 @@ def _net(taken: float | None, given: float | None) -> int | None:
 
 
 def _currents(row: list[float | None]) -> PhaseTriple:
-    one, two, three = (_up(_either(row[_CURRENT + at], row[_CURRENT_OUT + at])) for at in range(3))
-    return (one, two, three)
+    return (
+        _up(_either(row[_CURRENT], row[_CURRENT_OUT])),
+        _up(_either(row[_CURRENT + 1], row[_CURRENT_OUT + 1])),
+        _up(_either(row[_CURRENT + 2], row[_CURRENT_OUT + 2])),
+    )
 
 
 def _either(taken: float | None, given: float | None) -> float | None:

@@ -114,7 +114,8 @@ class Session:
         self._refusals = Refusals(self.desk, self.memory)
         self._up: set[Leg] = set()
         self._own_wake_ms: int | None = None
-        self._may_glance = False
+        self._may_glance, self._is_expecting, self._has_real_ids = False, False, False
+        self._own_sent, self._counters = self._own_ids.sent, self.memory.counters
 
     @property
     def version(self) -> Version:
@@ -145,8 +146,14 @@ class Session:
         """Take one event; the effects are to be carried out in order."""
         effects = self._handle(event, now)
         self._may_glance = (
-            self.has_csms and not self._pending and not self.desk.awaits_answer and self._stand_in.is_plain
+            self.has_csms
+            and not self._pending
+            and not self.desk.awaits_answer
+            and self._begin.is_started
+            and self._stand_in.is_plain
         )
+        self._is_expecting = any([evse.readings.is_expecting for evse in self.evses])
+        self._has_real_ids = self.outage is not None and self.outage.books.has_real_ids
         return effects
 
     def _handle(self, event: Event, now: Now) -> list[Effect]:
@@ -187,24 +194,24 @@ class Session:
         outage = self.outage
         if leg is Leg.NORTH:
             answered = frame.plain_answer(raw)
-            if answered is None or (answered_id := answered.decode()) in self._own_ids:
+            if answered is None or (answered_id := answered.decode()) in self._own_sent:
                 return Glance.HANDLE
             if outage is not None and not outage.may_pass(answered_id, raw):
                 return Glance.HANDLE
-            self.memory.counters.south += 1
+            self._counters.south += 1
             return Glance.PASS
         call = frame.plain_call(raw)
-        if call is None or not self._begin.is_started or call[1] in DECIDED_AT_ONCE:
+        if call is None or call[1] in DECIDED_AT_ONCE:
             return Glance.HANDLE
         message_id, action = call
         is_read = action in DECODED_SOON
-        if is_read and any([evse.readings.is_expecting for evse in self.evses]):
+        if is_read and (
+            self._is_expecting or (self._has_real_ids and outage is not None and outage.ledger.names_provisional(raw))
+        ):
             return Glance.HANDLE
         if outage is not None:
-            if is_read and outage.ledger.names_provisional(raw):
-                return Glance.HANDLE
             outage.note(message_id.decode(), action.decode(), raw)
-        self.memory.counters.north += 1
+        self._counters.north += 1
         return Glance.COPY if is_read else Glance.PASS
 
     def _copied(self, event: Copied, now: Now) -> list[Effect]:

@@ -23,6 +23,7 @@ from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1.ems_pb2 import Setpoint
 from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.der.resource import AssignedProgram, ControlBase, ControlMode, DERControl, EventState, EventStatus, Interval
+from dgm.ems.cycle import Event
 from dgm.machine import Now, Tick
 from dgm.ocpp import events as ocpp
 from dgm.ocpp.session import Session
@@ -100,9 +101,21 @@ class _Planned:
 
 
 class World:
-    """One run. `step_until` moves virtual time; the invariants raise with the seed and the last events."""
+    """One run; the invariants raise with the seed and the last events.
 
-    def __init__(self, config: DgmConfig, timeline: Timeline, draw: Draw, *, seed: int, length_ms: int) -> None:
+    is_quiet: nothing happens at random and no station differs; what happens is planned by whoever made the world.
+    """
+
+    def __init__(
+        self,
+        config: DgmConfig,
+        timeline: Timeline,
+        draw: Draw,
+        *,
+        seed: int,
+        length_ms: int,
+        is_quiet: bool = False,
+    ) -> None:
         self.config = config
         self.timeline = timeline
         self.now = Now(mono_ms=1_000_000, utc_ms=UTC_START_MS)
@@ -112,6 +125,7 @@ class World:
         self.utility = UtilityNode(config.circuits[0].id)
         self.counts: dict[str, int] = {}
         self.meter_good = True
+        self._is_quiet = is_quiet
         self.recent: list[str] = []
         self.draw = draw
         self._end_ms = self.now.mono_ms + length_ms
@@ -197,6 +211,11 @@ class World:
         for line in self.lines:
             self._every(STATION_STEP_MS, self._stepper(line), first_ms=line.index * 7 % STATION_STEP_MS)
             self.after(self.draw.uniform(100, 4000), self._connector(line))
+        if not self._is_quiet:
+            self._plan_faults()
+
+    def _plan_faults(self) -> None:
+        for line in self.lines:
             self.at_random(400_000, self._cars(line))
             self.at_random(900_000, self._cutter(line))
             self.at_random(600_000, self._commander(line))
@@ -204,6 +223,15 @@ class World:
         self.at_random(700_000, self._kill_ems)
         self.at_random(600_000, self._silence_meter)
         self.at_random(300_000, self._issue_event)
+
+    def plug(self, line: Line, car: CarSpec) -> None:
+        """A car arrives at the station of a line."""
+        self._station(line, Plug(connector_id=line.plan.connector_id, car=car))
+
+    def ask(self, event: Event) -> None:
+        """A request reaches the ems role, where there is one."""
+        if self.ems is not None:
+            self._deliver(self.ems.handle(event, self.now))
 
     # The ems role
 
@@ -287,7 +315,9 @@ class World:
         return versions[self.draw.randrange(len(versions))]
 
     def _quirks(self) -> tuple[str, ...]:
-        """Every third station is different in one way."""
+        """Every third station is different in one way; in a quiet world none is."""
+        if self._is_quiet:
+            return ()
         kinds = list(Quirk)
         return (kinds[self.draw.randrange(len(kinds))],) if self.draw.randrange(3) == 0 else ()
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -21,6 +21,7 @@ from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import resource as r
 from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, Keep, NeedsSeen, SiteLost, SiteSeen
+from dgm.der.effect import Wanted
 from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
 from dgm.der.plant import root_circuit
@@ -82,7 +83,7 @@ class DerRole:
             may_delete=lambda: self.core.is_informed,
             now=self._server_now,
         )
-        self._targets = TargetSync(channel, wanted=lambda: self.core.wanted(clock.now()), now=self._server_now)
+        self._targets = TargetSync(channel, wanted=self._wanted, now=self._server_now)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._needs = NeedsWatch(channel, seen=lambda needs: self.step(NeedsSeen(needs=needs)))
         self._restore()
@@ -222,6 +223,10 @@ class DerRole:
     def _show(self) -> None:
         now = clock.now()
         self._metrics.show(self.core, self.core.bounds(now), now)
+
+    def _wanted(self) -> Mapping[str, Wanted]:
+        """For our EMS; where PV and batteries are another EMS's it reads what is asked of them on the facade."""
+        return {} if self._context.config.ems.third_party else self.core.wanted(clock.now())
 
     def _ems_back(self) -> None:
         self._limits.forget()

@@ -13,7 +13,21 @@ from dgm.api.config.v1.config_pb2 import PolicyConfig
 from dgm.ems.policies import parameters
 from dgm.ems.stack import Chosen, Policy
 
-MODULES = ("lpc", "promise", "equal_share")
+MODULES = (
+    "override",
+    "lpc",
+    "export_limit",
+    "demand_response",
+    "flow_reservation",
+    "random_delay",
+    "peak",
+    "promise",
+    "two_pass_site",
+    "equal_share",
+    "planner",
+    "tariff",
+    "self_consumption",
+)
 
 
 @cache

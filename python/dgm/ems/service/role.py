@@ -36,6 +36,7 @@ from dgm.ems.cycle import (
     SendOutcomes,
     SendSamples,
     SendTargets,
+    SolvePlan,
     SubscriberHeard,
 )
 from dgm.ems.guidance import TABLES
@@ -46,6 +47,7 @@ from dgm.ems.service.learnt import LearntDevices
 from dgm.ems.service.lines import LinesCollector, LineWatch
 from dgm.ems.service.metrics import EmsMetrics
 from dgm.ems.service.models import ModelDesk
+from dgm.ems.service.planning import Planning
 from dgm.ems.service.policy_servicer import PolicyService
 from dgm.ems.service.policy_watch import PolicyWatch
 from dgm.ems.service.servicer import EmsService
@@ -116,6 +118,7 @@ class EmsRole:
         context.registry.register(LinesCollector(self._field.lines))
         self._lines = LineWatch(self._log)
         self._policies = PolicyWatch(self.cycle.guidance, self._log, context.registry)
+        self._planning = Planning(self.cycle.guidance.desk, self._advance, self._log, context.registry)
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._core_ms = clock.now().mono_ms
@@ -169,6 +172,7 @@ class EmsRole:
                 self._tick()
                 await self._until(self.cycle.wake_time())
         finally:
+            await self._planning.stop()
             loop.remove_reader(self._field.fileno())
             self._field.stop()
             self._audit.close()
@@ -229,6 +233,8 @@ class EmsRole:
                     reply = effect.message
                 case Keep() | Forget():
                     self._write(effect)
+                case SolvePlan():
+                    self._planning.ask(effect)
                 case PublishSetpoints() | PublishLimits():
                     for bell in self._bells[type(effect)]:
                         bell.set()

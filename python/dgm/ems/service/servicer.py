@@ -94,6 +94,10 @@ class EmsService(ems_pb2_grpc.EmsServiceServicer):
         """How much more or less the site could import, for how long, and what bounds it."""
         return self._role.cycle.flexibility(clock.now())
 
+    async def GetPlan(self, request: plan_pb2.GetPlanRequest, context: Context) -> plan_pb2.GetPlanResponse:
+        """The newest plan, with its age and what it was made from."""
+        return self._role.cycle.plan(clock.now())
+
 
 async def _wait(bell: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):

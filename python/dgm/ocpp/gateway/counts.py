@@ -28,10 +28,10 @@ class Passage(Collector):
         self._forward_s = 0.0
         self._buckets = [0] * (len(FORWARD_BUCKETS_S) + 1)
 
-    def took(self, seconds: float) -> None:
-        """One frame's way through us."""
-        self._forward_s += seconds
-        self._buckets[bisect_left(FORWARD_BUCKETS_S, seconds)] += 1
+    def took(self, seconds: float, frames: int = 1) -> None:
+        """A frame's way through us, and for how many it stands."""
+        self._forward_s += seconds * frames
+        self._buckets[bisect_left(FORWARD_BUCKETS_S, seconds)] += frames
 
     def collect(self) -> Iterator[Metric]:
         """The families of this moment."""
@@ -43,7 +43,7 @@ class Passage(Collector):
         for bound, count in zip((*map(str, FORWARD_BUCKETS_S), "+Inf"), self._buckets, strict=True):
             total += count
             buckets.append((bound, float(total)))
-        text = "From a frame's arrival to its write on the other leg"
+        text = "From a frame's arrival to its write on the other leg (sampled)"
         yield HistogramMetricFamily("dgm_ocpp_forward_seconds", text, buckets=buckets, sum_value=self._forward_s)
         yield CounterMetricFamily("dgm_ocpp_copies", "Copies of passed frames decoded in their turn", value=self.copies)
         text = "CPU time of decoding copies and of what follows from them (sampled)"

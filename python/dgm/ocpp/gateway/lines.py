@@ -61,6 +61,9 @@ MAX_COPIES = 4_000
 """Waiting to be decoded; beyond it one is decoded for each that is added."""
 
 
+TIMED_EVERY = 16
+"""One frame in so many that pass at a glance is timed, for all."""
+
 MEASURED_EVERY = 32
 """One drain in so many is timed, for all: the thread's CPU clock is a system call and costs as much as a decode."""
 
@@ -100,7 +103,8 @@ class Line:
         self.timer_ms = 0
         self.why_down = ""
         self.is_reported_down = False
-        self.copies: deque[Copied] = deque()
+        self.copies: deque[bytes] = deque()
+        """Frames of the station that have passed."""
         self.away_until_s = 0.0
         """Monotonic: until then the CSMS need not be dialled to know that it is away."""
 
@@ -137,7 +141,7 @@ class Lines:
         self._keep = keep
         self._waiting: deque[Line] = deque()
         self._is_draining = False
-        self._drains = 0
+        self._drains, self._frames = 0, 0
         self._closing: set[asyncio.Task[None]] = set()
         self._log = logger("ocpp")
 
@@ -145,17 +149,36 @@ class Lines:
         """A message of one leg; what comes of a link that was replaced is dropped."""
         if line.link is not link:
             return
-        started_s = time.perf_counter()
+        self._frames = frames = self._frames + 1
+        started_s = 0.0 if frames % TIMED_EVERY else time.perf_counter()
         try:
             glance = line.session.pass_on(leg, raw)
             if glance is Glance.HANDLE:
                 self.drive(line, FrameIn(leg=leg, raw=raw))
                 return
-            self._write(line, link, Leg.NORTH if leg is Leg.SOUTH else Leg.SOUTH, raw, started_s)
-            if glance is Glance.COPY:
-                self._put_copy(line, Copied(leg=leg, raw=raw))
+            if leg is Leg.SOUTH:
+                north = link.north
+                if north is not None and north.protocol.state is OPEN:
+                    self._passed(Leg.NORTH, north, started_s, is_written=write_north(north, raw))
+                if glance is Glance.COPY:
+                    self._put_copy(line, raw)
+            elif link.south.protocol.state is OPEN:
+                self._passed(Leg.SOUTH, link.south, started_s, is_written=write_south(link.south, raw))
         except Exception:
             self._fault(line, link)
+
+    def _passed(self, to: Leg, leg: Connection, started_s: float, *, is_written: bool) -> None:
+        """At a glance. One frame in so many is timed and stands for them; started_s 0: not this one."""
+        if not is_written:
+            self._too_slow(to, leg)
+            return
+        passage = self._passage
+        if to is Leg.NORTH:
+            passage.north += 1
+        else:
+            passage.south += 1
+        if started_s:
+            passage.took(time.perf_counter() - started_s, TIMED_EVERY)
 
     def drive(self, line: Line, event: Event) -> None:
         """Let the session handle an event and carry out its effects, in order, without waiting for anything."""
@@ -163,7 +186,7 @@ class Lines:
         events: deque[Event] = deque((event,))
         if line.copies:
             # What has passed before this event is looked at before it.
-            events.extendleft(reversed(line.copies))
+            events.extendleft(Copied(leg=Leg.SOUTH, raw=raw) for raw in reversed(line.copies))
             self._passage.copies += len(line.copies)
             self._passage.copies_waiting -= len(line.copies)
             line.copies.clear()
@@ -251,9 +274,12 @@ class Lines:
             return False
         if write_north(leg, raw) if isinstance(leg, CsmsLeg) else write_south(leg, raw):
             return True
+        self._too_slow(to, leg)
+        return False
+
+    def _too_slow(self, to: Leg, leg: Connection) -> None:
         self._metrics.slow_peers.labels(to.value).inc()
         leg.transport.abort()
-        return False
 
     def _fault(self, line: Line, link: Link) -> None:
         """An error of ours: this station starts again, all others go on."""
@@ -264,8 +290,8 @@ class Lines:
 
     # Copies.
 
-    def _put_copy(self, line: Line, copied: Copied) -> None:
-        line.copies.append(copied)
+    def _put_copy(self, line: Line, raw: bytes) -> None:
+        line.copies.append(raw)
         self._waiting.append(line)
         self._passage.copies_waiting += 1
         if not self._is_draining:
@@ -296,10 +322,10 @@ class Lines:
         line = self._waiting.popleft()
         if not line.copies:
             return  # decoded before its turn, because something else happened on its line
-        copied = line.copies.popleft()
+        raw = line.copies.popleft()
         self._passage.copies += 1
         self._passage.copies_waiting -= 1
-        self._guarded(line, copied)
+        self._guarded(line, Copied(leg=Leg.SOUTH, raw=raw))
 
     def _count(self, effect: Counted) -> None:
         match effect.name:

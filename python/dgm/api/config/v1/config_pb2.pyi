@@ -35,7 +35,7 @@ class DgmConfig(_message.Message):
     def __init__(self, site: _Optional[_Union[SiteConfig, _Mapping]] = ..., circuits: _Optional[_Iterable[_Union[CircuitConfig, _Mapping]]] = ..., assets: _Optional[_Iterable[_Union[AssetConfig, _Mapping]]] = ..., cpos: _Optional[_Iterable[_Union[CpoConfig, _Mapping]]] = ..., stations: _Optional[_Iterable[_Union[StationConfig, _Mapping]]] = ..., ems: _Optional[_Union[EmsConfig, _Mapping]] = ..., der: _Optional[_Union[DerConfig, _Mapping]] = ..., ocpp: _Optional[_Union[OcppConfig, _Mapping]] = ..., api: _Optional[_Union[ApiConfig, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[_device_pb2.DeviceTable, _Mapping]]] = ..., stations_csv: _Optional[str] = ...) -> None: ...
 
 class SiteConfig(_message.Message):
-    __slots__ = ("id", "name", "nominal_voltage_mv", "state_dir", "run_dir", "power_factor_floor_permille", "dr_promise", "upstream_failsafe_s", "drilled_on")
+    __slots__ = ("id", "name", "nominal_voltage_mv", "state_dir", "run_dir", "power_factor_floor_permille", "dr_promise", "upstream_failsafe_s", "drilled_on", "latitude_udeg", "longitude_udeg")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     NOMINAL_VOLTAGE_MV_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,8 @@ class SiteConfig(_message.Message):
     DR_PROMISE_FIELD_NUMBER: _ClassVar[int]
     UPSTREAM_FAILSAFE_S_FIELD_NUMBER: _ClassVar[int]
     DRILLED_ON_FIELD_NUMBER: _ClassVar[int]
+    LATITUDE_UDEG_FIELD_NUMBER: _ClassVar[int]
+    LONGITUDE_UDEG_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     nominal_voltage_mv: int
@@ -54,7 +56,9 @@ class SiteConfig(_message.Message):
     dr_promise: DrPromiseConfig
     upstream_failsafe_s: int
     drilled_on: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., nominal_voltage_mv: _Optional[int] = ..., state_dir: _Optional[str] = ..., run_dir: _Optional[str] = ..., power_factor_floor_permille: _Optional[int] = ..., dr_promise: _Optional[_Union[DrPromiseConfig, _Mapping]] = ..., upstream_failsafe_s: _Optional[int] = ..., drilled_on: _Optional[str] = ...) -> None: ...
+    latitude_udeg: int
+    longitude_udeg: int
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., nominal_voltage_mv: _Optional[int] = ..., state_dir: _Optional[str] = ..., run_dir: _Optional[str] = ..., power_factor_floor_permille: _Optional[int] = ..., dr_promise: _Optional[_Union[DrPromiseConfig, _Mapping]] = ..., upstream_failsafe_s: _Optional[int] = ..., drilled_on: _Optional[str] = ..., latitude_udeg: _Optional[int] = ..., longitude_udeg: _Optional[int] = ...) -> None: ...
 
 class DrPromiseConfig(_message.Message):
     __slots__ = ("power_w", "duration_s")

@@ -86,6 +86,11 @@ class EmsServiceStub:
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityResponse.FromString,
                 _registered_method=True)
+        self.GetPlan = channel.unary_unary(
+                '/dgm.api.ems.v1.EmsService/GetPlan',
+                request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetPlanRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetPlanResponse.FromString,
+                _registered_method=True)
 
 
 class EmsServiceServicer:
@@ -152,6 +157,12 @@ class EmsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPlan(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EmsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -204,6 +215,11 @@ def add_EmsServiceServicer_to_server(servicer, server):
                     servicer.GetFlexibility,
                     request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityRequest.FromString,
                     response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityResponse.SerializeToString,
+            ),
+            'GetPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlan,
+                    request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetPlanRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetPlanResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -477,6 +493,33 @@ class EmsService:
             '/dgm.api.ems.v1.EmsService/GetFlexibility',
             dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityRequest.SerializeToString,
             dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetFlexibilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.ems.v1.EmsService/GetPlan',
+            dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetPlanRequest.SerializeToString,
+            dgm_dot_api_dot_ems_dot_v1_dot_plan__pb2.GetPlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

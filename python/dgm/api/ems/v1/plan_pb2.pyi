@@ -73,3 +73,71 @@ class GetFlexibilityResponse(_message.Message):
     horizon_reason: str
     import_w: int
     def __init__(self, time_utc_ms: _Optional[int] = ..., offers: _Optional[_Iterable[_Union[FlexibilityOffer, _Mapping]]] = ..., parts: _Optional[_Iterable[_Union[FlexibilityPart, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[FlexibilityStep, _Mapping]]] = ..., horizon_reason: _Optional[str] = ..., import_w: _Optional[int] = ...) -> None: ...
+
+class PlanStep(_message.Message):
+    __slots__ = ("start_utc_ms", "duration_ms", "load_w", "solar_w", "curtailed_w", "battery_w", "soc_wh", "cars_w", "import_w", "import_max_w", "over_w", "price_per_mwh")
+    START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_W_FIELD_NUMBER: _ClassVar[int]
+    SOLAR_W_FIELD_NUMBER: _ClassVar[int]
+    CURTAILED_W_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_W_FIELD_NUMBER: _ClassVar[int]
+    SOC_WH_FIELD_NUMBER: _ClassVar[int]
+    CARS_W_FIELD_NUMBER: _ClassVar[int]
+    IMPORT_W_FIELD_NUMBER: _ClassVar[int]
+    IMPORT_MAX_W_FIELD_NUMBER: _ClassVar[int]
+    OVER_W_FIELD_NUMBER: _ClassVar[int]
+    PRICE_PER_MWH_FIELD_NUMBER: _ClassVar[int]
+    start_utc_ms: int
+    duration_ms: int
+    load_w: int
+    solar_w: int
+    curtailed_w: int
+    battery_w: int
+    soc_wh: int
+    cars_w: int
+    import_w: int
+    import_max_w: int
+    over_w: int
+    price_per_mwh: int
+    def __init__(self, start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., load_w: _Optional[int] = ..., solar_w: _Optional[int] = ..., curtailed_w: _Optional[int] = ..., battery_w: _Optional[int] = ..., soc_wh: _Optional[int] = ..., cars_w: _Optional[int] = ..., import_w: _Optional[int] = ..., import_max_w: _Optional[int] = ..., over_w: _Optional[int] = ..., price_per_mwh: _Optional[int] = ...) -> None: ...
+
+class PlannedCar(_message.Message):
+    __slots__ = ("asset_id", "due_wh", "departure_utc_ms", "short_wh", "now_w")
+    ASSET_ID_FIELD_NUMBER: _ClassVar[int]
+    DUE_WH_FIELD_NUMBER: _ClassVar[int]
+    DEPARTURE_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    SHORT_WH_FIELD_NUMBER: _ClassVar[int]
+    NOW_W_FIELD_NUMBER: _ClassVar[int]
+    asset_id: str
+    due_wh: int
+    departure_utc_ms: int
+    short_wh: int
+    now_w: int
+    def __init__(self, asset_id: _Optional[str] = ..., due_wh: _Optional[int] = ..., departure_utc_ms: _Optional[int] = ..., short_wh: _Optional[int] = ..., now_w: _Optional[int] = ...) -> None: ...
+
+class GetPlanRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetPlanResponse(_message.Message):
+    __slots__ = ("in_force", "reason", "made_utc_ms", "age_ms", "lease_ms", "solve_us", "steps", "cars", "inputs")
+    IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MADE_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_MS_FIELD_NUMBER: _ClassVar[int]
+    SOLVE_US_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    CARS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    in_force: bool
+    reason: str
+    made_utc_ms: int
+    age_ms: int
+    lease_ms: int
+    solve_us: int
+    steps: _containers.RepeatedCompositeFieldContainer[PlanStep]
+    cars: _containers.RepeatedCompositeFieldContainer[PlannedCar]
+    inputs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, in_force: _Optional[bool] = ..., reason: _Optional[str] = ..., made_utc_ms: _Optional[int] = ..., age_ms: _Optional[int] = ..., lease_ms: _Optional[int] = ..., solve_us: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[PlanStep, _Mapping]]] = ..., cars: _Optional[_Iterable[_Union[PlannedCar, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ...) -> None: ...
