@@ -34,6 +34,8 @@ from dgm.sim.utility.plant import SitePlant
 
 START_S_MAX = 300
 LOOK_S = 10
+AFTER_S_MAX = 780
+"""After its last step a procedure may want responses of controls that run for ten minutes."""
 PIN = "111115"
 WITH_PIN = ("ALL-01", "ALL-03-REJ", "ALL-04")
 """Where the device is registered out of band; elsewhere the server draws a PIN that nobody is told."""
@@ -45,6 +47,8 @@ OF_REPORT = ("resource-requests", "all-polls-at-correct-time")
 """Criteria that the runner judges in its report only: the summary is made without the requests."""
 PLANT_W = 40_000
 """Between 50 and 105 % of what the runner takes for the most: setMaxDischargeRateW and setMaxChargeRateW, 50 kW."""
+LOADED = ("ALL-07", "ALL-08", "ALL-11", "ALL-12", "ALL-26", "ALL-27")
+"""Where the plant has a load to feed, for the default of these procedures lets nothing out."""
 PLANTS = {"ALL-06": 37_500, "ALL-29": 15_000}
 """W of generation where a procedure asks for another part of the rating."""
 RUN_REQUEST = """
@@ -101,6 +105,7 @@ def state_of(lane: Lane, name: str, given: argparse.Namespace) -> Drive:
     config.der.notify.url = f"https://localhost:{free_port()}/notify" if name in SUBSCRIBING else ""
     is_load = name.startswith(("LOA", "ALT-LOA", "DRL"))
     plant = SitePlant(load_w=PLANT_W) if is_load else SitePlant(generation_w=PLANTS.get(name, PLANT_W))
+    plant.load_w = max(plant.load_w, PLANT_W if name in LOADED else 0)
     return Drive(config=config, profile=given.profile, plant=plant, log=lane.stack.folder / f"{name}.jsonl")
 
 
@@ -134,7 +139,8 @@ def _operator(name: str, plant: SitePlant) -> Callable[[Collection[str]], None]:
 async def _watch(
     lane: Lane, seconds: float, gateway: asyncio.Task[None], operate: Callable[[Collection[str]], None]
 ) -> str:
-    """Wait for the end; do and say what a person would."""
+    """Wait for the end; do and say what a person would. Controls may still run when the last step is done."""
+    since_s: float | None = None
     for _ in range(int(seconds // LOOK_S)):
         await asyncio.sleep(LOOK_S)
         if gateway.done():
@@ -142,10 +148,10 @@ async def _watch(
         async with lane.session.get(f"{lane.runner}/status") as answer:
             status = _snake(await answer.json()) if answer.status == 200 else {}
         steps = status.get("step_status") or {}
-        if steps and all(item.get("completed_at") for item in steps.values()):
-            return ""
         if status.get("timestamp_start") and _is_finished(status):
-            return ""
+            since_s = asyncio.get_running_loop().time() if since_s is None else since_s
+            if _is_content(status) or asyncio.get_running_loop().time() - since_s > AFTER_S_MAX:
+                return ""
         operate([name for name, item in steps.items() if _is_active(item)])
         if any(name.startswith("PROCEED") and _is_active(item) for name, item in steps.items()):
             async with lane.session.get(f"{lane.runner}/proceed") as answer:
@@ -155,6 +161,12 @@ async def _watch(
 
 def _is_active(step: dict[str, Any]) -> bool:
     return bool(step.get("started_at")) and not step.get("completed_at")
+
+
+def _is_content(status: dict[str, Any]) -> bool:
+    """Nothing that can be told before the report is missing."""
+    found = [item for item in status.get("criteria") or [] if item["type"] not in OF_REPORT]
+    return all(item.get("success") is not False for item in found)
 
 
 def _is_finished(status: dict[str, Any]) -> bool:

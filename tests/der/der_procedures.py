@@ -1,7 +1,7 @@
 """The public client procedures as data, how each is run, and what the judge says of it.
 
 procedures.yaml ──> Procedure ──der_joined──> records ──judge──> faults (empty: passed)
-                         └──> table() ──> procedures/TABLE.md
+runner.yaml ──what the public runner said──┴──> table() ──> procedures/TABLE.md
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ CACTUS test definitions 1.18.2 hold 86 client procedures. "by vector": its steps
 `procedures.yaml`, were played by the simulated utility against the gateway's core in virtual time, and what the client
 sent was judged (the conversation, its bodies against the schemas, and what the EMS was told to hold; the plant obeys at
 once, so how inverters follow is not judged here). "fails": there is a vector, and the part named is missing. "not run":
-there is no vector. None was run by a public runner yet: `bench/cactus.py` drives the gateway against one at a URL.
-Written by `tests/der/test_der_procedures.py`; do not edit.
+there is no vector. "by runner": the public CACTUS runner itself, with its reference server, played the procedure
+against the gateway's conversation in real time over mutual TLS (`bench/cactus_rig.py`) and passed it; `runner.yaml`
+says in which versions, and what it did not pass. Written by `tests/der/der_procedures.py`; do not edit.
 
 | id | procedure | state | why, or what the vector leaves out |
 |---|---|---|---|
@@ -225,14 +226,23 @@ _CHECKS = {
 }
 
 
+def by_runner() -> dict[str, dict[str, str]]:
+    """What the public runner said: `passed`: version of CSIP-AUS by procedure; `failed`: why, by procedure."""
+    found: dict[str, dict[str, str]] = yaml.safe_load((HERE / "runner.yaml").read_text(encoding="utf-8"))
+    return found
+
+
 def table() -> str:
     """TABLE.md."""
-    rows = [
-        f"| {item.name} | {item.title} | {_state(item)} | {item.fails or item.not_run or item.note} |"
-        for item in procedures()
-    ]
+    passed, failed = by_runner()["passed"], by_runner()["failed"]
+    rows = []
+    for item in procedures():
+        remarks = [item.fails or item.not_run or item.note]
+        remarks += [f"runner: {failed[item.name]}"] if item.name in failed else []
+        state = _state(item) + (f", by runner ({passed[item.name]})" if item.name in passed else "")
+        rows.append(f"| {item.name} | {item.title} | {state} | {'; '.join(filter(None, remarks))} |")
     counts = [sum(_state(item) == state for item in procedures()) for state in ("by vector", "fails", "not run")]
-    total = f"\nBy vector {counts[0]}, fails {counts[1]}, not run {counts[2]}; by runner 0.\n"
+    total = f"\nBy vector {counts[0]}, fails {counts[1]}, not run {counts[2]}; by runner {len(passed)}.\n"
     return HEAD + "\n".join(rows) + "\n" + total
 
 

@@ -20,8 +20,8 @@ from dgm.sim.utility.state import mrid_of
 HERE = Path(__file__).parent
 TABLE = HERE / "BAD_INPUT.md"
 TROUBLE_S, WELL_S, END_S = 120, 420, 1100
-ASKED_MOST = 120
-"""Requests within 300 s of trouble: hardly more than the hundred when all is well, and no spinning."""
+ASKED_MOST = 150
+"""Requests within 300 s of trouble: hardly more than when all is well, and no spinning."""
 EXP, GEN = "opModExpLimW", "opModGenLimW"
 
 

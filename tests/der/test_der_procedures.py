@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from der_procedures import IDS, TABLE, Procedure, procedures, run, table, verdict
+from der_procedures import IDS, TABLE, Procedure, by_runner, procedures, run, table, verdict
 
 COMMAND = "PYTHONPATH=python:tests/der python tests/der/der_procedures.py"
 
@@ -24,6 +24,13 @@ def test_the_gateway_passes(procedure: Procedure) -> None:
 
 def test_every_public_procedure_has_its_row() -> None:
     assert len(procedures()) == IDS
+
+
+def test_what_the_public_runner_said_is_of_procedures_that_there_are() -> None:
+    said = by_runner()
+    assert not (said["passed"].keys() | said["failed"].keys()) - {item.name for item in procedures()}
+    assert not said["passed"].keys() & said["failed"].keys()
+    assert set(said["passed"].values()) <= set(said["runs"])
 
 
 def test_the_table_is_that_of_the_vectors() -> None:

@@ -39,7 +39,7 @@ from dgm.der.member import Member
 from dgm.der.nodes import EXPECTED, Document, Node, resolve
 from dgm.der.outbox import POST_S_DEFAULT, AnyResponse, Report, errand_done
 from dgm.der.pace import RETRY_DOCUMENT_MS, Pace
-from dgm.der.scheduler import ResponseTaken
+from dgm.der.scheduler import DEVICE_CATEGORY, ResponseTaken
 from dgm.der.subscriptions import Subscriptions
 from dgm.der.walk import Identity
 from dgm.machine import Now, Tick
@@ -469,7 +469,8 @@ class Conversation:
                 continue
             member.registered_at_ms = fetched_ms
             changed_s = (self._now.utc_ms + self.library.offset_ms) // 1000
-            body = r.EndDevice(lfdi=member.identity.lfdi, sfdi=member.identity.sfdi, changed_s=changed_s)
+            own = member.identity
+            body = r.EndDevice(lfdi=own.lfdi, sfdi=own.sfdi, changed_s=changed_s, device_category=DEVICE_CATEGORY)
             request = self._request("POST", devices.url, body)
             self._flight = Flight(request=request, asked=self._now, member=member)
             return True

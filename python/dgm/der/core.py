@@ -37,12 +37,13 @@ from dgm.der.discovery import (
     SetKnown,
 )
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
-from dgm.der.envelope import SWITCHES, Bound, bounds
+from dgm.der.envelope import LOAD_CONTROL, SWITCHES, Bound, bounds
 from dgm.der.facade_writes import Availability, as_resource
 from dgm.der.flow_requests import ChargingNeed, FlowPlan, FlowRequest, FlowRequests, Refused, State, flow_bound
 from dgm.der.further import FurtherSets, Reply
 from dgm.der.identity import sfdi_of
 from dgm.der.letter import ErrandDone
+from dgm.der.load_control import evse_rating_w, load_bound
 from dgm.der.metering import AVERAGES, STORED, Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
 from dgm.der.nodes import resolve
@@ -155,7 +156,8 @@ class DerCore:
         self.reporting = Reporting(config, profile, self._acts_on)
         self._ramps = Ramps()
         self._effect = Effect()
-        self.further = FurtherSets(profile, draw, lfdi)
+        self._evse_w = evse_rating_w(config)
+        self.further = FurtherSets(profile, draw, lfdi, has_loads=self._evse_w > 0)
         self.flows = FlowRequests(lfdi, der.pen, plant.evse_powers_w(config))
         self._metering = Metering(
             lambda quantity: self.discovery.post_rate_s(self._mirrors[quantity].mrid), self._mirrors.keys()
@@ -278,12 +280,14 @@ class DerCore:
         return min((time for time in times if time is not None), default=None)
 
     def bounds(self, now: Now) -> dict[str, Bound]:
-        """What the EMS is to hold at the last handled `now`, by mode."""
+        """What the EMS is to hold at the last handled `now`, by mode; what load control leaves beside them."""
         at_ms, ratings = self._server(now).utc_ms, self._ratings()
         found = bounds(self.scheduler, at_ms, max_w=ratings.max_w)
         granted = flow_bound(self.flow_plans(now))
         found |= {} if granted is None else {granted.mode: granted}
-        return self._ramps.settle(found, self.reporting.site.measured(), ratings, at_ms)
+        settled = self._ramps.settle(found, self.reporting.site.measured(), ratings, at_ms)
+        load = load_bound(self.further.loads(), self._evse_w)
+        return settled if load is None else {**settled, LOAD_CONTROL: load}
 
     def flow_plans(self, now: Now) -> tuple[FlowPlan, ...]:
         """What the utility has granted to requests that stand, on the server's clock."""

@@ -44,9 +44,9 @@ QUANTITIES = {
     "opModEnergize": Quantity.QUANTITY_GROSS_GENERATION,
 }
 """Every mode that becomes a limit of the EMS."""
-FLOW_MODE = "flowReservation"
-"""No control mode: what a flow reservation grants, as a limit on charging."""
-LIMITED = {**QUANTITIES, FLOW_MODE: Quantity.QUANTITY_GROSS_LOAD}
+LOAD_CONTROL, FLOW_MODE = "EndDeviceControl", "flowReservation"
+"""No control modes: what load control leaves the loads, and what a flow reservation grants, both limits on charging."""
+LIMITED = {**QUANTITIES, **dict.fromkeys((FLOW_MODE, LOAD_CONTROL), Quantity.QUANTITY_GROSS_LOAD)}
 """Everything of the utility that becomes a limit of the EMS."""
 SWITCHES = ("opModConnect", "opModEnergize")
 """False: nothing may come out. They never ramp."""
@@ -138,6 +138,7 @@ def limit_of(bound: Bound, circuit_id: str, at_ms: int) -> Limit:
     """The message, as of now. A ramp that has begun is stated with what is left of it."""
     what = "DefaultDERControl" if bound.event_end_ms is None else "DERControl"
     what = "FlowReservationResponse" if bound.mode == FLOW_MODE else what
+    reason = f"{LOAD_CONTROL} {bound.mrid}" if bound.mode == LOAD_CONTROL else f"{what} {bound.mrid} {bound.mode}"
     return Limit(
         id=f"utility:{bound.mode}",
         source=SOURCE,
@@ -147,5 +148,5 @@ def limit_of(bound: Bound, circuit_id: str, at_ms: int) -> Limit:
         ttl_ms=lease_ms(bound, at_ms),
         failsafe_power_w=bound.failsafe_w,
         ramp_ms=max(0, (bound.ramp_ms or 0) - max(0, at_ms - bound.began_utc_ms)),
-        reason=f"{what} {bound.mrid} {bound.mode}",
+        reason=reason,
     )

@@ -2,8 +2,8 @@
 
     SetKnown, Tick ──> FurtherSets ──(reply_to, response)──> outbox         messages(), prices(): what is in force
 
-Load control is answered and not followed: this gateway has no load of its own, so every EndDeviceControl for us is
-rejected as not applicable. Prices and messages are for people and planners. `now.utc_ms` is the server's clock.
+Load control is followed where there are EVSEs (`load_control`); without them every EndDeviceControl for us is rejected
+as not applicable. Prices and messages are for people and planners. `now.utc_ms` is the server's clock.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from dgm.der import function_sets as f
 from dgm.der import resource as r
 from dgm.der.engine import EventEngine
 from dgm.der.groups import FunctionSet, Sources
+from dgm.der.load_control import FOLLOWED, LOAD_CATEGORIES, duty_of
 from dgm.der.orders import Damaged, Listed, Respond, ResponseTaken
 from dgm.der.outbox import AnyResponse
+from dgm.der.rules import Code
 from dgm.der.schedule import Event, Reign
 from dgm.der.scheduler import DEVICE_CATEGORY
 from dgm.machine import Now, Tick
@@ -27,15 +29,19 @@ Reply = tuple[str, AnyResponse]
 
 
 class FurtherSets:
-    """One device's events of every function set beside DER."""
+    """One device's events of every function set beside DER. has_loads: there is something for load control to rule."""
 
-    def __init__(self, profile: UtilityProfile, draw: Callable[[int], int], lfdi: str) -> None:
+    def __init__(
+        self, profile: UtilityProfile, draw: Callable[[int], int], lfdi: str, *, has_loads: bool = False
+    ) -> None:
         self.lfdi = lfdi
+        categories, actions = (LOAD_CATEGORIES, FOLLOWED) if has_loads else (DEVICE_CATEGORY, frozenset())
+        self._load = f.load_control(profile, draw, categories=categories, actions=actions)
         self._messaging = f.messaging(profile, draw)
         self._pricing = f.pricing(profile, draw)
         self._reservation = f.reservation(profile, draw)
         self._engines: dict[FunctionSet, EventEngine[Any, Any]] = {
-            FunctionSet.LOAD_CONTROL: f.load_control(profile, draw, categories=DEVICE_CATEGORY, actions=frozenset()),
+            FunctionSet.LOAD_CONTROL: self._load,
             FunctionSet.PRICING: self._pricing,
             FunctionSet.MESSAGING: self._messaging,
             FunctionSet.RESERVATION: self._reservation,
@@ -73,6 +79,10 @@ class FurtherSets:
         """The price in force by what is priced."""
         return self._pricing.holders()
 
+    def loads(self) -> tuple[Event[f.LoadAction], ...]:
+        """The load controls in force."""
+        return tuple(self._load.holders().values())
+
     def grants(self) -> dict[str, Event[f.Grant]]:
         """The grant in force by the request that it answers."""
         return self._reservation.holders()
@@ -95,6 +105,10 @@ class FurtherSets:
         """Responses decided but not taken by the server yet."""
         return [reply for name, engine in self._engines.items() for reply in self._replies(name, engine.owed())]
 
+    def _duty(self, mrid: str) -> int | None:
+        event = self._load.event(mrid)
+        return None if event is None else duty_of(event)
+
     def _replies(self, name: FunctionSet, responds: Iterable[Respond]) -> Iterator[Reply]:
         for respond in responds:
             stated: Any = {
@@ -105,7 +119,8 @@ class FurtherSets:
             }
             match name:
                 case FunctionSet.LOAD_CONTROL:
-                    yield respond.reply_to, r.DrResponse(**stated)
+                    applied = self._duty(respond.mrid) if respond.status == Code.STARTED else None
+                    yield respond.reply_to, r.DrResponse(**stated, duty_cycle_percent=applied)
                 case FunctionSet.PRICING:
                     yield respond.reply_to, r.PriceResponse(**stated)
                 case FunctionSet.MESSAGING:

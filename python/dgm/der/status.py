@@ -25,6 +25,7 @@ CHARGING, DISCHARGING, HOLDING = 0, 1, 2
 OFF, SLEEPING, TRACKING, REDUCED, SHUTTING_DOWN, FAULTED, STANDBY = 1, 2, 4, 5, 6, 7, 8
 """Of inverterStatus."""
 STANDBY_W = 100
+DEAD_MV = 10_000
 """Less than this is a standby draw or noise."""
 FINE, NO_METER, NO_DEVICE, SHORT = "OK", "NOMETR", "NODEV", "SHORT"
 """manufacturerStatus, at most 6 octets: the connection point's meter, or a device of the plant, is not seen; a limit in
@@ -117,7 +118,7 @@ def _connect(group: Group, *, is_stopped: bool) -> int | None:
     if group.samples is None:
         return None
     fault = FAULT if group.has_fault else 0
-    if is_stopped and not _puts_out(group.samples):
+    if (is_stopped and not _puts_out(group.samples)) or _is_dead(group.samples):
         return fault
     running = any(sample.HasField("power_w") and sample.power_w != 0 for sample in group.samples)
     return CONNECTED | (0 if is_stopped else AVAILABLE) | (OPERATING if running else 0) | fault
@@ -127,13 +128,16 @@ def _connected(group: Group, *, is_stopped: bool) -> int | None:
     """connectStatus of 2023, which replaces the two of 2018."""
     if group.samples is None:
         return None
-    return 0 if is_stopped and not _puts_out(group.samples) else CONNECTED | ENERGIZED
+    is_off = (is_stopped and not _puts_out(group.samples)) or _is_dead(group.samples)
+    return 0 if is_off else CONNECTED | ENERGIZED
 
 
 def _operational(group: Group, *, is_stopped: bool) -> int | None:
     if group.samples is None:
         return None
-    return MODE_OFF if is_stopped and not _puts_out(group.samples) else MODE_OPERATIONAL
+    if is_stopped:
+        return MODE_OPERATIONAL if _puts_out(group.samples) else MODE_OFF
+    return MODE_OPERATIONAL if _is_at_work(group.samples) else MODE_OFF
 
 
 def _inverter(seen: PlantSeen, *, is_stopped: bool) -> int | None:
@@ -167,6 +171,17 @@ def _manufacturer(seen: PlantSeen) -> str:
     if seen.is_short:
         return SHORT
     return NO_DEVICE if seen.everything.samples is None or seen.everything.has_fault else FINE
+
+
+def _is_dead(samples: Sequence[Sample]) -> bool:
+    """No voltage anywhere at the terminals: somebody has opened the switch."""
+    voltages = [
+        int(getattr(sample.voltage_mv, phase))
+        for sample in samples
+        for phase in ("l1", "l2", "l3")
+        if sample.voltage_mv.HasField(phase)
+    ]
+    return bool(voltages) and max(voltages) < DEAD_MV
 
 
 def _puts_out(samples: Sequence[Sample]) -> bool:

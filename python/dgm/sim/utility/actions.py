@@ -190,6 +190,8 @@ _SETTINGS = (
     "aus",
     "versions",
     "reserves",
+    "mirror_places",
+    "mirror_list",
     "response_sets",
 )
 
