@@ -22,9 +22,9 @@ from enum import IntEnum
 
 from dgm.api.site.v1.site_pb2 import AssetType, PlugState, Quality
 from dgm.ems.snapshot import NO_CAR
-from dgm.ems.steering import NO_STEER, NO_STEERING, Steer, Steering, whole_weights
+from dgm.ems.steering import BATTERY, NO_STEER, NO_STEERING, PV, Steer, Steering, whole_weights
 from dgm.machine import Now
-from dgm.site.state import Reading, SiteState, max_current_ma
+from dgm.site.state import GOOD, Reading, SiteState, max_current_ma
 from dgm.site.topology import AssetEntry, Topology
 
 UNDERDRAW_MS = 20_000
@@ -33,6 +33,7 @@ UNDERDRAW_MS = 20_000
 SUSPENDED_MS = 60_000
 """How long a car that pauses by itself keeps its full want."""
 
+SUSPENDED_EV = PlugState.PLUG_STATE_SUSPENDED_EV
 SPARE_STEPS = 2
 """Room above the draw that a lowered want leaves, in steps: reaching it shows that the car could take more."""
 
@@ -142,9 +143,9 @@ def decide_wants(
             held = memory.evses.get(asset.index, EvseMemory(plug_since_ms=now.mono_ms))
             evses[asset.index] = evse_memory(asset, held, state, now)
             wants.append(evse_want(asset, evses[asset.index], target, now, steer))
-        elif asset.type == AssetType.ASSET_TYPE_BATTERY:
+        elif asset.type == BATTERY:
             wants.append(bounded(battery_want(asset, state, target, surplus_w, now, steer), steer))
-        elif asset.type == AssetType.ASSET_TYPE_PV:
+        elif asset.type == PV:
             wants.append(bounded(pv_want(asset, target, steer), steer))
         else:
             wants.append(Want(value=None, reason=WantReason.UNCONTROLLED))
@@ -159,10 +160,11 @@ def evse_memory(asset: AssetEntry, held: EvseMemory, state: SiteState, now: Now)
     if reading.plug_state != held.plug_state:
         # Another state is another situation: a car that begins to charge gets its full want at once.
         return EvseMemory(plug_state=reading.plug_state, plug_since_ms=now.mono_ms, grant_ma=grant_ma)
-    raised = grant_ma > held.grant_ma
-    held = replace(held, grant_ma=grant_ma, under_since_ms=None if raised else held.under_since_ms)
-    if state.quality(asset.index, now) != Quality.QUALITY_GOOD:
-        return replace(held, under_since_ms=None)
+    if grant_ma != held.grant_ma:
+        raised = grant_ma > held.grant_ma
+        held = replace(held, grant_ma=grant_ma, under_since_ms=None if raised else held.under_since_ms)
+    if state.quality(asset.index, now) != GOOD:
+        return held if held.under_since_ms is None else replace(held, under_since_ms=None)
     draw_ma = draw(asset, reading, state.topology)
     return held if draw_ma is None else _follow_draw(asset, held, draw_ma, now)
 
@@ -170,10 +172,11 @@ def evse_memory(asset: AssetEntry, held: EvseMemory, state: SiteState, now: Now)
 def _follow_draw(asset: AssetEntry, held: EvseMemory, draw_ma: int, now: Now) -> EvseMemory:
     spare_ma = SPARE_STEPS * asset.current_step_ma
     if draw_ma + asset.current_step_ma >= held.grant_ma > 0:
-        return replace(held, under_since_ms=None, ceiling_ma=None)
+        is_full = held.under_since_ms is None and held.ceiling_ma is None
+        return held if is_full else replace(held, under_since_ms=None, ceiling_ma=None)
     lowered_ma = max(draw_ma + spare_ma, asset.current_min_ma)
     if lowered_ma >= held.grant_ma:
-        return replace(held, under_since_ms=None)
+        return held if held.under_since_ms is None else replace(held, under_since_ms=None)
     since_ms = now.mono_ms if held.under_since_ms is None else held.under_since_ms
     if now.mono_ms - since_ms < UNDERDRAW_MS:
         return replace(held, under_since_ms=since_ms)
@@ -195,12 +198,14 @@ def evse_want(
         wants.append(Want(value=steer.high, reason=WantReason.POLICY, why=steer.high_why))
     if memory.ceiling_ma is not None:
         wants.append(Want(value=memory.ceiling_ma, reason=WantReason.UNDERDRAW))
-    paused = memory.plug_state == PlugState.PLUG_STATE_SUSPENDED_EV
+    paused = memory.plug_state == SUSPENDED_EV
     if paused and now.mono_ms - memory.plug_since_ms >= SUSPENDED_MS:
         wants.append(Want(value=asset.current_min_ma, reason=WantReason.SUSPENDED_EV))
     least = min(wants, key=lambda want: want.value or 0)
     if target is not None:
         least = replace(least, weight=target.weight, keeps_on=target.keeps_on)
+    if steer is NO_STEER:
+        return least
     return replace(
         least,
         factor=steer.factor,

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dgm.api.ems.v1.ems_pb2 import Quantity
-from dgm.api.site.v1.site_pb2 import AssetType, PlugState, Quality
+from dgm.api.site.v1.site_pb2 import AssetType, PlugState
 from dgm.ems.calendar import Local, Offset, utc_offset
 from dgm.ems.history import History
 from dgm.ems.limit_rules import failsafe_of
 from dgm.ems.limits import Entry, Stage
 from dgm.ems.planner.problem import Plan
 from dgm.machine import Now
-from dgm.site.state import NO_PHASES, PhaseTriple, SiteState
+from dgm.site.state import GOOD, NO_PHASES, PhaseTriple, SiteState
 from dgm.site.topology import AssetEntry, Topology
 
 NO_CAR = (
@@ -213,7 +213,7 @@ def evse_views(state: SiteState, now: Now, planned: Mapping[int, Planned]) -> li
 
 def _evse_view(asset: AssetEntry, state: SiteState, now: Now, planned: Planned | None) -> EvseView:
     reading, grant = state.reading(asset.index), state.grant(asset.index)
-    good = state.quality(asset.index, now) == Quality.QUALITY_GOOD
+    good = _good(state, asset.index, now)
     power_w = reading.power_w
     if power_w is None and any(value is not None for value in reading.current_ma):
         total_ma = sum(value or 0 for value in reading.current_ma)
@@ -284,7 +284,7 @@ def net_power(state: SiteState, now: Now) -> int | None:
 
 
 def _good(state: SiteState, index: int, now: Now) -> bool:
-    return state.quality(index, now) == Quality.QUALITY_GOOD
+    return state.quality(index, now) == GOOD
 
 
 def _given(powers: Sequence[int | None]) -> int | None:

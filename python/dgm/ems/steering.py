@@ -11,9 +11,8 @@ item says why, with the input that it rests on: the reason travels to ExplainDec
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from dgm.api.ems.v1.ems_pb2 import Quantity
@@ -110,9 +109,9 @@ class Targets:
         return list(dict.fromkeys(whys))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Steer:
-    """What all policies together ask of one asset. Reasons begin with the policy's name."""
+    """What all policies together ask of one asset. Reasons begin with the policy's name. Filled by `combine` alone."""
 
     want: int | None = None
     want_why: str = ""
@@ -156,42 +155,38 @@ def combine(ranked: Iterable[tuple[str, Targets]]) -> Steering:
 
 
 def _add(steers: dict[int, Steer], name: str, targets: Targets) -> None:
-    def put(index: int, change: Callable[[Steer], Steer]) -> None:
-        held = steers.get(index, NO_STEER)
-        if not held.ignores_below:
-            steers[index] = change(held)
-
     for cap in targets.asset_caps:
-        put(cap.asset_index, partial(_capped, cap=cap, name=name))
+        _cap(_open(steers, cap.asset_index), cap, name)
     for want in targets.wants:
-        put(want.asset_index, partial(_wanted, want=want, name=name))
+        steer = _open(steers, want.asset_index)
+        if steer.want is None:
+            steer.want, steer.want_why = want.value, f"{name}: {want.why}"
     for share in targets.shares:
-        put(share.asset_index, partial(_shared, share=share, name=name))
+        _share(_open(steers, share.asset_index), share, name)
     for index in targets.alone:
-        put(index, partial(replace, ignores_below=True))
+        _open(steers, index).ignores_below = True
 
 
-def _capped(held: Steer, cap: AssetCap, name: str) -> Steer:
-    why = f"{name}: {cap.why}"
-    if cap.high is not None and (held.high is None or cap.high < held.high):
-        held = replace(held, high=cap.high, high_why=why)
-    if cap.low is not None and (held.low is None or cap.low > held.low):
-        held = replace(held, low=cap.low, low_why=why)
-    return held
+def _open(steers: dict[int, Steer], index: int) -> Steer:
+    """The steer of an asset to write to; a scratch one where a policy of higher rank stands alone."""
+    held = steers.get(index)
+    if held is None:
+        held = steers[index] = Steer()
+    return Steer() if held.ignores_below else held
 
 
-def _wanted(held: Steer, want: AssetWant, name: str) -> Steer:
-    return held if held.want is not None else replace(held, want=want.value, want_why=f"{name}: {want.why}")
+def _cap(steer: Steer, cap: AssetCap, name: str) -> None:
+    if cap.high is not None and (steer.high is None or cap.high < steer.high):
+        steer.high, steer.high_why = cap.high, f"{name}: {cap.why}"
+    if cap.low is not None and (steer.low is None or cap.low > steer.low):
+        steer.low, steer.low_why = cap.low, f"{name}: {cap.why}"
 
 
-def _shared(held: Steer, share: Share, name: str) -> Steer:
-    return replace(
-        held,
-        factor=held.factor * share.factor,
-        stratum=share.stratum if held.stratum is None else held.stratum,
-        keeps_on=held.keeps_on or share.keeps_on,
-        share_whys=(*held.share_whys, f"{name}: {share.why}"),
-    )
+def _share(steer: Steer, share: Share, name: str) -> None:
+    steer.factor *= share.factor
+    steer.stratum = share.stratum if steer.stratum is None else steer.stratum
+    steer.keeps_on = steer.keeps_on or share.keeps_on
+    steer.share_whys = (*steer.share_whys, f"{name}: {share.why}")
 
 
 def whole_weights(weights: Sequence[float]) -> list[int]:
@@ -272,18 +267,18 @@ def _share_nonsense(share: Share, topology: Topology) -> str | None:
     return None
 
 
+BATTERY = AssetType.ASSET_TYPE_BATTERY
+PV = AssetType.ASSET_TYPE_PV
+
+
 def target_range(asset: AssetEntry) -> tuple[int, int] | None:
     """Lowest and highest target of an asset (W or mA); None: it takes none."""
-    match asset.type:
-        case AssetType.ASSET_TYPE_EVSE:
-            return 0, asset.current_max_ma or 0
-        case AssetType.ASSET_TYPE_BATTERY:
-            charge_w = asset.charge_max_w if asset.charge_max_w is not None else asset.power_max_w
-            return -(asset.power_max_w or 0), charge_w or 0
-        case AssetType.ASSET_TYPE_PV:
-            return -(asset.power_max_w or 0), 0
-        case _:
-            return None
+    if asset.is_evse:
+        return 0, asset.current_max_ma or 0
+    if asset.type == BATTERY:
+        charge_w = asset.charge_max_w if asset.charge_max_w is not None else asset.power_max_w
+        return -(asset.power_max_w or 0), charge_w or 0
+    return (-(asset.power_max_w or 0), 0) if asset.type == PV else None
 
 
 def _asset(index: object, topology: Topology) -> AssetEntry | None:

@@ -33,6 +33,8 @@ PhaseTriple = tuple[int | None, int | None, int | None]
 """L1, L2, L3 of the site; None: not measured, or not wired."""
 
 NO_PHASES: PhaseTriple = (None, None, None)
+GOOD = Quality.QUALITY_GOOD
+"""Looked up once, as it is asked for per asset and cycle."""
 
 SOURCES_MAX = 16
 """Reporting roles remembered; a site has three."""
@@ -212,7 +214,7 @@ class SiteState:
         return self.version
 
     def _aged(self, reading: Reading, now: Now) -> Reading:
-        if reading.quality == Quality.QUALITY_GOOD and reading.age_ms(now) > self.sample_max_age_ms:
+        if reading.quality == GOOD and reading.age_ms(now) > self.sample_max_age_ms:
             return replace(reading, quality=Quality.QUALITY_STALE)
         return reading
 

@@ -15,6 +15,8 @@ from dgm.api.site.v1.site_pb2 import Asset, AssetType, Circuit, Phase, Site
 from dgm.errors import ConfigError, Problem
 
 THREE_PHASES = (Phase.PHASE_L1, Phase.PHASE_L2, Phase.PHASE_L3)
+EVSE = AssetType.ASSET_TYPE_EVSE
+"""Looked up once: an enum of protobuf costs more to look up than all else that asks for it, per asset and cycle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class AssetEntry:
     @property
     def is_evse(self) -> bool:
         """Whether the asset is reached over OCPP; all others are read by the field core."""
-        return self.type == AssetType.ASSET_TYPE_EVSE
+        return self.type == EVSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@
 Baseline of a quarter hour: mean of the same quarter of the `highest` of the last `days` days of its kind (working
 day, or weekend) without an event. Where there is no such history: what was drawn in the hour before the event. A
 limit in force binds by itself; this policy only adds to it, so its caps need no failsafe: without them the limit
-still holds.
+still holds. The lead is for limits that are put before they start: the `der` role puts its own at their start.
 """
 
 from __future__ import annotations
