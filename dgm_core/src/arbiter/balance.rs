@@ -11,6 +11,7 @@ use super::draw::Draw;
 use super::load::{Load, Window};
 use super::scene::{phase_current, Scene};
 use super::trace::{signed_currents, Flow};
+use super::witness::Witness;
 use super::worst;
 use crate::site::{Phase, PhaseMap, Site};
 use crate::units::{div_up, AssetIndex, CircuitIndex, Milliamps, Millis, Watts};
@@ -20,7 +21,7 @@ const NOTHING: Load = [None; 4];
 /// One circuit now. Every `Load` is W, then mA of L1 to L3, signed, positive import.
 #[derive(Clone, Debug, Default)]
 pub struct Balance {
-    /// It has a meter, and the meter cannot be relied on.
+    /// It has a meter, and the meter cannot be relied on: it is silent, frozen or flipped.
     pub is_lost: bool,
     /// At its meter.
     pub measured: Load,
@@ -32,6 +33,7 @@ pub struct Balance {
     pub uncontrolled: Load,
     /// The newest that its meter showed, without PV and batteries, with what silent ones may put out.
     last_net: Load,
+    witness: Witness,
 }
 
 /// Balances of all circuits with their windows.
@@ -69,7 +71,9 @@ impl Balances {
 impl Balance {
     /// What the meter shows; nothing if it is lost.
     fn read(&mut self, scene: &Scene<'_>, circuit: CircuitIndex, meter: AssetIndex) {
-        self.is_lost = scene.is_meter_lost(circuit.0);
+        let seen = scene.fresh(meter).and_then(|flow| flow.power).zip(inverters(scene, circuit));
+        let fault = self.witness.look(scene.now, seen.map(|(meter, inverters)| (meter.get(), inverters.get())));
+        self.is_lost = scene.is_meter_lost(circuit.0) || fault.is_some();
         if self.is_lost {
             (self.measured, self.without_storage, self.without_der) = (NOTHING, NOTHING, NOTHING);
             return;
@@ -98,6 +102,14 @@ impl Balance {
             None => most[item].map(|most| worst[item].map_or(most, |worst| worst.max(most))),
         });
     }
+}
+
+/// W into the batteries and PV below a circuit; absent where one is not heard.
+fn inverters(scene: &Scene<'_>, circuit: CircuitIndex) -> Option<Watts> {
+    let (layout, below) = (scene.layout, &scene.layout.below[circuit.0]);
+    let storages = below.storages.iter().map(|unit| layout.storages[*unit].asset);
+    let pvs = below.pvs.iter().map(|unit| layout.pvs[*unit].asset);
+    storages.chain(pvs).map(|asset| scene.fresh(asset).and_then(|flow| flow.power)).sum()
 }
 
 /// `max_uncontrolled_w` in W and, balanced over three phases, in mA.

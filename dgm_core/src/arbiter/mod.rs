@@ -34,6 +34,7 @@ mod storage;
 mod tick;
 mod trace;
 mod transformer;
+mod witness;
 mod worst;
 
 use std::sync::Arc;
@@ -117,8 +118,9 @@ impl Arbiter {
 
     /// Replaces the active limits; an older epoch or sequence, or one limit that is not valid, and nothing changes.
     pub fn put_limits(&mut self, set: LimitSet, now: Millis) -> Result<(), CoreError> {
-        let shown =
-            |limit: &ActiveLimit| tick::shown(&self.layout, &self.feed.image, &self.balances, &self.columns, limit);
+        let since = now - self.site.timing().sample_max_age;
+        let (layout, image) = (&self.layout, &self.feed.image);
+        let shown = |limit: &ActiveLimit| tick::shown(layout, image, &self.balances, &self.columns, limit, since);
         self.limits.put(&self.site, set, now, shown)?;
         self.is_dirty = true;
         Ok(())

@@ -297,6 +297,7 @@ pub fn shown(
     balances: &Balances,
     columns: &[ColumnState],
     limit: &ActiveLimit,
+    since: Millis,
 ) -> Option<i64> {
     let circuit = match limit.scope {
         Scope::Circuit(circuit) => circuit,
@@ -309,8 +310,19 @@ pub fn shown(
         Quantity::Current => Phase::ALL.iter().filter_map(|phase| measured[1 + phase.slot()]).map(i64::abs).max(),
         Quantity::DerOutput => output(layout, image, circuit, |out| out).map(|net| net.max(0)),
         Quantity::GrossGeneration => output(layout, image, circuit, |out| out.max(0)),
-        Quantity::GrossLoad => None,
+        Quantity::GrossLoad => Some(gross_load(layout, image, columns, circuit, since)),
     }
+}
+
+/// W that EVSEs and batteries below a circuit are seen to take, measured at `since` or later: what is not seen counts as
+/// nothing, so that a ramp starts no higher than the load is.
+fn gross_load(layout: &Layout, image: &Image, columns: &[ColumnState], circuit: CircuitIndex, since: Millis) -> i64 {
+    let below = &layout.below[circuit.0];
+    let draws = below.columns.iter().map(|column| &columns[*column].draw).filter(|draw| draw.at >= since);
+    let drawn: i64 = draws.map(|draw| draw.least[0].max(0)).sum();
+    let batteries = below.storages.iter().map(|unit| image.reading(layout.storages[*unit].asset));
+    let heard = batteries.filter(|reading| reading.measured_at >= since).filter_map(|reading| reading.power);
+    drawn + heard.map(|power| power.get().max(0)).sum::<i64>()
 }
 
 /// Sum of what each inverter and battery below a circuit puts out, as it counts; absent where one is not heard.

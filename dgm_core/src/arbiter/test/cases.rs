@@ -370,6 +370,37 @@ fn a_ramp_starts_at_what_is_measured_and_keeps_its_start_when_sent_again() {
 }
 
 #[test]
+fn a_ramp_of_gross_load_starts_at_what_cars_and_battery_are_seen_to_take() {
+    let mut rig = Rig::ready(16);
+    rig.settle(20, 10_000, 0, 0, 500);
+    (0..4).for_each(|index| rig.sample(index, PlugState::Charging, 10, 0));
+    rig.read(40_000, 0, 5_000, 500);
+    let ramp = Some(Ramp { duration: ms(10_000), elapsed: ms(0), from: None });
+    let limit = ActiveLimit { ramp, ..rig.limit(Quantity::GrossLoad, SITE, 12_600) };
+    rig.put_limits(vec![limit]);
+    rig.tick(5_000);
+    assert_eq!(rig.row(Quantity::GrossLoad, SITE).bound, 22_600, "halfway from 4 x 6.9 kW + 5 kW");
+    rig.tick(5_000);
+    assert_eq!(rig.row(Quantity::GrossLoad, SITE).bound, 12_600);
+}
+
+#[test]
+fn a_meter_that_does_not_show_a_step_of_the_battery_is_lost_within_five_seconds() {
+    let mut rig = Rig::ready(32);
+    rig.settle(30, 20_000, 0, 0, 500);
+    let before = rig.amps();
+    assert!(!rig.row(Quantity::NetImport, SITE).meter_lost && before.iter().sum::<i64>() > 0);
+    rig.settle(5, 20_000, 0, -12_000, 500);
+    let row = rig.row(Quantity::NetImport, SITE);
+    assert!(row.meter_lost && row.help == 0 && row.uncontrolled >= 20_000, "{row:?}");
+    assert_eq!(rig.power(BATTERY), 0);
+    rig.settle(5, 20_000, 0, 0, 500);
+    assert!(rig.row(Quantity::NetImport, SITE).meter_lost, "it still does not move");
+    rig.settle(6, 21_000, 0, 0, 500);
+    assert!(!rig.row(Quantity::NetImport, SITE).meter_lost);
+}
+
+#[test]
 fn a_voltage_above_nominal_makes_an_amp_count_for_more() {
     let mut rig = Rig::ready(16);
     rig.settle(10, 10_000, 0, 0, 100);
