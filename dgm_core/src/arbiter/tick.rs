@@ -284,10 +284,12 @@ fn binding(bounds: &Bounds, ask: &Ask, to: &Move) -> (Option<usize>, Option<Arc<
 
 /// W that flow out with every PV unit at 0 and every battery charging as it can, those not relied on at their worst.
 fn least_export(scene: &Scene<'_>, balances: &Balances, row: &Bound, storage: &StoragePlan) -> Watts {
-    let Some(net) = balances.circuits[row.circuit.0].without_der[0] else { return Watts::ZERO };
+    // What no meter tells is the least load that the site states.
+    let least_load = || scene.site.circuit(row.circuit).spec.min_uncontrolled.unwrap_or(Watts::ZERO);
+    let net = balances.circuits[row.circuit.0].without_der[0].map_or_else(least_load, Watts::new);
     let below = scene.layout.below[row.circuit.0].storages.iter();
     let open = worst::generation(scene, row.circuit) + worst::export(scene, row.circuit);
-    open - Watts::new(net) - below.map(|unit| storage.chargeable[*unit]).sum()
+    open - net - below.map(|unit| storage.chargeable[*unit]).sum()
 }
 
 /// What a limit's quantity is now, W or mA: where a ramp starts.

@@ -254,6 +254,19 @@ fn where_the_rating_of_what_nobody_controls_exceeds_an_export_bound_the_decision
 }
 
 #[test]
+fn a_lost_meter_hides_no_shortfall_of_an_export_bound() {
+    let mut rig = Rig::ready(0);
+    rig.bound(Quantity::NetExport, SITE, 0);
+    control(&mut rig, BATTERY, false);
+    rig.settle(1, 46_590 - 24_118 - 11_590, 24_118, -11_590, 150);
+    // The load falls by twice the step of the inverters in the same moment: the meter looks as if it counted the other way.
+    rig.settle(4, 4_721 - 18_243, 18_243, 4_721, 150);
+    let row = rig.row(Quantity::NetExport, SITE);
+    assert!(row.meter_lost, "{row:?}");
+    assert_eq!((rig.power(PV), row.shortfall), (0, RATING_DISCHARGE - 1_000), "the site states a least load of 1 kW");
+}
+
+#[test]
 fn control_is_of_pv_and_batteries_alone() {
     let mut rig = Rig::new();
     for asset in [METER, evse(0), AssetIndex(99)] {
