@@ -12,6 +12,9 @@ use crate::site::{
 };
 use crate::units::{CircuitIndex, Permille, WattHours};
 
+/// What the rig states of its uncontrolled load, W.
+pub const LEAST_LOAD: i64 = 1_000;
+pub const MOST_LOAD: i64 = 20_000;
 pub const METER: AssetIndex = AssetIndex(0);
 pub const PV: AssetIndex = AssetIndex(1);
 pub const BATTERY: AssetIndex = AssetIndex(2);
@@ -79,8 +82,8 @@ pub fn parts() -> SiteParts {
         export_limit: Some(Watts::new(25_000)),
         current_limit: Some(ma(125)),
         meter: Some("meter".to_owned()),
-        max_uncontrolled: Some(Watts::new(20_000)),
-        min_uncontrolled: Some(Watts::new(1_000)),
+        max_uncontrolled: Some(Watts::new(MOST_LOAD)),
+        min_uncontrolled: Some(Watts::new(LEAST_LOAD)),
         margin: Permille::new(10),
         ..CircuitSpec::default()
     };
