@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import ssl
 import time
 from pathlib import Path
@@ -274,7 +275,9 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run until stopped."""
+    """Run until stopped, by Ctrl-C or by whoever runs services."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     options = arguments()
     evses = Evses(connected(options, options.port), options.models, valid_s=options.valid_s)
     der = None

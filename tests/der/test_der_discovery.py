@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from der_world import LATENCY_MS, LFDI, MIRROR, DictServer, World, documents, event, mrids, page
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dgm.der import resource as r
@@ -488,6 +488,7 @@ def test_whatever_the_server_answers_the_client_neither_fails_nor_spins_and_reco
 
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.sampled_from((429, 500, 502, 503, None)), min_size=1, max_size=6), st.sampled_from((None, 0, 30)))
+@example([429, 429, 429, 500], 0)
 def test_a_mixed_storm_is_met_with_few_requests_and_everything_is_followed_after_it(
     mix: list[int | None], retry_after_s: int | None
 ) -> None:

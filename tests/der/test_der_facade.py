@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import sunspec2.device
@@ -17,8 +18,12 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from dgm import clock
 from dgm.api.config.v1.config_pb2 import FacadeConfig
+from dgm.api.ems.v1.grid_pb2 import GridFunction
+from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.der import registers
+from dgm.der import resource as r
 from dgm.der.core import DerCore, SiteSeen
+from dgm.der.discovery import CurveKnown
 from dgm.der.facade_writes import ALIVE, IN_FORCE, LOST, NOBODY, Availability
 from dgm.der.models import AVAILABILITY, GATEWAY_MODEL, KINDS, LIMIT_MODEL, STANDARD
 from dgm.der.register_values import LIMITED, NOT_TOLD
@@ -47,6 +52,8 @@ class Site:
 
     def __init__(self) -> None:
         self.config = site()
+        pv = next(asset for asset in self.config.assets if asset.type == AssetType.ASSET_TYPE_PV)
+        pv.grid_functions.append(GridFunction.GRID_FUNCTION_VOLT_VAR)
         self.core = DerCore(self.config, LFDI, lambda most: 0)
         self.core.handle(SiteSeen(update=OBSERVED), clock.now())
         self.facade = DerFacade(FacadeConfig(host="127.0.0.1", port=0), self.core, self.config)
@@ -90,10 +97,13 @@ async def served() -> AsyncIterator[Site]:
         await running
 
 
-def event(mrid: str, from_s: int, length_s: int, power_w: int, *, newer_s: int = 0) -> Any:
-    """An import limit, seconds from now; of two the newer holds."""
+def event(
+    mrid: str, from_s: int, length_s: int, power_w: int, *, newer_s: int = 0, modes: tuple[r.ControlMode, ...] = ()
+) -> Any:
+    """An import limit and other modes, seconds from now; of two the newer holds."""
     begin = clock.now().utc_ms // 1000 - at(0).utc_ms // 1000
-    return control(mrid, begin + from_s, length_s, {IMP: power_w}, creation_s=T0_S + newer_s)
+    base = r.ControlBase(modes=(r.ControlMode(name=IMP, power_w=power_w), *modes))
+    return control(mrid, begin + from_s, length_s, base=base, creation_s=T0_S + newer_s)
 
 
 async def test_an_independent_sunspec_client_finds_and_reads_every_model(served: Site) -> None:
@@ -122,6 +132,25 @@ async def test_an_independent_sunspec_client_finds_and_reads_every_model(served:
     assert (found.dgm_limit[0].WLim.value, found.dgm_limit[0].NxtWLim.value) == (90_000, 300_000)
     assert (found.dgm_limit[1].WLim.value, found.dgm_limit[3].WLim.value) == (100_000, None)
     assert found.dgm_der[0].WMax.value == 150_000
+
+
+async def test_a_curve_that_rules_is_shown_as_soon_as_it_is_fetched(served: Site) -> None:
+    mode = r.ControlMode(name="opModVoltVar", curve_href="/curve/1")
+    served.know(program(event("AB", -5, 600, 90_000, modes=(mode,))))
+    before = await served.read(STANDARD[705])
+    points = (r.CurvePoint(x=92, y=44), r.CurvePoint(x=108, y=-44))
+    found = r.DERCurve(
+        mrid="C", creation_s=1, points=points, curve_type=11, x_power_of_ten=0, y_power_of_ten=0, y_reference=2
+    )
+    url = urljoin(served.config.der.url, "/curve/1")
+    served.core.told([CurveKnown(url=url, curve=found)], clock.now())
+    served.facade.ring()
+
+    async def told() -> bool:
+        return (await served.read(STANDARD[705]))["Crv1.ActPt"] == 2
+
+    await until(told)
+    assert before["Crv1.ActPt"] != 2
 
 
 async def test_before_the_utility_has_told_only_the_agreement_is_known(served: Site) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 ResultT = TypeVar("ResultT")
 
 POLL_S = 0.05
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Far longer than anything here takes on an idle machine; it only bounds a failing test."""
 
 _PAUSE = threading.Event()

@@ -169,7 +169,8 @@ class Conversation:
         if answer.status in BUSY:
             self.pace.busy(answer.retry_after_s, self._now.mono_ms)
             return []
-        self.pace.is_open()
+        if answer.status < 500:
+            self.pace.is_open()
         if answer.status in REDIRECTS and self._redirect(flight, answer):
             return []
         ok = 200 <= answer.status < 300

@@ -331,11 +331,13 @@ class DerCore:
 
     def grid(self) -> dict[str, Asked]:
         """What is asked of inverters beside power at the last handled `now`, by mode."""
-        ruling = self._ruling()
-        hrefs = {row.value.curve_href for row in ruling.values() if row.value.curve_href}
-        places = {href: resolve(self._config.url, href) for href in hrefs}
-        curves = {href: self._curves[url] for href, url in places.items() if url is not None and url in self._curves}
-        return grid_asks(ruling, curves, self._acts_on, max_w=self._config.site_rating_w)
+        return grid_asks(self._ruling(), self.curves(), self._acts_on, max_w=self._config.site_rating_w)
+
+    def curves(self) -> dict[str, r.DERCurve]:
+        """The curves of what rules, as far as they were fetched, by the href that names them."""
+        hrefs = {row.value.curve_href for row in self._ruling().values() if row.value.curve_href}
+        places = {href: resolve(self._url, href) for href in hrefs}
+        return {href: self._curves[url] for href, url in places.items() if url is not None and url in self._curves}
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""

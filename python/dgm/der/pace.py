@@ -121,7 +121,7 @@ class Pace:
         self._failures = 0
 
     def is_open(self) -> None:
-        """It answered something else than that it is busy."""
+        """It answered something else than that it is busy or in trouble: a 500 between two 503 is no sign of rest."""
         self._busy = 0
 
     def silent(self, why: str, at_ms: int) -> None:

@@ -184,6 +184,7 @@ class DerFacade:
             discharge_w=self._storage.discharge_w,
             energy_wh=self._storage.energy_wh,
             acts_on=core.acts_on,
+            curves=core.curves(),
             samples=core.site.plant_samples(),
             batteries=core.site.battery_samples(),
             default=defaults[0].control if defaults else None,
