@@ -23,7 +23,7 @@ class Passage(Collector):
     """Frames passed on, how long each took from its arrival to its write, and what reading copies of them cost."""
 
     def __init__(self) -> None:
-        self.north, self.south = 0, 0
+        self.seen, self.north, self.south = 0, 0, 0
         self.copies, self.copies_cpu_s, self.copies_waiting = 0, 0.0, 0
         self._forward_s = 0.0
         self._buckets = [0] * (len(FORWARD_BUCKETS_S) + 1)

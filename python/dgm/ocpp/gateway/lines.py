@@ -141,7 +141,7 @@ class Lines:
         self._keep = keep
         self._waiting: deque[Line] = deque()
         self._is_draining = False
-        self._drains, self._frames = 0, 0
+        self._drains = 0
         self._closing: set[asyncio.Task[None]] = set()
         self._log = logger("ocpp")
 
@@ -149,8 +149,9 @@ class Lines:
         """A message of one leg; what comes of a link that was replaced is dropped."""
         if line.link is not link:
             return
-        self._frames = frames = self._frames + 1
-        started_s = 0.0 if frames % TIMED_EVERY else time.perf_counter()
+        passage = self._passage
+        passage.seen += 1
+        started_s = 0.0 if passage.seen % TIMED_EVERY else time.perf_counter()
         try:
             glance = line.session.pass_on(leg, raw)
             if glance is Glance.HANDLE:
@@ -159,26 +160,21 @@ class Lines:
             if leg is Leg.SOUTH:
                 north = link.north
                 if north is not None and north.protocol.state is OPEN:
-                    self._passed(Leg.NORTH, north, started_s, is_written=write_north(north, raw))
+                    if write_north(north, raw):
+                        passage.north += 1
+                    else:
+                        self._too_slow(Leg.NORTH, north)
                 if glance is Glance.COPY:
                     self._put_copy(line, raw)
             elif link.south.protocol.state is OPEN:
-                self._passed(Leg.SOUTH, link.south, started_s, is_written=write_south(link.south, raw))
+                if write_south(link.south, raw):
+                    passage.south += 1
+                else:
+                    self._too_slow(Leg.SOUTH, link.south)
+            if started_s:
+                passage.took(time.perf_counter() - started_s, TIMED_EVERY)
         except Exception:
             self._fault(line, link)
-
-    def _passed(self, to: Leg, leg: Connection, started_s: float, *, is_written: bool) -> None:
-        """At a glance. One frame in so many is timed and stands for them; started_s 0: not this one."""
-        if not is_written:
-            self._too_slow(to, leg)
-            return
-        passage = self._passage
-        if to is Leg.NORTH:
-            passage.north += 1
-        else:
-            passage.south += 1
-        if started_s:
-            passage.took(time.perf_counter() - started_s, TIMED_EVERY)
 
     def drive(self, line: Line, event: Event) -> None:
         """Let the session handle an event and carry out its effects, in order, without waiting for anything."""
