@@ -237,8 +237,9 @@ class World:
         return event_facts(self.timeline, start_utc_ms=self._site.start_utc_ms)
 
     def responses(self) -> list[int]:
-        """Statuses of the responses that the utility has received, in order."""
-        return [int(record["status"]) for record in self.utility.records.responses]
+        """Statuses of the responses to `event` that the utility has received, in order."""
+        records = self.utility.records.responses
+        return [int(record["status"]) for record in records if record["mrid"] == self.event().mrid]
 
     def requests(self, name: str) -> int:
         """How often the utility was asked for a document of this name with success."""
