@@ -123,7 +123,9 @@ async def test_a_guard_is_limited_from_the_start_and_its_statement_is_with_the_c
         assert loads(site.field) == [9000]
         beat = policy_pb2.ReportGuardRequest(source="utility:box")
         assert (await site.policies.ReportGuard(beat)).state == policy_pb2.GUARD_STATE_INIT
-        await asyncio.sleep(0.01)  # the statement is to follow the sign of life, on a clock of milliseconds
+        before_ms = clock.now().mono_ms
+        while clock.now().mono_ms == before_ms:
+            pass  # the statement is to follow the sign of life, on a clock of milliseconds
         statement = policy_pb2.GuardStatement(active=True, power_w=5000)
         stated = policy_pb2.ReportGuardRequest(source="utility:box", statement=statement)
         answer = await site.policies.ReportGuard(stated)

@@ -25,6 +25,7 @@ L2 = (
     "stations_csv",
     "zone",
     "packs",
+    "shipped",
 )
 L3 = (
     "site.service",

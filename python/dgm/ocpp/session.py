@@ -114,6 +114,7 @@ class Session:
         self._refusals = Refusals(self.desk, self.memory)
         self._up: set[Leg] = set()
         self._own_wake_ms: int | None = None
+        # What `pass_on` asks at every frame; it changes by events alone, and `handle` asks anew after each.
         self._may_glance, self._is_expecting, self._has_real_ids = False, False, False
         self._own_sent, self._counters = self._own_ids.sent, self.memory.counters
 

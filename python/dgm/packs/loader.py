@@ -10,51 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 from typing import cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from dgm import document
+from dgm import shipped
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.config.v1.pack_pb2 import PackDemand, RegulationPack
 from dgm.ems.policies import registry
-from dgm.errors import ConfigError, Problem
 
+PACKAGE = "dgm.packs"
 Finding = tuple[str, str, str]
 
 
 def names() -> tuple[str, ...]:
     """What site.yaml may say in ems.pack."""
-    files = (file.name for file in resources.files("dgm.packs").iterdir())
-    return tuple(sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml")))
+    return shipped.names(PACKAGE)
 
 
 @cache
 def load(name: str) -> RegulationPack:
     """A pack that comes with DGM. ConfigError: there is none of this name, or its file is wrong."""
-    if name not in names():
-        raise ConfigError([Problem(path="ems.pack", found=repr(name), expected="one of " + ", ".join(names()))])
-    text = (resources.files("dgm.packs") / f"{name}.yaml").read_text(encoding="utf-8")
-    pack = parse(text, source=f"{name}.yaml")
-    if pack.name != name:
-        raise ConfigError([Problem(path="name", found=repr(pack.name), expected=f"{name!r}, as the file is called")])
-    return pack
+    return shipped.one(PACKAGE, name, parse, key="ems.pack")
 
 
 def parse(text: str, *, source: str = "regulation pack") -> RegulationPack:
     """A pack from YAML. ConfigError lists all that is wrong."""
-    pack = RegulationPack()
-    problems, lines = document.read(text, pack)
-    problems += [
-        Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
-        for path, found, expected in _problems(pack)
-        if not any(problem.path.startswith(path) for problem in problems)
-    ]
-    if problems:
-        raise ConfigError(problems, source=source)
-    return pack
+    return shipped.parsed(text, RegulationPack(), _problems, source=source)
 
 
 def fill(config: DgmConfig) -> None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 
-from dgm import document
+from dgm import shipped
 from dgm.api.der.v1.profile_pb2 import OptOutRule, UtilityProfile
 from dgm.der.rules import BY_USER, MESSAGE_ONLY, Code
-from dgm.errors import ConfigError, Problem
 
+PACKAGE = "dgm.der.profiles"
 DEFAULT = "csip-aus-1.2"
 BRIDGE_S_MAX = 30
 """A longer bridge would keep a limit in force that the utility has let end."""
@@ -25,34 +24,18 @@ ALWAYS = frozenset({Code.RECEIVED, Code.STARTED, Code.COMPLETED, Code.CANCELLED,
 
 def names() -> tuple[str, ...]:
     """What site.yaml may say in der.profile."""
-    files = (file.name for file in resources.files("dgm.der.profiles").iterdir())
-    return tuple(sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml")))
+    return shipped.names(PACKAGE)
 
 
 @cache
 def load(name: str) -> UtilityProfile:
     """A profile that comes with DGM. ConfigError: there is none of this name, or its file is wrong."""
-    if name not in names():
-        raise ConfigError([Problem(path="der.profile", found=repr(name), expected="one of " + ", ".join(names()))])
-    text = (resources.files("dgm.der.profiles") / f"{name}.yaml").read_text(encoding="utf-8")
-    profile = parse(text, source=f"{name}.yaml")
-    if profile.name != name:
-        raise ConfigError([Problem(path="name", found=repr(profile.name), expected=f"{name!r}, as the file is called")])
-    return profile
+    return shipped.one(PACKAGE, name, parse, key="der.profile")
 
 
 def parse(text: str, *, source: str = "utility profile") -> UtilityProfile:
     """A profile from YAML. ConfigError lists all that is wrong."""
-    profile = UtilityProfile()
-    problems, lines = document.read(text, profile)
-    problems += [
-        Problem(path=path, found=found, expected=expected, line=document.line_of(path, lines))
-        for path, found, expected in _problems(profile)
-        if not any(problem.path.startswith(path) for problem in problems)
-    ]
-    if problems:
-        raise ConfigError(problems, source=source)
-    return profile
+    return shipped.parsed(text, UtilityProfile(), _problems, source=source)
 
 
 def _problems(profile: UtilityProfile) -> Iterator[tuple[str, str, str]]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.ems.calendar import DAY_MS, local_at
 from dgm.ems.history import QUARTER_MS
-from dgm.ems.policies.parameters import ParameterError, items, number
+from dgm.ems.policies.parameters import ParameterError, items, number, word
 from dgm.ems.policies.windows import DATED_EXPECTED, Dated, dated
 from dgm.ems.snapshot import LimitView, Snapshot
 from dgm.ems.stack import Policy
@@ -36,12 +36,6 @@ EVENT_DAYS_MAX = 60
 QUARTERS_BEFORE = 4
 
 
-def _kind(text: str) -> str:
-    if not text:
-        raise ValueError(text)
-    return text
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Params:
     """Of a programme."""
@@ -49,7 +43,7 @@ class Params:
     sources: tuple[str, ...] = items(
         "whose limits are events; one that ends with ':' is every source of its kind",
         expected="a source",
-        parse=_kind,
+        parse=word,
         default=("utility:",),
     )
     shed: tuple[Dated, ...] = items(

@@ -11,16 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgm.ems.policies.parameters import items
+from dgm.ems.policies.parameters import items, word
 from dgm.ems.snapshot import Snapshot
 from dgm.ems.stack import Policy
 from dgm.ems.steering import AssetWant, Targets
-
-
-def _source(text: str) -> str:
-    if not text:
-        raise ValueError(text)
-    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +24,7 @@ class Params:
     sources: tuple[str, ...] = items(
         "whose targets override: 'api:console', or 'api:' for all",
         expected="a source",
-        parse=_source,
+        parse=word,
         default=("api:",),
     )
 

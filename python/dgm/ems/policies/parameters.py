@@ -56,6 +56,13 @@ def text(doc: str, *, choices: Sequence[str] = (), circuit: bool = False, defaul
     return _field(Kind(doc=doc, expected=expected, parse=_choice(choices), circuit=circuit), default)
 
 
+def word(text: str) -> str:
+    """For `items`: any text but none."""
+    if not text:
+        raise ValueError(text)
+    return text
+
+
 def items(doc: str, *, expected: str, parse: Callable[[str], object], default: Any = MISSING) -> Any:
     """A list, each of its values read by `parse`."""
     return _field(Kind(doc=doc, expected=expected, parse=parse, is_list=True), default)

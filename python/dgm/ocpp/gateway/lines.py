@@ -164,8 +164,6 @@ class Lines:
                         passage.north += 1
                     else:
                         self._too_slow(Leg.NORTH, north)
-                if glance is Glance.COPY:
-                    self._put_copy(line, raw)
             elif link.south.protocol.state is OPEN:
                 if write_south(link.south, raw):
                     passage.south += 1
@@ -173,6 +171,8 @@ class Lines:
                     self._too_slow(Leg.SOUTH, link.south)
             if started_s:
                 passage.took(time.perf_counter() - started_s, TIMED_EVERY)
+            if glance is Glance.COPY:
+                self._put_copy(line, raw)
         except Exception:
             self._fault(line, link)
 
