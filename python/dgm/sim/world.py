@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1.ems_pb2 import PutLimitRequest, Setpoint
-from dgm.ems.cycle import Event
+from dgm.ems.events import Event
 from dgm.machine import Now
 from dgm.sim.actions import Actions
 from dgm.sim.agenda import Agenda
