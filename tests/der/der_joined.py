@@ -8,7 +8,7 @@ conversation and what the EMS is told to hold, not how inverters follow it (test
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,6 +20,7 @@ from dgm.der.codec.well_known import entry_of
 from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
 from dgm.der.discovery import Answer, NoAnswer, Notified, Request
 from dgm.der.nodes import VERSIONS_PATH, Document
+from dgm.der.prices import EnergyPrice
 from dgm.der.profiles.loader import load
 from dgm.der.resource import Notification
 from dgm.errors import PeerError
@@ -51,7 +52,9 @@ class Joined:
     ramps: list[dict[str, Any]] = field(default_factory=list)
     """Ramps that the EMS is told, by mode, ms."""
     prices: list[tuple[int, dict[str, list[list[int | None]]]]] = field(default_factory=list)
-    """Prices in force by the ReadingType that they price, in millionths by block, by time of change."""
+    """Prices in force by the mRID of their component, in millionths by block, by time of change."""
+    energy: list[tuple[int, tuple[EnergyPrice, ...]]] = field(default_factory=list)
+    """What the EMS is told that energy costs, ms since the start, by time of change."""
     wanted: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     """Modes for which the EMS is told a target, by time of change."""
     cut: bool = False
@@ -121,11 +124,16 @@ class Joined:
         if not self.wanted or self.wanted[-1][1] != modes:
             self.wanted.append((self.now_ms, modes))
         prices = {
-            key: [[block.start, block.price_micro] for block in dict(price.notice.values)[key].blocks]
+            price.program_mrid: [[block.start, block.price_micro] for block in dict(price.notice.values)[key].blocks]
             for key, price in self.core.further.prices().items()
         }
         if not self.prices or self.prices[-1][1] != prices:
             self.prices.append((self.now_ms, prices))
+        energy = tuple(
+            replace(one, start_ms=one.start_ms - ZERO_MS, end_ms=one.end_ms - ZERO_MS) for one in self.core.prices()
+        )
+        if not self.energy or self.energy[-1][1] != energy:
+            self.energy.append((self.now_ms, energy))
 
     def _execute(self, effects: list[Any]) -> None:
         queue = list(effects)

@@ -194,7 +194,7 @@ def _gapless(world: Joined, wish: Mapping[str, Any]) -> list[str]:
 def _prices(world: Joined, wish: Mapping[str, Any]) -> list[str]:
     """What each component costs, in millionths by block; at_s since the start, else at any time."""
     wanted = {
-        f"https://utility.example{world.server.href(f'rt t {name}')}": blocks
+        world.server.state.groups["t"].components[name]["mrid"]: blocks
         for name, blocks in wish.items()
         if name != "at_s"
     }

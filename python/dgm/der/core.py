@@ -48,6 +48,7 @@ from dgm.der.metering import AVERAGES, STORED, Metered, Metering, mirrors, readi
 from dgm.der.mode import Bitmap, bits_of
 from dgm.der.nodes import resolve
 from dgm.der.outbox import POST_S_DEFAULT, Report
+from dgm.der.prices import EnergyPrice
 from dgm.der.profile import STANDARD
 from dgm.der.reporting import Reporting
 from dgm.der.schedule import ControlSegment
@@ -327,6 +328,13 @@ class DerCore:
         """Targets of PV and batteries at `now`, by asset."""
         return self._effect.wanted(
             self._ruling(), self.reporting.site.units(), self._ratings(), self._server(now).utc_ms
+        )
+
+    def prices(self) -> tuple[EnergyPrice, ...]:
+        """What energy from the grid costs, as far ahead as the utility says, on our own clock."""
+        known, ahead_ms = self.further.energy_prices(), self._offset_ms
+        return tuple(
+            replace(price, start_ms=price.start_ms - ahead_ms, end_ms=price.end_ms - ahead_ms) for price in known
         )
 
     def grid(self) -> dict[str, Asked]:

@@ -71,15 +71,22 @@ class EndDeviceControl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceBlock:
-    """One step of consumption: from `start` units in the billing period on. price_micro: millionths of the currency."""
+    """One step of consumption: from `start` units in the billing period on. price_micro: millionths of the currency.
+
+    per_mwh: of the currency per MWh, where it is the price of energy that the site takes from the grid.
+    """
 
     start: int
     price_micro: int | None = None
+    per_mwh: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeTariffInterval:
-    """A price for a while. priced: what it is the price of (commodity, direction, unit), the same for every tariff."""
+    """A price for a while. priced: what it is the price of (commodity, direction, unit), the same for every tariff.
+
+    tariff: mRID of its TariffProfile. currency: ISO 4217 number.
+    """
 
     mrid: str
     creation_s: int
@@ -93,6 +100,8 @@ class TimeTariffInterval:
     priced: str
     tier: int = 0
     blocks: tuple[PriceBlock, ...] = ()
+    tariff: str = ""
+    currency: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +145,8 @@ class Price:
 
     tier: int
     blocks: tuple[PriceBlock, ...]
+    tariff: str = ""
+    currency: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,13 +239,14 @@ def price_notice(item: TimeTariffInterval) -> Notice[Price]:
     """A price. Blocks have to begin at 0 and rise (S18 ConsumptionTariffInterval)."""
     starts = [block.start for block in item.blocks]
     is_sound = not starts or (starts[0] == 0 and all(a < b for a, b in pairwise(starts)))
+    price = Price(tier=item.tier, blocks=item.blocks, tariff=item.tariff, currency=item.currency)
     return Notice(
         mrid=item.mrid,
         creation_s=item.creation_s,
         start_s=item.interval.start_s,
         duration_s=item.interval.duration_s,
         status=item.status.current,
-        values=((item.priced, Price(tier=item.tier, blocks=item.blocks)),),
+        values=((item.priced, price),),
         reply_to=item.reply_to,
         response_required=item.response_required or 0,
         description=item.description or "",

@@ -3,7 +3,8 @@
     SetKnown, Tick ──> FurtherSets ──(reply_to, response)──> outbox         messages(), prices(): what is in force
 
 Load control is followed where there are EVSEs (`load_control`); without them every EndDeviceControl for us is rejected
-as not applicable. Prices and messages are for people and planners. `now.utc_ms` is the server's clock.
+as not applicable. Prices are for people and for the EMS (`prices`), messages for people. `now.utc_ms` is the server's
+clock.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dgm.der.groups import FunctionSet, Sources
 from dgm.der.load_control import FOLLOWED, LOAD_CATEGORIES, duty_of
 from dgm.der.orders import Damaged, Listed, Respond, ResponseTaken
 from dgm.der.outbox import AnyResponse
+from dgm.der.prices import EnergyPrice, series
 from dgm.der.rules import Code
 from dgm.der.schedule import Event, Reign
 from dgm.der.scheduler import DEVICE_CATEGORY
@@ -40,6 +42,7 @@ class FurtherSets:
         self._messaging = f.messaging(profile, draw)
         self._pricing = f.pricing(profile, draw)
         self._reservation = f.reservation(profile, draw)
+        self._prices: tuple[int, tuple[EnergyPrice, ...]] | None = None
         self._engines: dict[FunctionSet, EventEngine[Any, Any]] = {
             FunctionSet.LOAD_CONTROL: self._load,
             FunctionSet.PRICING: self._pricing,
@@ -78,6 +81,14 @@ class FurtherSets:
     def prices(self) -> dict[str, Event[f.Price]]:
         """The price in force by what is priced."""
         return self._pricing.holders()
+
+    def energy_prices(self) -> tuple[EnergyPrice, ...]:
+        """What energy from the grid costs, as far ahead as is known, on the server's clock."""
+        if self._prices is None or self._prices[0] != self._pricing.revision:
+            lanes = {lane for event in self._pricing.events() if event.is_live for lane in event.lanes}
+            reigns = [(lane, reign) for lane in sorted(lanes) for reign in self._pricing.reigns(lane)]
+            self._prices = self._pricing.revision, series(reigns)
+        return self._prices[1]
 
     def loads(self) -> tuple[Event[f.LoadAction], ...]:
         """The load controls in force."""

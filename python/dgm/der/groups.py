@@ -5,27 +5,26 @@
                            ─> TariffProfileList ─> RateComponents, TimeTariffIntervals ─> prices ┤
     EndDevice ─> FlowReservationResponses ────────────────────────────────────────────────┴─> Source(s) of each set
 
-Part of the walk, and pure. What an event means is `function_sets`; here resources become its classes. Two tariffs price
-the same thing where their components name the same ReadingType. A set that is not known completely has no entry.
+Part of the walk, and pure. What an event means is `function_sets`; here resources become its classes. Tariffs price the
+same thing where the ReadingTypes of their components say the same (`prices`). A set not known completely has no entry.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 from dgm.der import function_sets as f
+from dgm.der import prices
 from dgm.der import resource as r
 from dgm.der.nodes import Document, Kind, resolve
 from dgm.der.orders import Source
 
 PRICES_POLL_S = 86_400
-"""The prices of one interval change with the interval, hardly alone."""
-MICRO_DIGITS = 6
-POWER_OF_TEN_MAX = 9
-"""A price outside 10^-9..10^9 of its currency is none."""
+"""The prices of one interval change with the interval, hardly alone; what a component prices never should."""
 RESERVATION_PRIMACY = 0
 
 
@@ -51,10 +50,12 @@ class Want(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Component:
-    """A priced quantity of one tariff."""
+    """A priced quantity of one tariff. lane: what it prices; unlike that of every other component of the tariff."""
 
     component: r.RateComponent
     tariff: r.TariffProfile
+    kind: r.ReadingType | None
+    lane: str
 
 
 class Groups:
@@ -135,9 +136,22 @@ class Groups:
             if not isinstance(listed, r.RateComponentList):
                 self._unknown.add(FunctionSet.PRICING)
                 continue
-            components = [_Component(component=item, tariff=tariff) for item in listed.items]
+            components = self._priced(tariff, listed)
             self._new_components(tariff, listed, tariffs.poll_s)
             self._components(components, tariff.combined_interval_list_link, tariffs.poll_s)
+
+    def _priced(self, tariff: r.TariffProfile, listed: r.RateComponentList) -> list[_Component]:
+        """What each component prices. Several of one tariff for the same thing add up, so they do not contend."""
+        found, count = [], Counter[str]()
+        for item in sorted(listed.items, key=lambda item: item.mrid):
+            fetched = self._want(Kind.READING_TYPE, item.reading_type_link, poll_s=PRICES_POLL_S)
+            kind = fetched if isinstance(fetched, r.ReadingType) else None
+            url = resolve(self._base, item.reading_type_link) or item.reading_type_link
+            lane = prices.priced(item, kind, url)
+            count[lane] += 1
+            lane += f" #{count[lane]}" if count[lane] > 1 else ""
+            found.append(_Component(component=item, tariff=tariff, kind=kind, lane=lane))
+        return found
 
     def _new_components(self, tariff: r.TariffProfile, listed: r.RateComponentList, poll_s: int | None) -> None:
         """An interval of a component that is not known: the components are asked for again, as often as intervals."""
@@ -169,21 +183,22 @@ class Groups:
 
     def _price(self, item: r.TimeTariffInterval, priced: _Component) -> f.TimeTariffInterval | None:
         """An interval with its prices; None while they are not fetched."""
-        prices: Document | None = item.summary
-        if prices is None and item.prices_link:
-            prices = self._want(Kind.PRICES, item.prices_link, poll_s=PRICES_POLL_S)
-            if not isinstance(prices, r.ConsumptionTariffIntervalList):
+        stated: Document | None = item.summary
+        if stated is None and item.prices_link:
+            stated = self._want(Kind.PRICES, item.prices_link, poll_s=PRICES_POLL_S)
+            if not isinstance(stated, r.ConsumptionTariffIntervalList):
                 return None
-        steps = prices.items if isinstance(prices, r.ConsumptionTariffIntervalList) else ()
-        power_of_ten = priced.tariff.price_power_of_ten or 0
-        blocks = [f.PriceBlock(start=step.start_value, price_micro=_micro(step.price, power_of_ten)) for step in steps]
+        steps = stated.items if isinstance(stated, r.ConsumptionTariffIntervalList) else ()
+        blocks = [_block(step, priced) for step in steps]
         return f.TimeTariffInterval(
             **_timing(item),
             randomize_start_s=item.randomize_start_s,
             randomize_duration_s=item.randomize_duration_s,
-            priced=resolve(self._base, priced.component.reading_type_link) or priced.component.reading_type_link,
+            priced=priced.lane,
             tier=item.tou_tier,
             blocks=tuple(sorted(blocks, key=lambda block: block.start)),
+            tariff=priced.tariff.mrid,
+            currency=priced.tariff.currency,
         )
 
     def _add(self, name: FunctionSet, mrid: str, primacy: int, items: tuple[Any, ...] | None) -> None:
@@ -238,11 +253,12 @@ def _grant_of(item: r.FlowReservationResponse) -> f.FlowReservationResponse:
     )
 
 
-def _micro(price: int | None, power_of_ten: int) -> int | None:
-    """Millionths of the currency, half away from zero up; None for no price, or one beyond all sense."""
-    if price is None or abs(power_of_ten) > POWER_OF_TEN_MAX:
-        return None
-    scale = 10 ** abs(power_of_ten + MICRO_DIGITS)
-    if power_of_ten + MICRO_DIGITS >= 0:
-        return int(price * scale)
-    return int((2 * price + scale) // (2 * scale))
+def _block(step: r.ConsumptionTariffInterval, priced: _Component) -> f.PriceBlock:
+    power_of_ten, kind = priced.tariff.price_power_of_ten or 0, priced.kind
+    is_energy = kind is not None and prices.is_energy(priced.component, kind)
+    unit = 0 if kind is None else kind.power_of_ten or 0
+    return f.PriceBlock(
+        start=step.start_value,
+        price_micro=prices.micro(step.price, power_of_ten),
+        per_mwh=prices.per_mwh(step.price, power_of_ten, unit) if is_energy else None,
+    )

@@ -45,6 +45,7 @@ class Kind(Enum):
     LOAD_CONTROLS = "edc"
     TARIFFS = "tp"
     COMPONENTS = "rc"
+    READING_TYPE = "rt"
     INTERVALS = "tti"
     PRICES = "cti"
     MESSAGE_PROGRAMS = "msg"
@@ -77,6 +78,7 @@ EXPECTED: Mapping[Kind, type] = {
     Kind.LOAD_CONTROLS: r.EndDeviceControlList,
     Kind.TARIFFS: r.TariffProfileList,
     Kind.COMPONENTS: r.RateComponentList,
+    Kind.READING_TYPE: r.ReadingType,
     Kind.INTERVALS: r.TimeTariffIntervalList,
     Kind.PRICES: r.ConsumptionTariffIntervalList,
     Kind.MESSAGE_PROGRAMS: r.MessagingProgramList,

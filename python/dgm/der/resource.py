@@ -441,6 +441,7 @@ Resource = (
     | Notification
     | PriceResponse
     | RateComponent
+    | ReadingType
     | Registration
     | Response
     | SelfDevice

@@ -23,13 +23,15 @@ from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import resource as r
 from dgm.der.aggregator import Aggregator, AggregatorEffect, DeviceEvent, KeepFor
-from dgm.der.core import TABLE, SiteLost, SiteSeen
+from dgm.der.core import TABLE, NeedsSeen, SiteLost, SiteSeen
 from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
 from dgm.der.plant import root_circuit
 from dgm.der.profiles.loader import load as load_profile
 from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.end_devices import EndDevice, load
 from dgm.der.service.many import ManyDevices
+from dgm.der.service.needs_link import NeedsWatch
+from dgm.der.service.price_link import PriceSync
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
@@ -43,6 +45,7 @@ SHOW_INTERVAL_S = 5.0
 SITE_INTERVAL_MS = 5_000
 """How often a site is looked at: 200 of them each second would cost more than all the polls."""
 TARGET_INTERVAL_S = 5.0
+PRICE_INTERVAL_S, NEEDS_INTERVAL_S = 30.0, 120.0
 
 
 class AggregatorRole:
@@ -186,6 +189,12 @@ class _Site:
             now=lambda: role.server_now(device.lfdi),
             interval_s=TARGET_INTERVAL_S,
         )
+        self._prices = PriceSync(
+            channel, prices=core.prices, is_known=lambda: core.is_informed, interval_s=PRICE_INTERVAL_S
+        )
+        self._needs = NeedsWatch(
+            channel, seen=lambda needs: role.step(device.lfdi, NeedsSeen(needs=needs)), interval_s=NEEDS_INTERVAL_S
+        )
         self._watch = SiteWatch(
             channel, seen=self._seen, lost=self._lost, back=self._back, interval_ms=SITE_INTERVAL_MS
         )
@@ -202,6 +211,8 @@ class _Site:
         """Work for as long as the group lives."""
         tasks.create_task(self._limits.run(), name=f"limits {self._lfdi}")
         tasks.create_task(self._targets.run(), name=f"targets {self._lfdi}")
+        tasks.create_task(self._prices.run(), name=f"prices {self._lfdi}")
+        tasks.create_task(self._needs.run(), name=f"needs {self._lfdi}")
         tasks.create_task(self._watch.run(), name=f"site {self._lfdi}")
 
     def ring(self) -> None:
@@ -218,6 +229,7 @@ class _Site:
     def _back(self) -> None:
         self._limits.forget()
         self._targets.forget()
+        self._prices.forget()
 
 
 class _Metrics:

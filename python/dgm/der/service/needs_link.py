@@ -24,16 +24,23 @@ INTERVAL_S = 30.0
 class NeedsWatch:
     """seen: every need there is, told when it differs from the last time."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, seen: Callable[[tuple[ChargingNeed, ...]], None]) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        seen: Callable[[tuple[ChargingNeed, ...]], None],
+        interval_s: float = INTERVAL_S,
+    ) -> None:
         self._stub = PolicyServiceStub(channel)
         self._seen = seen
+        self._interval_s = interval_s
         self._told: tuple[ChargingNeed, ...] = ()
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
             await self.look()
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(self._interval_s)
 
     async def look(self) -> None:
         """Ask once."""

@@ -31,6 +31,7 @@ from dgm.der.service.facade import DerFacade
 from dgm.der.service.grid_link import GridSync
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.needs_link import NeedsWatch
+from dgm.der.service.price_link import PriceSync
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
@@ -88,6 +89,7 @@ class DerRole:
         self._grid: GridSync | None = None
         if grid_functions(context.config):
             self._grid = GridSync(channel, asked=self.core.grid, able=self._grid_seen, now=self._server_now)
+        self._prices = PriceSync(channel, prices=self.core.prices, is_known=lambda: self.core.is_informed)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._needs = NeedsWatch(channel, seen=lambda needs: self.step(NeedsSeen(needs=needs)))
         self._restore()
@@ -122,6 +124,7 @@ class DerRole:
                 if self._grid is not None:
                     tasks.create_task(self._grid.run(), name="grid")
                 tasks.create_task(self._needs.run(), name="needs")
+                tasks.create_task(self._prices.run(), name="prices")
                 tasks.create_task(self._talk.run(), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
@@ -237,6 +240,7 @@ class DerRole:
     def _ems_back(self) -> None:
         self._limits.forget()
         self._targets.forget()
+        self._prices.forget()
         if self._grid is not None:
             self._grid.forget()
 

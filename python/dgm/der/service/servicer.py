@@ -200,9 +200,10 @@ def notices_of(further: FurtherSets) -> der_pb2.GetNoticesResponse:
                 start_utc_ms=event.start_ms,
                 end_utc_ms=event.end_ms,
                 tier=price.tier,
+                currency=price.currency or 0,
             )
             for block in price.blocks:
-                row.blocks.add(start=block.start, price_micro=block.price_micro)
+                row.blocks.add(start=block.start, price_micro=block.price_micro, per_mwh=block.per_mwh)
     return found
 
 

@@ -175,28 +175,32 @@ class Message(_message.Message):
     def __init__(self, text: _Optional[str] = ..., originator: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Price(_message.Message):
-    __slots__ = ("mrid", "priced", "start_utc_ms", "end_utc_ms", "tier", "blocks")
+    __slots__ = ("mrid", "priced", "start_utc_ms", "end_utc_ms", "tier", "blocks", "currency")
     MRID_FIELD_NUMBER: _ClassVar[int]
     PRICED_FIELD_NUMBER: _ClassVar[int]
     START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
     END_UTC_MS_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
     mrid: str
     priced: str
     start_utc_ms: int
     end_utc_ms: int
     tier: int
     blocks: _containers.RepeatedCompositeFieldContainer[PriceBlock]
-    def __init__(self, mrid: _Optional[str] = ..., priced: _Optional[str] = ..., start_utc_ms: _Optional[int] = ..., end_utc_ms: _Optional[int] = ..., tier: _Optional[int] = ..., blocks: _Optional[_Iterable[_Union[PriceBlock, _Mapping]]] = ...) -> None: ...
+    currency: int
+    def __init__(self, mrid: _Optional[str] = ..., priced: _Optional[str] = ..., start_utc_ms: _Optional[int] = ..., end_utc_ms: _Optional[int] = ..., tier: _Optional[int] = ..., blocks: _Optional[_Iterable[_Union[PriceBlock, _Mapping]]] = ..., currency: _Optional[int] = ...) -> None: ...
 
 class PriceBlock(_message.Message):
-    __slots__ = ("start", "price_micro")
+    __slots__ = ("start", "price_micro", "per_mwh")
     START_FIELD_NUMBER: _ClassVar[int]
     PRICE_MICRO_FIELD_NUMBER: _ClassVar[int]
+    PER_MWH_FIELD_NUMBER: _ClassVar[int]
     start: int
     price_micro: int
-    def __init__(self, start: _Optional[int] = ..., price_micro: _Optional[int] = ...) -> None: ...
+    per_mwh: int
+    def __init__(self, start: _Optional[int] = ..., price_micro: _Optional[int] = ..., per_mwh: _Optional[int] = ...) -> None: ...
 
 class WatchControlsRequest(_message.Message):
     __slots__ = ("lfdi",)
