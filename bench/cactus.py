@@ -24,7 +24,8 @@ from dgm import config as site_config
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.der import resource as r
 from dgm.der.client import UtilityClient, device_lfdi, dialect_of, tls_context
-from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
+from dgm.der.core import DerCore
+from dgm.der.core_events import CoreEvent, Keep, SiteSeen
 from dgm.der.discovery import Answer, Notified, Request
 from dgm.der.profiles.loader import load, names
 from dgm.der.service.listener import NotificationListener

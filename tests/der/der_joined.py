@@ -17,7 +17,8 @@ from der_examples import site
 
 from dgm.der.codec import Dialect, decode, encode
 from dgm.der.codec.well_known import entry_of
-from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
+from dgm.der.core import DerCore
+from dgm.der.core_events import CoreEvent, Keep, SiteSeen
 from dgm.der.discovery import Answer, NoAnswer, Notified, Request
 from dgm.der.nodes import VERSIONS_PATH, Document
 from dgm.der.profiles.loader import load
