@@ -49,7 +49,7 @@ PLANT_W = 40_000
 """Between 50 and 105 % of what the runner takes for the most: setMaxDischargeRateW and setMaxChargeRateW, 50 kW."""
 LOADED = ("ALL-07", "ALL-08", "ALL-11", "ALL-12", "ALL-26", "ALL-27")
 """Where the plant has a load to feed, for the default of these procedures lets nothing out."""
-PLANTS = {"ALL-06": 37_500, "ALL-29": 15_000}
+PLANTS = {"ALL-06": 37_500, "ALL-29": 15_000, "DRG-01": 45_000}
 """W of generation where a procedure asks for another part of the rating."""
 RUN_REQUEST = """
 import sys
@@ -102,6 +102,7 @@ def state_of(lane: Lane, name: str, given: argparse.Namespace) -> Drive:
     config = config_of(given)
     config.der.url = lane.url + (VERSIONS_PATH if name.startswith("SDVN") else "/dcap")
     config.der.pin = PIN if name in WITH_PIN else ""
+    config.der.demand_response_modes = name.startswith(("DRA", "DRG", "DRL"))
     config.der.notify.url = f"https://localhost:{free_port()}/notify" if name in SUBSCRIBING else ""
     is_load = name.startswith(("LOA", "ALT-LOA", "DRL"))
     plant = SitePlant(load_w=PLANT_W) if is_load else SitePlant(generation_w=PLANTS.get(name, PLANT_W))

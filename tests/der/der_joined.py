@@ -196,6 +196,7 @@ def core_of(
     draw: int = 0,
     subscribes: bool = False,
     entry: str = "/dcap",
+    demand_response_modes: bool = False,
 ) -> DerCore:
     """A gateway for the example site, before its start. draw: what every random draw gives, per mille of the most."""
     config = site(f"https://utility.example{entry}", pin=pin)
@@ -203,6 +204,7 @@ def core_of(
     config.der.min_power_factor_permille = 900
     config.der.poll_s = 60
     config.der.in_band_registration = in_band
+    config.der.demand_response_modes = demand_response_modes
     if subscribes:
         config.der.notify.url = NOTIFY_URL
     return DerCore(config, LFDI, lambda most: most * draw // 1000, profile=load(utility))

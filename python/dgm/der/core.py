@@ -33,6 +33,7 @@ from dgm.der.core_events import (
     on_clock,
 )
 from dgm.der.curves import Asked, curve_modes
+from dgm.der.demand_response import demand_response_mode
 from dgm.der.discovery import (
     Answer,
     ClockMeasured,
@@ -89,7 +90,8 @@ class DerCore:
         der = config.der
         self._config = der
         self._lfdi = lfdi
-        self._has_connection_point = bool(profile.csip_aus_namespace)
+        self._is_csip_aus = bool(profile.csip_aus_namespace)
+        self._tells_demand_response = self._is_csip_aus and der.demand_response_modes
         self._profile = profile
         self._draw = draw
         self._url = der.url or UNKNOWN_URL
@@ -321,7 +323,8 @@ class DerCore:
             gradient=self.scheduler.default_gradient_permyriad_s(),
             is_stopped=self._is_stopped(),
             is_remote=any(not row.is_default for row in self.scheduler.ruling().values()),
-            nmi=self._config.nmi if self._has_connection_point else "",
+            nmi=self._config.nmi if self._is_csip_aus else "",
+            demand_response=demand_response_mode(self.scheduler.ruling()) if self._tells_demand_response else None,
         )
         if self.availability is not None:
             report = replace(report, availability=as_resource(self.availability, server_now.utc_ms // 1000))
