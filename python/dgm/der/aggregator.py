@@ -167,7 +167,7 @@ def _of_device(own: DgmConfig, device: DgmConfig) -> DgmConfig:
     """The site of a device with the server and the rates of the aggregator."""
     config = DgmConfig()
     config.CopyFrom(device)
-    for name in ("url", "poll_s", "pen", "profile"):
+    for name in ("url", "poll_s", "pen", "profile", "demand_response_modes"):
         setattr(config.der, name, getattr(own.der, name))
     config.der.ClearField("notify")
     return config

@@ -2,8 +2,9 @@
 
     ruling() ──demand_response_mode──> 0..8 ──der_status──> operationalModeStatus 100..108
 
-The mode is what the control means, and not a measurement: opModConnect false is 0, opModFixedW says the others. A share
-that AS/NZS 4755 has no mode for is told as none, and so is 0 %, which could be 1 or 5. It changes no effect of a control.
+The mode is what the control means, and not a measurement: opModConnect false is 0, opModFixedW says the others. A
+share that AS/NZS 4755 has no mode for is told as none, and so is 0 %, which could be 1 or 5. No effect of a control
+changes by it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MODES: Mapping[int, int] = {
     -7_500: 7,
     -10_000: 8,
 }
-"""Mode by opModFixedW in hundredths of a percent, into the plant: 1 to 4 bound what it uses, 5 to 8 what it delivers."""
+"""Mode by opModFixedW in hundredths of a percent, into the plant: 1 to 4 bound use, 5 to 8 delivery."""
 
 
 def demand_response_mode(ruling: Mapping[str, ControlSegment]) -> int | None:
