@@ -15,6 +15,7 @@ import json
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,14 +23,18 @@ from urllib.parse import urlsplit
 from dgm import clock
 from dgm import config as site_config
 from dgm.api.config.v1.config_pb2 import DgmConfig
+from dgm.api.der.v1.profile_pb2 import UtilityProfile
 from dgm.der import resource as r
+from dgm.der.aggregator import Aggregator, AggregatorEffect, KeepFor
 from dgm.der.client import UtilityClient, device_lfdi, dialect_of, tls_context
-from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
-from dgm.der.discovery import Answer, Notified, Request
+from dgm.der.core import DerCore
+from dgm.der.core_events import CoreEvent, Keep, SiteSeen
+from dgm.der.discovery import Answer, NoAnswer, Notified, Request
+from dgm.der.envelope import Bound
 from dgm.der.profiles.loader import load, names
 from dgm.der.service.listener import NotificationListener
 from dgm.der.tls import listener_context
-from dgm.machine import Tick
+from dgm.machine import Now, Tick
 from dgm.sim.utility.plant import SITE, SITE_STEP_MS, SitePlant
 
 WAKE_S_MAX = 0.5
@@ -66,6 +71,8 @@ class Drive:
     """Requests as lines of JSON; None: to standard output."""
     answered: int = 0
     """Requests that were answered."""
+    devices: tuple[str, ...] = ()
+    """LFDIs of the EndDevices that an aggregator talks for, each with such a site; empty: the device itself talks."""
 
 
 def config_of(given: argparse.Namespace) -> DgmConfig:
@@ -79,10 +86,52 @@ def config_of(given: argparse.Namespace) -> DgmConfig:
     return config
 
 
+class Many:
+    """An aggregator, driven like one device: what happens at the site happens at each of its EndDevices."""
+
+    def __init__(self, state: Drive, own_lfdi: str, draw: Callable[[int], int], profile: UtilityProfile) -> None:
+        own = DgmConfig()
+        own.CopyFrom(state.config)
+        own.der.in_band_registration = False
+        devices = dict.fromkeys(state.devices, state.config)
+        self._aggregator = Aggregator(own, own_lfdi, devices, draw, profile=profile)
+
+    def handle(self, event: CoreEvent, now: Now) -> list[AggregatorEffect]:
+        """Take one event; effects are to be executed in order."""
+        match event:
+            case Answer() | NoAnswer() | Notified() | Tick():
+                return self._aggregator.handle(event, now)
+            case SiteSeen():
+                return [effect for lfdi in self._aggregator.cores for effect in self._aggregator.give(lfdi, event, now)]
+            case _:
+                return []
+
+    def bounds(self, now: Now) -> dict[str, Bound]:
+        """Of the first of them."""
+        return next(iter(self._aggregator.cores.values())).bounds(now)
+
+    def is_ours(self, notification: r.Notification) -> bool:
+        """A notification is of a subscription that it holds."""
+        return self._aggregator.is_ours(notification)
+
+
+class One:
+    """A device that talks for itself."""
+
+    def __init__(self, state: Drive, lfdi: str, draw: Callable[[int], int], profile: UtilityProfile) -> None:
+        self._core = DerCore(state.config, lfdi, draw, profile=profile)
+        self.handle, self.bounds = self._core.handle, self._core.bounds
+
+    def is_ours(self, notification: r.Notification) -> bool:
+        """A notification is of a subscription that it holds."""
+        return self._core.discovery.is_ours(notification)
+
+
 async def drive(state: Drive, seconds: float) -> None:
     """Talk until the time is over."""
     der, profile, draws = state.config.der, load(state.profile), secrets.SystemRandom()
-    core = DerCore(state.config, device_lfdi(der, Path.cwd()), lambda most: draws.randint(0, most), profile=profile)
+    kind = Many if state.devices else One
+    core = kind(state, device_lfdi(der, Path.cwd()), lambda most: draws.randint(0, most), profile)
     client = UtilityClient(tls_context(der, Path.cwd()), dialect_of(profile))
     events: list[CoreEvent] = []
     listener = await _listener(core, state.config, events)
@@ -94,14 +143,14 @@ async def drive(state: Drive, seconds: float) -> None:
             await listener.stop()
 
 
-async def _listener(core: DerCore, config: DgmConfig, events: list[CoreEvent]) -> NotificationListener | None:
+async def _listener(core: One | Many, config: DgmConfig, events: list[CoreEvent]) -> NotificationListener | None:
     """Where the runner notifies, if the client subscribes: the port of der.notify.url."""
     der = config.der
     if not der.notify.url:
         return None
 
     def take(notification: r.Notification) -> bool:
-        is_ours = core.discovery.is_ours(notification)
+        is_ours = core.is_ours(notification)
         if is_ours:
             events.append(Notified(notification=notification))
         return is_ours
@@ -112,7 +161,7 @@ async def _listener(core: DerCore, config: DgmConfig, events: list[CoreEvent]) -
     return listener
 
 
-async def _talk(state: Drive, core: DerCore, client: UtilityClient, events: list[CoreEvent], end_s: float) -> None:
+async def _talk(state: Drive, core: One | Many, client: UtilityClient, events: list[CoreEvent], end_s: float) -> None:
     step = 0
     while time.monotonic() < end_s:
         now = clock.now()
@@ -129,7 +178,7 @@ async def _talk(state: Drive, core: DerCore, client: UtilityClient, events: list
                     state.answered += isinstance(answer, Answer)
                     events.append(answer)
                     _show(state, effect, answer, client.last_error)
-                case Keep():
+                case Keep() | KeepFor():
                     continue
         if not events:
             await asyncio.sleep(WAKE_S_MAX)

@@ -49,7 +49,11 @@ PLANT_W = 40_000
 """Between 50 and 105 % of what the runner takes for the most: setMaxDischargeRateW and setMaxChargeRateW, 50 kW."""
 LOADED = ("ALL-07", "ALL-08", "ALL-11", "ALL-12", "ALL-26", "ALL-27")
 """Where the plant has a load to feed, for the default of these procedures lets nothing out."""
-PLANTS = {"ALL-06": 37_500, "ALL-29": 15_000}
+DEVICES = tuple(f"{number:032X}{PEN:08d}" for number in (0xA6676, 0xB6676))
+"""LFDIs of EndDevices behind an aggregator: the last 8 digits are the PEN in decimal."""
+PAIRS = ("P-01",)
+"""Where there are two of them."""
+PLANTS = {"ALL-06": 37_500, "ALL-29": 15_000, "DRG-01": 45_000}
 """W of generation where a procedure asks for another part of the rating."""
 RUN_REQUEST = """
 import sys
@@ -102,11 +106,14 @@ def state_of(lane: Lane, name: str, given: argparse.Namespace) -> Drive:
     config = config_of(given)
     config.der.url = lane.url + (VERSIONS_PATH if name.startswith("SDVN") else "/dcap")
     config.der.pin = PIN if name in WITH_PIN else ""
+    config.der.demand_response_modes = name.startswith(("DRA", "DRG", "DRL"))
     config.der.notify.url = f"https://localhost:{free_port()}/notify" if name in SUBSCRIBING else ""
     is_load = name.startswith(("LOA", "ALT-LOA", "DRL"))
     plant = SitePlant(load_w=PLANT_W) if is_load else SitePlant(generation_w=PLANTS.get(name, PLANT_W))
     plant.load_w = max(plant.load_w, PLANT_W if name in LOADED else 0)
-    return Drive(config=config, profile=given.profile, plant=plant, log=lane.stack.folder / f"{name}.jsonl")
+    log = lane.stack.folder / f"{name}.jsonl"
+    devices = DEVICES[: 2 if name in PAIRS else 1] if given.kind == "aggregator" else ()
+    return Drive(config=config, profile=given.profile, plant=plant, log=log, devices=devices)
 
 
 async def _start(lane: Lane, gateway: asyncio.Task[None]) -> str:

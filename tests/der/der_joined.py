@@ -17,7 +17,8 @@ from der_examples import site
 
 from dgm.der.codec import Dialect, decode, encode
 from dgm.der.codec.well_known import entry_of
-from dgm.der.core import CoreEvent, DerCore, Keep, SiteSeen
+from dgm.der.core import DerCore
+from dgm.der.core_events import CoreEvent, Keep, SiteSeen
 from dgm.der.discovery import Answer, NoAnswer, Notified, Request
 from dgm.der.nodes import VERSIONS_PATH, Document
 from dgm.der.prices import EnergyPrice
@@ -203,6 +204,7 @@ def core_of(
     draw: int = 0,
     subscribes: bool = False,
     entry: str = "/dcap",
+    demand_response_modes: bool = False,
 ) -> DerCore:
     """A gateway for the example site, before its start. draw: what every random draw gives, per mille of the most."""
     config = site(f"https://utility.example{entry}", pin=pin)
@@ -210,6 +212,7 @@ def core_of(
     config.der.min_power_factor_permille = 900
     config.der.poll_s = 60
     config.der.in_band_registration = in_band
+    config.der.demand_response_modes = demand_response_modes
     if subscribes:
         config.der.notify.url = NOTIFY_URL
     return DerCore(config, LFDI, lambda most: most * draw // 1000, profile=load(utility))

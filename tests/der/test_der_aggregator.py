@@ -14,7 +14,7 @@ from der_world import HOST, LATENCY_MS, LFDI, PIN, UTC0_MS, DictServer, document
 
 from dgm.der import resource as r
 from dgm.der.aggregator import Aggregator, AggregatorEffect, KeepFor
-from dgm.der.core import SiteSeen
+from dgm.der.core_events import SiteSeen
 from dgm.der.discovery import Answer, Link, NoAnswer, Request
 from dgm.der.identity import sfdi_of
 from dgm.machine import Now, Tick

@@ -212,6 +212,22 @@ def test_a_limit_is_never_rounded_up(value: int, multiplier: int, watts: int) ->
     assert scaled_down(value, multiplier) == watts
 
 
+@pytest.mark.parametrize(
+    ("value", "multiplier", "watts"),
+    [(300, 10, 3_000_000_000_000), (0, 127, 0), (32_760, -12, 0), (5, -128, 0), (3, 13, 30_000_000_000_000)],
+)
+def test_a_power_of_ten_beyond_those_that_have_to_be_understood_is_read_where_it_fits(
+    value: int, multiplier: int, watts: int
+) -> None:
+    limit = f"<multiplier>{multiplier}</multiplier><value>{value}</value>"
+    read = decode(
+        f'<DefaultDERControl {SEP} xmlns:c="{AUS}"><mRID>{MRID}</mRID><DERControlBase>'
+        f"<c:opModImpLimW>{limit}</c:opModImpLimW></DERControlBase></DefaultDERControl>".encode()
+    )
+    assert isinstance(read, r.DefaultDERControl)
+    assert read.base.modes == (r.ControlMode(name="opModImpLimW", power_w=watts),)
+
+
 @given(st.integers(-(10**12), 10**12))
 def test_a_power_fits_int16_and_loses_only_what_does_not_fit(watts: int) -> None:
     multiplier, value = scaled(watts, power_of_ten=0, low=-32768, high=32767)
@@ -274,7 +290,7 @@ WHERE = {
     "no href": "DeviceCapability/TimeLink: no href; a link needs one",
     "list without counts": "EndDeviceList/@all: missing; the type needs it",
     "power without multiplier": "DefaultDERControl/DERControlBase/opModImpLimW/multiplier: missing",
-    "absurd multiplier": "DefaultDERControl/DERControlBase/opModImpLimW: 99; expected -9..9",
+    "absurd multiplier": "DefaultDERControl/DERControlBase/opModImpLimW: 1 x 10^99; expected -32768..32767 x 10^9",
     "given twice": "DERControlResponse/status: given twice; expected once",
     "mode given twice": "DefaultDERControl/DERControlBase/opModFixedW: given twice; expected once",
     "not hex": "DERControlResponse/subject: '0G'; expected at most 32 hex digits",

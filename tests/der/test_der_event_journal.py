@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from dgm.der import engine, record
 from dgm.der import resource as r
-from dgm.der.core import OFFSET_KEY, TABLE, DerCore, Keep
+from dgm.der.core import DerCore
+from dgm.der.core_events import Keep
 from dgm.der.engine import ENDED_MAX
+from dgm.der.restart import OFFSET_KEY, TABLE
 from dgm.der.schedule import Event, Notice, Phase
 from dgm.der.scheduler import Scheduler
 from dgm.journal import Journal

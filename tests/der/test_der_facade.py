@@ -22,7 +22,8 @@ from dgm.api.ems.v1.grid_pb2 import GridFunction
 from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.der import registers
 from dgm.der import resource as r
-from dgm.der.core import DerCore, SiteSeen
+from dgm.der.core import DerCore
+from dgm.der.core_events import SiteSeen
 from dgm.der.discovery import CurveKnown
 from dgm.der.facade_writes import ALIVE, IN_FORCE, LOST, NOBODY, Availability
 from dgm.der.models import AVAILABILITY, GATEWAY_MODEL, KINDS, LIMIT_MODEL, STANDARD

@@ -10,7 +10,7 @@ from der_joined import LFDI, ZERO_MS, Joined, joined
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.der import resource as r
 from dgm.der.codec import Dialect, decode, encode
-from dgm.der.core import CancelFlow, NeedsSeen, RequestFlow
+from dgm.der.core_events import CancelFlow, NeedsSeen, RequestFlow
 from dgm.der.envelope import FLOW_MODE, limit_of
 from dgm.der.flow_requests import (
     REPLACE_MS,

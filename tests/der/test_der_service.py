@@ -29,7 +29,8 @@ from dgm.api.der.v1.der_pb2 import ConnectionState, ControlState
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.der import resource as r
 from dgm.der.client import UtilityClient, certificate_ends, certificate_warnings, check_files
-from dgm.der.core import DerCore, SiteSeen
+from dgm.der.core import DerCore
+from dgm.der.core_events import SiteSeen
 from dgm.der.discovery import Answer, Link, Request
 from dgm.der.effect import Wanted
 from dgm.der.orders import OptIn, OptOut

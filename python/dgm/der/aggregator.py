@@ -20,7 +20,8 @@ from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
 from dgm.der import resource as r
 from dgm.der.agenda import Agenda
 from dgm.der.conversation import Conversation, Told
-from dgm.der.core import CoreEffect, DerCore, FlowEvent, Keep, SiteLost, SiteSeen
+from dgm.der.core import DerCore
+from dgm.der.core_events import CoreEffect, FlowEvent, Keep, SiteLost, SiteSeen
 from dgm.der.exchange import Answer, DiscoveryEffect, NoAnswer, Notified, Request
 from dgm.der.identity import sfdi_of
 from dgm.der.member import Member
@@ -166,7 +167,7 @@ def _of_device(own: DgmConfig, device: DgmConfig) -> DgmConfig:
     """The site of a device with the server and the rates of the aggregator."""
     config = DgmConfig()
     config.CopyFrom(device)
-    for name in ("url", "poll_s", "pen", "profile"):
+    for name in ("url", "poll_s", "pen", "profile", "demand_response_modes"):
         setattr(config.der, name, getattr(own.der, name))
     config.der.ClearField("notify")
     return config

@@ -11,17 +11,29 @@ the server something which the journal has to remember. The shell executes effec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
-from dgm.api.site.v1.site_pb2 import WatchSiteResponse
-from dgm.der import plant, record
+from dgm.der import plant
 from dgm.der import resource as r
 from dgm.der.conversation import Conversation
-from dgm.der.curves import Asked, curve_modes, grid_asks, modes_supported
-from dgm.der.deltas import Deltas
+from dgm.der.core_events import (
+    CancelFlow,
+    CoreEffect,
+    CoreEvent,
+    FlowEvent,
+    GridSeen,
+    Keep,
+    NeedsSeen,
+    RequestFlow,
+    SiteLost,
+    SiteSeen,
+    on_clock,
+)
+from dgm.der.curves import Asked, curve_modes
+from dgm.der.demand_response import demand_response_mode
 from dgm.der.discovery import (
     Answer,
     ClockMeasured,
@@ -39,18 +51,19 @@ from dgm.der.discovery import (
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import LOAD_CONTROL, SWITCHES, Bound, bounds
 from dgm.der.facade_writes import Availability, as_resource
-from dgm.der.flow_requests import ChargingNeed, FlowPlan, FlowRequest, FlowRequests, Refused, State, flow_bound
+from dgm.der.flow_requests import FlowPlan, FlowRequest, FlowRequests, Refused, State, flow_bound
 from dgm.der.further import FurtherSets, Reply
+from dgm.der.grid_code import Entries, GridCode
 from dgm.der.identity import sfdi_of
 from dgm.der.letter import ErrandDone
 from dgm.der.load_control import evse_rating_w, load_bound
 from dgm.der.metering import AVERAGES, STORED, Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
-from dgm.der.nodes import resolve
 from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.prices import EnergyPrice
 from dgm.der.profile import STANDARD
 from dgm.der.reporting import Reporting
+from dgm.der.restart import OFFSET_KEY, offset_of, put_aside, schedule_of
 from dgm.der.schedule import ControlSegment
 from dgm.der.scheduler import Damaged, OptIn, OptOut, ProgramsKnown, Respond, ResponseTaken, Scheduler
 from dgm.der.walk import Identity
@@ -58,67 +71,6 @@ from dgm.machine import Now, Tick
 
 UNKNOWN_URL = "https://dns-sd.invalid/dcap"
 """Of a server that is still to be found; nothing is sent there (RFC 6761)."""
-TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
-ABLE_KEY, CURVE_PREFIX, DELTA_PREFIX = "grid/able", "curve/", "delta/"
-CURVES_MAX = 64
-"""DERCurves kept, the newest."""
-ASIDE_MAX = 50
-"""Damaged journal entries kept for people to look at; further ones are only named."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteSeen:
-    """One update of WatchSite."""
-
-    update: WatchSiteResponse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteLost:
-    """WatchSite ended: nothing of the site is known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridSeen:
-    """What at least one inverter may and can do, as ems.v1.GridFunction."""
-
-    functions: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
-    """Store durably, all or nothing, before the next effect: (key, value), value None: delete."""
-
-    entries: tuple[tuple[str, bytes | None], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeedsSeen:
-    """Everything that the EVs need, by our own clock; what is not there is not needed any more."""
-
-    needs: tuple[ChargingNeed, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFlow:
-    """An operator asks for energy, by our own clock; `flow_refusal` said None. Positive charges."""
-
-    energy_wh: int
-    power_w: int
-    start_ms: int
-    end_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelFlow:
-    """Somebody takes a request back."""
-
-    mrid: str
-
-
-FlowEvent = NeedsSeen | RequestFlow | CancelFlow
-CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | GridSeen | OptOut | OptIn | FlowEvent | Tick
-CoreEffect = Request | Keep
 
 
 class DerCore:
@@ -139,7 +91,8 @@ class DerCore:
         der = config.der
         self._config = der
         self._lfdi = lfdi
-        self._has_connection_point = bool(profile.csip_aus_namespace)
+        self._is_csip_aus = bool(profile.csip_aus_namespace)
+        self._tells_demand_response = self._is_csip_aus and der.demand_response_modes
         self._profile = profile
         self._draw = draw
         self._url = der.url or UNKNOWN_URL
@@ -149,12 +102,9 @@ class DerCore:
         self._mirrored = AVERAGES | STORED if stores_energy else AVERAGES
         self._mirrors = mirrors(lfdi, der.pen, self._mirrored)
         self.discovery = self._conversation()
-        self._acts_on_base = acts_on(has_battery=plant.has_battery(config))
-        self._acts_on = modes_supported(self._acts_on_base, self._permitted)
-        self._curves: dict[str, r.DERCurve] = {}
-        self._deltas = Deltas()
-        self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
-        self.reporting = Reporting(config, profile, self._acts_on)
+        self._grid = GridCode(acts_on(has_battery=plant.has_battery(config)), self._permitted)
+        self.scheduler = Scheduler(draw, profile=profile, acts_on=self.acts_on)
+        self.reporting = Reporting(config, profile, self.acts_on)
         self._ramps = Ramps()
         self._effect = Effect()
         self._evse_w = evse_rating_w(config)
@@ -179,7 +129,7 @@ class DerCore:
     @property
     def acts_on(self) -> tuple[str, ...]:
         """Modes that have an effect here."""
-        return self._acts_on
+        return self._grid.acts_on
 
     @property
     def offset_ms(self) -> int:
@@ -232,17 +182,19 @@ class DerCore:
         Damaged entries are named in `damaged` and put aside. Then is_informed stays False until the server has told
         its schedule: a limit that is missing here may be one of them, so nothing is deleted at the EMS.
         """
-        damaged = list(self.scheduler.restore(_schedule(stored)))
-        of_further = self.further.restore(stored)
-        try:
-            self._offset_ms = int(stored.get(OFFSET_KEY, b"0"))
-        except ValueError:
-            damaged.append(Damaged(key=OFFSET_KEY, why="found no whole number of ms; the server is asked for its time"))
-        self.is_informed = bool(_schedule(stored)) and not damaged
-        damaged += [*of_further, *self.reporting.restore(stored), *self.flows.restore(stored)]
-        damaged += self._restore_grid(stored)
+        damaged = list(self.scheduler.restore(schedule_of(stored)))
+        match offset_of(stored):
+            case Damaged() as unread:
+                damaged.append(unread)
+            case int() as offset_ms:
+                self._offset_ms = offset_ms
+        self.is_informed = bool(schedule_of(stored)) and not damaged
+        damaged += [*self.further.restore(stored), *self.reporting.restore(stored), *self.flows.restore(stored)]
+        damaged += self._grid.restore(stored)
+        self._act_on()
         self.damaged = tuple(damaged)
-        return [*_put_aside(damaged, stored), *self._say_owed(now), *self.handle(Tick(), now)]
+        aside = [Keep(entries=put_aside(damaged, stored))] if damaged else []
+        return [*aside, *self._say_owed(now), *self.handle(Tick(), now)]
 
     def handle(self, event: CoreEvent, now: Now) -> list[CoreEffect]:
         """Take one event; effects are to be executed in order."""
@@ -264,7 +216,7 @@ class DerCore:
                     out for respond in self.scheduler.handle(event, server_now) for out in self._respond(respond, now)
                 ]
             case NeedsSeen() | RequestFlow() | CancelFlow():
-                self._flow(event, server_now)
+                self._flow(on_clock(event, self._offset_ms), server_now)
             case Tick():
                 pass
             case _:
@@ -300,24 +252,22 @@ class DerCore:
 
     def flow_refusal(self, event: RequestFlow, now: Now) -> Refused | None:
         """Why an operator's request is not taken; None: it is."""
+        start_ms, end_ms = event.start_ms + self._offset_ms, event.end_ms + self._offset_ms
         return self.flows.refusal(
-            energy_wh=event.energy_wh,
-            power_w=event.power_w,
-            start_ms=event.start_ms + self._offset_ms,
-            end_ms=event.end_ms + self._offset_ms,
-            now=self._server(now),
+            energy_wh=event.energy_wh, power_w=event.power_w, start_ms=start_ms, end_ms=end_ms, now=self._server(now)
         )
 
     def _flow(self, event: FlowEvent, server_now: Now) -> None:
-        ahead_ms = self._offset_ms
         match event:
             case NeedsSeen():
-                needs = [replace(need, departure_ms=need.departure_ms + ahead_ms) for need in event.needs]
-                self.flows.needs(needs, server_now)
+                self.flows.needs(event.needs, server_now)
             case RequestFlow():
-                start_ms, end_ms = event.start_ms + ahead_ms, event.end_ms + ahead_ms
                 self.flows.request(
-                    energy_wh=event.energy_wh, power_w=event.power_w, start_ms=start_ms, end_ms=end_ms, now=server_now
+                    energy_wh=event.energy_wh,
+                    power_w=event.power_w,
+                    start_ms=event.start_ms,
+                    end_ms=event.end_ms,
+                    now=server_now,
                 )
             case CancelFlow():
                 self.flows.cancel(event.mrid, server_now)
@@ -339,13 +289,11 @@ class DerCore:
 
     def grid(self) -> dict[str, Asked]:
         """What is asked of inverters beside power at the last handled `now`, by mode."""
-        return grid_asks(self._ruling(), self.curves(), self._acts_on, max_w=self._config.site_rating_w)
+        return self._grid.asks(self._ruling(), self._url, max_w=self._config.site_rating_w)
 
     def curves(self) -> dict[str, r.DERCurve]:
         """The curves of what rules, as far as they were fetched, by the href that names them."""
-        hrefs = {row.value.curve_href for row in self._ruling().values() if row.value.curve_href}
-        places = {href: resolve(self._url, href) for href in hrefs}
-        return {href: self._curves[url] for href, url in places.items() if url is not None and url in self._curves}
+        return self._grid.curves(self._ruling(), self._url)
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""
@@ -353,7 +301,7 @@ class DerCore:
 
     def _ruling(self) -> dict[str, ControlSegment]:
         """What rules each mode, a delta as the target that it means."""
-        return self._deltas.resolved(self.scheduler.ruling())
+        return self._grid.resolved(self.scheduler.ruling())
 
     def _ratings(self) -> Ratings:
         return Ratings(
@@ -372,7 +320,7 @@ class DerCore:
             effect for respond in self.scheduler.handle(Tick(), server_now) for effect in self._respond(respond, now)
         ]
         effects += self._reply(self.further.advance(server_now), now)
-        effects += self._note_starts(server_now)
+        effects += _kept(self._grid.note(self.scheduler.ruling(), self.reporting.site.plant_now(), server_now.utc_ms))
         effects += self._metered(self._metering.advance(server_now), now)
         effects += self._converse(self._report(server_now), now)
         return effects
@@ -383,7 +331,8 @@ class DerCore:
             gradient=self.scheduler.default_gradient_permyriad_s(),
             is_stopped=self._is_stopped(),
             is_remote=any(not row.is_default for row in self.scheduler.ruling().values()),
-            nmi=self._config.nmi if self._has_connection_point else "",
+            nmi=self._config.nmi if self._is_csip_aus else "",
+            demand_response=demand_response_mode(self.scheduler.ruling()) if self._tells_demand_response else None,
         )
         if self.availability is not None:
             report = replace(report, availability=as_resource(self.availability, server_now.utc_ms // 1000))
@@ -416,55 +365,22 @@ class DerCore:
                 self.flows.done(effect)
                 return []
             case CurveKnown():
-                return self._take_curve(effect)
+                return _kept(self._grid.take(effect))
             case SetKnown():
                 return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
             case _:
                 assert_never(effect)
 
-    def _note_starts(self, server_now: Now) -> list[CoreEffect]:
-        found = self._deltas.note(self.scheduler.ruling(), self.reporting.site.plant_now(), server_now.utc_ms)
-        return [Keep(entries=tuple((DELTA_PREFIX + mode, value) for mode, value in found.items()))] if found else []
-
     def _follow(self, functions: frozenset[int]) -> list[CoreEffect]:
-        """The inverters have been looked at: the utility is told, and judged events are judged by it."""
-        found = modes_supported(self._acts_on_base, functions)
-        if found == self._acts_on:
-            return []
-        self._acts_on = found
-        self.scheduler.follow(found)
-        self.reporting.act_on(found)
-        return [Keep(entries=((ABLE_KEY, ",".join(map(str, sorted(functions))).encode()),))]
+        changed = _kept(self._grid.follow(functions))
+        if changed:
+            self._act_on()
+        return changed
 
-    def _take_curve(self, known: CurveKnown) -> list[CoreEffect]:
-        """Curves outlive the link: their controls do too."""
-        if self._curves.get(known.url) == known.curve:
-            return []
-        entries: list[tuple[str, bytes | None]] = [(CURVE_PREFIX + known.url, record.dump(known.curve))]
-        self._curves.pop(known.url, None)
-        self._curves[known.url] = known.curve
-        while len(self._curves) > CURVES_MAX:
-            oldest = next(iter(self._curves))
-            del self._curves[oldest]
-            entries.append((CURVE_PREFIX + oldest, None))
-        return [Keep(entries=tuple(entries))]
-
-    def _restore_grid(self, stored: Mapping[str, bytes]) -> list[Damaged]:
-        damaged = []
-        for key, value in stored.items():
-            try:
-                if key.startswith(CURVE_PREFIX):
-                    self._curves[key.removeprefix(CURVE_PREFIX)] = record.load(r.DERCurve, value)
-                elif key.startswith(DELTA_PREFIX):
-                    self._deltas.restore(key.removeprefix(DELTA_PREFIX), value)
-                elif key == ABLE_KEY:
-                    functions = frozenset(int(item) for item in value.split(b",") if item)
-                    self._acts_on = modes_supported(self._acts_on_base, functions)
-                    self.scheduler.follow(self._acts_on)
-                    self.reporting.act_on(self._acts_on)
-            except ValueError as error:
-                damaged.append(Damaged(key=key, why=str(error)))
-        return damaged
+    def _act_on(self) -> None:
+        """The utility is told, and judged events are judged by it."""
+        self.scheduler.follow(self.acts_on)
+        self.reporting.act_on(self.acts_on)
 
     def _say_owed(self, now: Now) -> list[CoreEffect]:
         """Every response that the server has not taken, in order; what is queued already is not queued twice."""
@@ -502,15 +418,5 @@ class DerCore:
         return [Keep(entries=tuple(changed.items())), *effects] if changed else effects
 
 
-def _schedule(stored: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {key: value for key, value in stored.items() if key.startswith(SCHEDULE_PREFIX)}
-
-
-def _put_aside(damaged: list[Damaged], stored: Mapping[str, bytes]) -> list[CoreEffect]:
-    """Out of the way of the next start, but not thrown away."""
-    if not damaged:
-        return []
-    room = max(ASIDE_MAX - sum(key.startswith(ASIDE_PREFIX) for key in stored), 0)
-    moved: list[tuple[str, bytes | None]] = [(item.key, None) for item in damaged]
-    moved += [(ASIDE_PREFIX + item.key, stored[item.key]) for item in damaged[:room]]
-    return [Keep(entries=tuple(moved))]
+def _kept(entries: Entries) -> list[CoreEffect]:
+    return [Keep(entries=entries)] if entries else []

@@ -75,12 +75,26 @@ class Reporting:
         """What rules now, while nobody has looked at the site."""
         self._follow(bounds, None, now)
 
-    def report(self, now: Now, *, gradient: int | None, is_stopped: bool, is_remote: bool, nmi: str) -> Report:
+    def report(
+        self,
+        now: Now,
+        *,
+        gradient: int | None,
+        is_stopped: bool,
+        is_remote: bool,
+        nmi: str,
+        demand_response: int | None = None,
+    ) -> Report:
         """Everything as of now. gradient: setGradW of the default in force. nmi: empty where it is not told."""
         time_s = now.utc_ms // 1000
         self._settle(gradient, time_s)
         fresh = der_status(
-            self.site.plant_seen(), time_s, is_stopped=is_stopped, is_remote=is_remote, alarms=self._alarms.bitmap
+            self.site.plant_seen(),
+            time_s,
+            is_stopped=is_stopped,
+            is_remote=is_remote,
+            alarms=self._alarms.bitmap,
+            demand_response=demand_response,
         )
         self._status = carried(self._status, of_edition(fresh, self._profile.edition))
         return Report(

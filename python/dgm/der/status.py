@@ -19,7 +19,8 @@ from dgm.der import resource as r
 CONNECTED, AVAILABLE, OPERATING, FAULT = 0b00001, 0b00010, 0b00100, 0b10000
 ENERGIZED = 0b010
 """Of connectStatus (2023), beside CONNECTED."""
-MODE_OFF, MODE_OPERATIONAL = 1, 2
+MODE_OFF, MODE_OPERATIONAL, MODE_DRM_0 = 1, 2, 100
+"""Of operationalModeStatus; CSIP-AUS adds 100 to 108 for the demand response modes 0 to 8 of AS/NZS 4755."""
 LOCAL_CONTROL, REMOTE_CONTROL = 0, 1
 CHARGING, DISCHARGING, HOLDING = 0, 1, 2
 OFF, SLEEPING, TRACKING, REDUCED, SHUTTING_DOWN, FAULTED, STANDBY = 1, 2, 4, 5, 6, 7, 8
@@ -68,18 +69,26 @@ class PlantSeen:
 
 
 def der_status(
-    seen: PlantSeen, time_s: int, *, is_stopped: bool = False, is_remote: bool = False, alarms: int = 0
+    seen: PlantSeen,
+    time_s: int,
+    *,
+    is_stopped: bool = False,
+    is_remote: bool = False,
+    alarms: int = 0,
+    demand_response: int | None = None,
 ) -> r.DERStatus:
     """DERStatus at a time. The charge in whole percent: it changes rarely.
 
     is_stopped: a control says Energize or Connect false; the plant is off once nothing of it puts out power. is_remote:
-    a control of the utility rules something. alarms: bitmap of `alarms.Alarm`.
+    a control of the utility rules something. alarms: bitmap of `alarms.Alarm`. demand_response: the mode of AS/NZS 4755
+    that is in force, told in place of the operational mode; None: no such mode, or no such device.
     """
     if not seen.is_seen:
         return r.DERStatus(reading_s=time_s)
     everything, batteries = seen.everything, seen.batteries
     soc = _soc_permyriad(batteries.samples)
     manufacturer = _manufacturer(seen)
+    operational = _operational(everything, is_stopped=is_stopped)
     return r.DERStatus(
         alarms=alarms,
         connect=_stamp(_connected(everything, is_stopped=is_stopped), time_s),
@@ -87,7 +96,7 @@ def der_status(
         inverter=_stamp(_inverter(seen, is_stopped=is_stopped), time_s),
         local_control_mode=_stamp(REMOTE_CONTROL if is_remote else LOCAL_CONTROL, time_s),
         manufacturer=r.StampedText(time_s=time_s, value=manufacturer),
-        operational_mode=_stamp(_operational(everything, is_stopped=is_stopped), time_s),
+        operational_mode=_stamp(operational if demand_response is None else MODE_DRM_0 + demand_response, time_s),
         reading_s=time_s,
         state_of_charge=_stamp(soc, time_s),
         storage_mode=_stamp(_storage_mode(batteries.samples), time_s),

@@ -22,6 +22,7 @@ LINKS = frozenset({"Link", "ListLink"})
 MILLI, MICRO = -3, -6
 UNIT_POWERS = {"VoltageRMS": MILLI, "CurrentRMS": MILLI, "AmpereHour": MILLI, "PowerFactor": MICRO}
 """Types that DGM counts in mV, mA, mAh and ppm; all others in their own unit."""
+ANY_POWER, POWER_MAX = leaf("i8"), 9
 QUANTITY = (["multiplier", "value"], ["displacement", "multiplier"])
 WRAPPED = {"DutyCycle": "normalValue", "ApplianceLoadReduction": "type"}
 """Types that hold a single number."""
@@ -152,7 +153,10 @@ def quantity(kind: str) -> Content:
     unit_power = UNIT_POWERS.get(kind.removesuffix("ControlType"), 0)
 
     def read(element: Element) -> int:
-        value, power = value_leaf.read(child(element, number)), power_leaf.read(child(element, "multiplier"))
+        value, power = value_leaf.read(child(element, number)), ANY_POWER.read(child(element, "multiplier"))
+        # PowerOfTenMultiplierType is an Int8 of which -9..9 have to be understood (S18): others are, where they fit.
+        if power > POWER_MAX and not low <= value * 10 ** (power - POWER_MAX) <= high:
+            raise Fault(f"{value} x 10^{power}; expected {low}..{high} x 10^{POWER_MAX}")
         return scaled_down(value, power - unit_power)
 
     def write(output: Output, name: str, total: int, attributes: str = "") -> None:

@@ -115,8 +115,9 @@ class DERSettings:
 class DERStatus:
     """gen_connect, stor_connect (2018): bit 0 connected, 1 available, 2 operating, 3 test, 4 fault.
 
-    connect (2023, instead of both): bit 0 connected, 1 energized. operational_mode: 1 off, 2 operational. alarms:
-    bitmap. inverter, local_control_mode, storage_mode: numbers of the schema. state_of_charge: hundredths of a percent.
+    connect (2023, instead of both): bit 0 connected, 1 energized. operational_mode: 1 off, 2 operational, 100 and more:
+    AS/NZS 4755. alarms: bitmap. inverter, local_control_mode, storage_mode: numbers of the schema. state_of_charge:
+    hundredths of a percent.
     """
 
     alarms: int | None = None

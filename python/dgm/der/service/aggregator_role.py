@@ -23,10 +23,11 @@ from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import resource as r
 from dgm.der.aggregator import Aggregator, AggregatorEffect, DeviceEvent, KeepFor
-from dgm.der.core import TABLE, NeedsSeen, SiteLost, SiteSeen
+from dgm.der.core_events import NeedsSeen, SiteLost, SiteSeen
 from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
 from dgm.der.plant import root_circuit
 from dgm.der.profiles.loader import load as load_profile
+from dgm.der.restart import TABLE
 from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.end_devices import EndDevice, load
 from dgm.der.service.many import ManyDevices

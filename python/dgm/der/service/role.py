@@ -20,12 +20,14 @@ from dgm import clock
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import resource as r
-from dgm.der.core import TABLE, CoreEffect, CoreEvent, DerCore, GridSeen, Keep, NeedsSeen, SiteLost, SiteSeen
+from dgm.der.core import DerCore
+from dgm.der.core_events import CoreEffect, CoreEvent, GridSeen, Keep, NeedsSeen, SiteLost, SiteSeen
 from dgm.der.effect import Wanted
 from dgm.der.engine import LIVE_BYTES_MAX
 from dgm.der.exchange import Answer, Link, NoAnswer, Notified, Request
 from dgm.der.plant import grid_functions, root_circuit
 from dgm.der.profiles.loader import load as load_profile
+from dgm.der.restart import TABLE
 from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.facade import DerFacade
 from dgm.der.service.grid_link import GridSync

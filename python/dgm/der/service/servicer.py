@@ -12,7 +12,8 @@ import grpc.aio
 
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc, report_pb2
 from dgm.api.der.v1.der_pb2 import ConnectionState, Control, ControlState, Mode
-from dgm.der.core import CancelFlow, DerCore, RequestFlow
+from dgm.der.core import DerCore
+from dgm.der.core_events import CancelFlow, RequestFlow
 from dgm.der.discovery import Link
 from dgm.der.flow_requests import Refused
 from dgm.der.further import FurtherSets

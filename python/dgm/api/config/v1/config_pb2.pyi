@@ -337,7 +337,7 @@ class PolicyParameter(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DerConfig(_message.Message):
-    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile", "discovery", "discovery_domain", "discovery_server", "site_rating_va", "site_rating_var", "min_power_factor_permille", "end_devices")
+    __slots__ = ("url", "certificate", "private_key", "ca", "pin", "in_band_registration", "poll_s", "site_rating_w", "battery_charge_rating_w", "pen", "nmi", "facade", "notify", "profile", "discovery", "discovery_domain", "discovery_server", "site_rating_va", "site_rating_var", "min_power_factor_permille", "demand_response_modes", "end_devices")
     URL_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -358,6 +358,7 @@ class DerConfig(_message.Message):
     SITE_RATING_VA_FIELD_NUMBER: _ClassVar[int]
     SITE_RATING_VAR_FIELD_NUMBER: _ClassVar[int]
     MIN_POWER_FACTOR_PERMILLE_FIELD_NUMBER: _ClassVar[int]
+    DEMAND_RESPONSE_MODES_FIELD_NUMBER: _ClassVar[int]
     END_DEVICES_FIELD_NUMBER: _ClassVar[int]
     url: str
     certificate: str
@@ -379,8 +380,9 @@ class DerConfig(_message.Message):
     site_rating_va: int
     site_rating_var: int
     min_power_factor_permille: int
+    demand_response_modes: bool
     end_devices: _containers.RepeatedCompositeFieldContainer[EndDeviceConfig]
-    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ..., discovery: _Optional[str] = ..., discovery_domain: _Optional[str] = ..., discovery_server: _Optional[str] = ..., site_rating_va: _Optional[int] = ..., site_rating_var: _Optional[int] = ..., min_power_factor_permille: _Optional[int] = ..., end_devices: _Optional[_Iterable[_Union[EndDeviceConfig, _Mapping]]] = ...) -> None: ...
+    def __init__(self, url: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., ca: _Optional[str] = ..., pin: _Optional[str] = ..., in_band_registration: _Optional[bool] = ..., poll_s: _Optional[int] = ..., site_rating_w: _Optional[int] = ..., battery_charge_rating_w: _Optional[int] = ..., pen: _Optional[int] = ..., nmi: _Optional[str] = ..., facade: _Optional[_Union[FacadeConfig, _Mapping]] = ..., notify: _Optional[_Union[NotifyConfig, _Mapping]] = ..., profile: _Optional[str] = ..., discovery: _Optional[str] = ..., discovery_domain: _Optional[str] = ..., discovery_server: _Optional[str] = ..., site_rating_va: _Optional[int] = ..., site_rating_var: _Optional[int] = ..., min_power_factor_permille: _Optional[int] = ..., demand_response_modes: _Optional[bool] = ..., end_devices: _Optional[_Iterable[_Union[EndDeviceConfig, _Mapping]]] = ...) -> None: ...
 
 class EndDeviceConfig(_message.Message):
     __slots__ = ("lfdi", "pin", "site", "ems", "site_rating_w", "battery_charge_rating_w", "nmi", "in_band_registration")
