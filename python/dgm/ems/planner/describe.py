@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dgm.api.ems.v1.plan_pb2 import FlexibilityStep, GetPlanResponse, PlannedCar, PlanStep
+from dgm.api.ems.v1.policy_pb2 import FlowWish, ListFlowWishesResponse
 from dgm.ems.planner.desk import PlanDesk
 from dgm.ems.planner.problem import Plan, Problem
 from dgm.machine import Now
@@ -44,6 +45,36 @@ def horizon(desk: PlanDesk | None, now: Now) -> tuple[list[FlexibilityStep], str
     plan, problem = newest
     first = plan.step_at(now.utc_ms) or 0
     return [_flexible(plan, problem, step) for step in range(first, problem.steps)], ""
+
+
+def flow_wishes(desk: PlanDesk | None, now: Now) -> ListFlowWishesResponse:
+    """What the plan in force draws for cars, by departure: energy that is still to come, and its highest power."""
+    live = None if desk is None else desk.live(now)
+    newest = None if desk is None else desk.newest()
+    if desk is None or live is None or newest is None:
+        return ListFlowWishesResponse(reason=NO_PLANNER if desk is None else _why_none(desk))
+    plan, problem = newest
+    first, hours = plan.step_at(now.utc_ms) or 0, plan.step_ms / HOUR_MS
+    answer = ListFlowWishesResponse()
+    for departs_ms in sorted({car.departs_ms for car in problem.cars}):
+        chosen = [at for at, car in enumerate(problem.cars) if car.departs_ms == departs_ms]
+        powers = [sum(plan.car_w[at][step] for at in chosen) for step in range(first, problem.steps)]
+        # What does not fit is wished for too: a reservation may be what makes room for it.
+        energy_wh = round(sum(powers) * hours) + sum(plan.short_wh[at] for at in chosen)
+        power_w = max([*powers, 0]) or sum(problem.cars[at].power_max_w for at in chosen)
+        if energy_wh <= 0 or plan.utc_ms + departs_ms <= now.utc_ms:
+            continue
+        begin = next((first + at for at, power in enumerate(powers) if power > 0), first)
+        answer.wishes.append(
+            FlowWish(
+                start_utc_ms=max(now.utc_ms, plan.utc_ms + begin * plan.step_ms),
+                end_utc_ms=plan.utc_ms + departs_ms,
+                energy_wh=energy_wh,
+                power_w=power_w,
+                asset_ids=[problem.cars[at].asset_id for at in chosen],
+            )
+        )
+    return answer
 
 
 def _why_none(desk: PlanDesk) -> str:
