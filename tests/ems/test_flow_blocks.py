@@ -12,7 +12,8 @@ from policy_examples import TOPOLOGY, Run, picture
 
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.api.ems.v1.policy_pb2 import FlowBlock, PutFlowBlocksRequest
-from dgm.ems.cycle import Cycle, Reply
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import Reply
 from dgm.ems.flow_blocks import BlockBook
 from dgm.ems.snapshot import Block
 from dgm.ems.steering import CircuitCap, Span

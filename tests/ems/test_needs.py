@@ -20,7 +20,8 @@ from dgm.api.ems.v1.policy_pb2 import (
     SetChargingNeedRequest,
     SetChargingNeedResponse,
 )
-from dgm.ems.cycle import Cycle, Reply
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import Reply
 from dgm.ems.guidance import TABLES
 from dgm.ems.ledger import SLOT_MS, SPARE_MS, Demand, Ledger, Plan, power_max
 from dgm.ems.limits import Forget, Keep

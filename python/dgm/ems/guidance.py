@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.api.core.v1.core_pb2 import ActiveLimit, AssetGrant
+from dgm.api.core.v1.core_pb2 import AssetGrant
 from dgm.api.ems.v1.policy_pb2 import (
     ClearChargingNeedRequest,
     ClearChargingNeedResponse,
@@ -156,10 +156,6 @@ class Guidance:
         if self.desk is not None:
             effects += self.desk.see(snapshot, curtailed=_is_curtailed(state))
         return self.stack.run(snapshot), effects
-
-    def active(self, now: Now) -> list[ActiveLimit]:
-        """Caps of the policies that are in force, for the core."""
-        return self.stack.active(now)
 
     def get(self, limit_id: str) -> Entry | None:
         """A cap of a policy by the id that decisions name."""

@@ -22,9 +22,9 @@ from dgm.der.envelope import bounds, limit_of
 from dgm.der.resource import AssignedProgram
 from dgm.der.scheduler import ProgramsKnown, Scheduler
 from dgm.ems.columns import columns, reading
-from dgm.ems.cycle import (
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import (
     CoreDecided,
-    Cycle,
     Effect,
     Event,
     PublishSetpoints,

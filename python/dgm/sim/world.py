@@ -23,7 +23,7 @@ from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.ems.v1.ems_pb2 import Setpoint
 from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
 from dgm.der.resource import AssignedProgram, ControlBase, ControlMode, DERControl, EventState, EventStatus, Interval
-from dgm.ems.cycle import Event
+from dgm.ems.events import Event
 from dgm.machine import Now, Tick
 from dgm.ocpp import events as ocpp
 from dgm.ocpp.session import Session

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
 
 from dgm.clock import now
-from dgm.ems.cycle import Planned, SolvePlan
+from dgm.ems.events import Planned, SolvePlan
 from dgm.ems.planner.desk import PlanDesk
 from dgm.ems.service.plan_worker import PlanWorker
 
