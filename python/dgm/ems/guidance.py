@@ -42,7 +42,7 @@ from dgm.ems.limit_rules import BOUND_MAX, ID_LENGTH_MAX, invalid, out_of_range
 from dgm.ems.limits import Entry, Forget, Keep
 from dgm.ems.needs import NEED_TABLE, NeedBook
 from dgm.ems.planner import desk as plan_desk
-from dgm.ems.planner.compose import Prices
+from dgm.ems.planner.compose import STEP_MS, Prices
 from dgm.ems.policies import lpc, planner, registry, tariff
 from dgm.ems.policy import WantedTarget
 from dgm.ems.snapshot import (
@@ -60,8 +60,8 @@ from dgm.ems.snapshot import (
     solar_views,
     storage_views,
 )
-from dgm.ems.stack import Chosen, Seat, Stack
-from dgm.ems.steering import NO_STEERING, Steering
+from dgm.ems.stack import SOURCE, Chosen, Seat, Stack
+from dgm.ems.steering import NO_STEERING, CircuitCap, Steering
 from dgm.machine import Now
 from dgm.site.refusal import Reason, Refusal
 from dgm.site.state import SiteState
@@ -73,6 +73,9 @@ TABLES = (NEED_TABLE, HISTORY_TABLE, *plan_desk.TABLES)
 
 STUCK = ("nameplate", "fallback")
 """Of what the core counts an EVSE at: as much as it could take with nobody in control of it."""
+
+PLANNER = f"{SOURCE}:{planner.POLICY.name}"
+"""Its own envelope is no input of the next plan."""
 
 PRICES_MAX = 2_000
 PRICE_SOURCES_MAX = 8
@@ -154,7 +157,8 @@ class Guidance:
             plan=None if self.desk is None else self.desk.live(now),
         )
         if self.desk is not None:
-            effects += self.desk.see(snapshot, curtailed=_is_curtailed(state))
+            own = [one for one in self._own_limits(now, momentary_ms=STEP_MS) if one.source != PLANNER]
+            effects += self.desk.see(snapshot, curtailed=_is_curtailed(state), own_limits=own)
         return self.stack.run(snapshot), effects
 
     def get(self, limit_id: str) -> Entry | None:
@@ -232,8 +236,11 @@ class Guidance:
         seats = (seat for seat in self.stack.seats if isinstance(seat.chosen.params, lpc.Params))
         return next((seat for seat in seats if seat.chosen.params.guard == source), None)
 
-    def _own_limits(self, now: Now) -> list[LimitView]:
-        """What the policies' caps leave to plans for hours ahead: the last of each without an end, it is renewed."""
+    def _own_limits(self, now: Now, *, momentary_ms: int | None = None) -> list[LimitView]:
+        """What the policies' caps leave to plans for hours ahead: the last of each without an end, it is renewed.
+
+        momentary_ms: how long caps count of which their policy says neither what lasts nor what follows their lease.
+        """
         held = [(seat.chosen.label, seat.held) for seat in self.stack.seats if seat.held is not None]
         return [
             LimitView(
@@ -244,7 +251,7 @@ class Guidance:
                 quantity=cap.quantity,
                 bound=bound,
                 start_utc_ms=start_ms,
-                end_utc_ms=end_ms,
+                end_utc_ms=now.utc_ms + momentary_ms if momentary_ms and _is_momentary(cap) else end_ms,
                 is_pending=start_ms > now.utc_ms,
             )
             for label, targets in held
@@ -283,6 +290,10 @@ class Guidance:
         old = self._history.outdated(now.utc_ms)
         self._history = self._history.without(old)
         return [Forget(id=str(start), table=HISTORY_TABLE) for start in old]
+
+
+def _is_momentary(cap: CircuitCap) -> bool:
+    return cap.lasting is None and cap.failsafe is None and not cap.ahead
 
 
 def _is_stuck(grant: AssetGrant) -> bool:

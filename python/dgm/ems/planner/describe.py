@@ -11,12 +11,16 @@ from collections.abc import Iterator
 
 from dgm.api.ems.v1.plan_pb2 import FlexibilityStep, GetPlanResponse, PlannedCar, PlanStep
 from dgm.api.ems.v1.policy_pb2 import FlowWish, ListFlowWishesResponse
+from dgm.ems.planner.blockers import short_cars
 from dgm.ems.planner.desk import PlanDesk
-from dgm.ems.planner.problem import Plan, Problem
+from dgm.ems.planner.problem import PHASES, Plan, Problem
+from dgm.ems.planner.rows import phase_w
 from dgm.machine import Now
 
 NO_PLANNER = "site.yaml lists no policy `planner` (ems.policies)"
 HOUR_MS = 3_600_000
+GROSS_W_MAX = 500_000_000
+"""More is no bound."""
 
 
 def plan_message(desk: PlanDesk | None, now: Now) -> GetPlanResponse:
@@ -82,6 +86,7 @@ def _why_none(desk: PlanDesk) -> str:
 
 
 def _step(plan: Plan, problem: Problem, step: int) -> PlanStep:
+    gross_w = _gross_max_w(problem, step)
     return PlanStep(
         start_utc_ms=plan.utc_ms + step * plan.step_ms,
         duration_ms=plan.step_ms,
@@ -95,18 +100,36 @@ def _step(plan: Plan, problem: Problem, step: int) -> PlanStep:
         import_max_w=problem.import_max_w[step],
         over_w=plan.over_w[step],
         price_per_mwh=problem.import_price[step],
+        gross_max_w=gross_w,
+        phase_w=[round(phase_w(problem, plan, step, phase)) for phase in PHASES] if problem.phase_max_ma else (),
     )
 
 
+def _gross_max_w(problem: Problem, step: int) -> int | None:
+    """Of the whole site: the feeder that has all cars and batteries below it, and no currents."""
+    whole = (len(problem.cars), len(problem.batteries))
+    found = [
+        feeder.power_w[step]
+        for feeder in problem.feeders
+        if feeder.power_w is not None
+        and feeder.current_ma is None
+        and (len(feeder.cars), len(feeder.batteries)) == whole
+        and feeder.power_w[step] < GROSS_W_MAX
+    ]
+    return min(found, default=None)
+
+
 def _cars(plan: Plan, problem: Problem, now: Now) -> Iterator[PlannedCar]:
-    step = plan.step_at(now.utc_ms)
-    for car, powers, short_wh in zip(problem.cars, plan.car_w, plan.short_wh, strict=True):
+    step, why = plan.step_at(now.utc_ms), short_cars(problem, plan)
+    for at, (car, powers, short_wh) in enumerate(zip(problem.cars, plan.car_w, plan.short_wh, strict=True)):
         yield PlannedCar(
             asset_id=car.asset_id,
             due_wh=car.due_wh,
             departure_utc_ms=problem.utc_ms + car.departs_ms,
             short_wh=short_wh,
             now_w=0 if step is None else powers[step],
+            min_w=car.power_min_w,
+            short_reason=why.get(at, ""),
         )
 
 
