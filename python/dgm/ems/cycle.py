@@ -32,6 +32,8 @@ from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
 from dgm.api.ems.v1.plan_pb2 import GetFlexibilityResponse, GetPlanResponse
 from dgm.api.ems.v1.policy_pb2 import (
     ClearChargingNeedRequest,
+    ListFlowWishesResponse,
+    PutFlowBlocksRequest,
     PutPricesRequest,
     ReportGuardRequest,
     SetChargingNeedRequest,
@@ -55,7 +57,7 @@ from dgm.ems.flexibility import Need, flexibility, stores
 from dgm.ems.guidance import Guidance
 from dgm.ems.limit_desk import LimitDesk
 from dgm.ems.limits import Entry, Forget, Keep
-from dgm.ems.planner.describe import horizon, plan_message
+from dgm.ems.planner.describe import flow_wishes, horizon, plan_message
 from dgm.ems.policy import PolicyMemory, Want, decide_wants, target_rows
 from dgm.ems.reports import Reports
 from dgm.ems.setpoints import SetpointBook
@@ -139,6 +141,9 @@ class Cycle:
                 return self._reports.outcomes(event, now)
             case SetChargingNeedRequest() | ClearChargingNeedRequest() | ReportGuardRequest() | PutPricesRequest():
                 return self._guide(event, now)
+            case PutFlowBlocksRequest():
+                held = self.guidance.put_blocks(event, now)
+                return [*([] if isinstance(held, Refusal) else self._send_targets(now)), Reply(message=held)]
             case CoreDecided():
                 return self._decided(event, now)
             case SubscriberHeard():
@@ -203,6 +208,10 @@ class Cycle:
         steps, answer.horizon_reason = horizon(self.guidance.desk, now)
         answer.steps.extend(steps)
         return answer
+
+    def flow_wishes(self, now: Now) -> ListFlowWishesResponse:
+        """What the newest plan would have a utility reserve."""
+        return flow_wishes(self.guidance.desk, now)
 
     def plan(self, now: Now) -> GetPlanResponse:
         """The newest plan, with its age and what it was made from."""

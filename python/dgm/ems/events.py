@@ -19,6 +19,7 @@ from dgm.api.ems.v1.ems_pb2 import (
 )
 from dgm.api.ems.v1.policy_pb2 import (
     ClearChargingNeedRequest,
+    PutFlowBlocksRequest,
     PutPricesRequest,
     ReportGuardRequest,
     SetChargingNeedRequest,
@@ -65,6 +66,7 @@ Event = (
     | ClearChargingNeedRequest
     | ReportGuardRequest
     | PutPricesRequest
+    | PutFlowBlocksRequest
     | CoreDecided
     | SubscriberHeard
     | Planned
