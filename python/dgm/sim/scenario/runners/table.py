@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dgm.sim.scenario.runners.timeline import play
 from dgm.sim.scenario.task import Runner
-
-RUNNERS: dict[str, Runner] = {}
 
 TIMELINE = "timeline"
 """What plays a scenario that names no runner: its world and its timeline, on the whole simulated site."""
+
+RUNNERS: dict[str, Runner] = {TIMELINE: play}
