@@ -12,7 +12,7 @@ import typer
 
 from dgm import __version__
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.cli import cert, client, der, field, planning, policy, utility
+from dgm.cli import cert, client, der, field, planning, policy, scenario, utility
 from dgm.errors import ConfigError, DgmError
 
 BAD_INPUT = 2
@@ -35,6 +35,7 @@ app.add_typer(policy.needs, name="need")
 simulator = typer.Typer(invoke_without_command=True)
 simulator.command("utility")(utility.utility)
 app.add_typer(simulator, name="sim")
+app.add_typer(scenario.scenarios, name="scenario")
 
 SiteFile = Annotated[Path, typer.Argument(help="site.yaml", show_default=False)]
 

@@ -1,0 +1,1 @@
+"""Scenarios that are no plain timeline: one file each, registered in `table`."""

@@ -1,0 +1,11 @@
+"""All runners by the name that a scenario file gives."""
+
+from __future__ import annotations
+
+from dgm.sim.scenario.runners.timeline import play
+from dgm.sim.scenario.task import Runner
+
+TIMELINE = "timeline"
+"""What plays a scenario that names no runner: its world and its timeline, on the whole simulated site."""
+
+RUNNERS: dict[str, Runner] = {TIMELINE: play}

@@ -1,0 +1,1 @@
+"""The scenarios that come with DGM, a YAML file each."""
