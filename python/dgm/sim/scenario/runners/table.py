@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dgm.sim.scenario.runners import event_algebra, transparency
 from dgm.sim.scenario.task import Runner
 
-RUNNERS: dict[str, Runner] = {}
+RUNNERS: dict[str, Runner] = {
+    "event_algebra": event_algebra.run,
+    "transparency": transparency.run,
+}
 
 TIMELINE = "timeline"
 """What plays a scenario that names no runner: its world and its timeline, on the whole simulated site."""
