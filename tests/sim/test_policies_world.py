@@ -20,7 +20,8 @@ from dgm.ems.snapshot import Snapshot
 from dgm.ems.stack import Chosen, Policy, Seat
 from dgm.ems.steering import AssetCap, AssetWant, CircuitCap, Share, Targets
 from dgm.sim.car import CarSpec
-from dgm.sim.world import UTC_START_MS, Line, World
+from dgm.sim.line import Line
+from dgm.sim.world import UTC_START_MS, World
 
 MINUTE_MS = 60_000
 DEAR, CHEAP = 400, 50
