@@ -32,6 +32,8 @@ GRID_S = 60
 """Starts and lengths come in steps of a minute, so that events often meet to the second."""
 INSTANTS_MAX = 2_000
 SETS, STARTS, PAIRS = 1_000, 1_000, 100
+SERIES_MIN = 0.2
+"""Below it p is 1 to nine digits, and the series no longer converges."""
 RECEIVED, STARTED, COMPLETED, CANCELLED, SUPERSEDED = 1, 2, 3, 6, 7
 PROBE_S = 0.25
 LOOKS = 24
@@ -278,6 +280,8 @@ def uniform_p(shares: Sequence[float], steps: int) -> float:
         at_most = sum(share <= step / steps + 1e-9 for share in ordered) / count
         worst = max(worst, abs(at_most - (step + 1) / (steps + 1)))
     size = (sqrt(count) + 0.12 + 0.11 / sqrt(count)) * worst
+    if size < SERIES_MIN:
+        return 1.0
     tail = sum((1 if at % 2 else -1) * exp(-2 * at * at * size * size) for at in range(1, 101))
     return min(1.0, max(0.0, 2 * tail))
 
