@@ -6,6 +6,7 @@ Exit codes: 0 every run passed, 1 a mark failed or a scenario is not built, 2 ba
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,7 +49,7 @@ def run(
     found: list[Judged] = []
     for scenario, folder in chosen:
         typer.echo(f"{scenario.name}: {scenario.title}")
-        for one in judge.run(scenario, folder, is_full=full, is_live=live):
+        for one in judge.run(scenario, folder, chance=random.Random, is_full=full, is_live=live):
             found.append(one)
             _say(one)
     if json_file is not None:

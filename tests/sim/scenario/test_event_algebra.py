@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
-from dgm.sim.scenario.runners.dice import Dice
 from dgm.sim.scenario.runners.event_algebra import compare_sets, longest_gap_s, plain, uniform_p
 from dgm.sim.scenario.runners.event_reference import Reference
 
 
 def test_the_engine_agrees_with_the_model_on_generated_sets() -> None:
-    found = compare_sets(40, Dice(5))
+    found = compare_sets(40, Random(5))
     assert (found.different, found.superseded_untold, found.cancelled_untold) == (0, 0, 0), found.first
     assert found.superseded > 40
     assert found.cancelled > 10
 
 
 def test_adjacent_controls_leave_no_gap() -> None:
-    assert longest_gap_s(8, Dice(2)) == 0
+    assert longest_gap_s(8, Random(2)) == 0
 
 
 def test_a_higher_event_takes_the_mode_from_one_that_runs_and_from_one_to_come() -> None:

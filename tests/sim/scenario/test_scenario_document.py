@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,6 @@ def test_a_run_has_what_stands_above_with_its_own_on_top() -> None:
     text = f"""
 name: x
 title: t
-not_built: yet
 world: {{length_s: 60, soc_permille: 500}}
 timeline: [{{at_s: 30, sun: {{power_w: 1}}}}]
 marks: [{MARK}]
@@ -84,7 +84,7 @@ runs:
     timeline: [{{at_s: 3, sun: {{power_w: 2}}}}]
     marks: [{MARK.replace("name: m,", "name: own,")}]
 """
-    one, two = document.tasks(document.parse(text), Path())
+    one, two = document.tasks(document.parse(text), Path(), chance=random.Random)
     assert (one.world.length_s, one.world.soc_permille) == (60, 500)
     assert (two.world.length_s, two.world.soc_permille) == (60, 200)
     assert [step.at_s for step in two.steps] == [3, 30]

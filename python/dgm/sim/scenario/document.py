@@ -7,7 +7,7 @@ Reads files and nothing else; what a site.yaml that a scenario names holds is ju
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from dgm.api.config.v1.scenario_pb2 import (
     ScenarioWorld,
 )
 from dgm.errors import ConfigError, Problem
+from dgm.sim.draw import Draw
 from dgm.sim.scenario.mark import Mark, Tag
 from dgm.sim.scenario.measures import MEASURES
 from dgm.sim.scenario.runners.table import RUNNERS, TIMELINE
 from dgm.sim.scenario.task import Task
 
 PACKAGE = "dgm.sim.scenario.scenarios"
-RS_1 = "rs-1"
+
 LENGTH_MAX_S = 100 * 3600
 FILE_MAX_BYTES = 1_000_000
 Finding = tuple[str, str, str]
@@ -62,8 +63,15 @@ def parse(text: str, *, source: str = "scenario") -> Scenario:
     return shipped.parsed(text, Scenario(), _problems, source=source)
 
 
-def tasks(scenario: Scenario, folder: Path, *, is_full: bool = False, is_live: bool = False) -> Iterator[Task]:
-    """Its runs, in order."""
+def tasks(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    chance: Callable[[int], Draw],
+    is_full: bool = False,
+    is_live: bool = False,
+) -> Iterator[Task]:
+    """Its runs, in order. chance: gives a generator for a seed."""
     for run in scenario.runs or [ScenarioRun()]:
         world = ScenarioWorld()
         world.CopyFrom(scenario.world)
@@ -75,6 +83,7 @@ def tasks(scenario: Scenario, folder: Path, *, is_full: bool = False, is_live: b
             world=world,
             steps=tuple(steps),
             marks=(*scenario.marks, *run.marks),
+            chance=chance,
             is_full=is_full,
             is_live=is_live,
             folder=folder,
@@ -112,8 +121,12 @@ def _problems(scenario: Scenario) -> Iterator[Finding]:
         seen.add(run.name)
         yield from _steps(where, run.timeline)
         yield from _marks(where, run.marks, bool(scenario.runner))
-    for index, task in enumerate(tasks(scenario, Path())):
+    for index, task in enumerate(tasks(scenario, Path(), chance=_no_chance)):
         yield from _run_problems(f"runs[{index}]." if scenario.runs else "", task, bool(scenario.runner))
+
+
+def _no_chance(seed: int) -> Draw:
+    raise AssertionError("a file that is only judged draws nothing")
 
 
 def _run_problems(where: str, task: Task, has_runner: bool) -> Iterator[Finding]:

@@ -7,11 +7,12 @@ An invariant that breaks, or a runner that fails, ends its run: it is said in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dgm.api.config.v1.scenario_pb2 import Scenario
+from dgm.sim.draw import Draw
 from dgm.sim.scenario.document import mark_of, tasks
 from dgm.sim.scenario.mark import State, Verdict, figure, verdict
 from dgm.sim.scenario.measures import MEASURES, measured
@@ -29,9 +30,16 @@ class Judged:
     verdict: Verdict
 
 
-def run(scenario: Scenario, folder: Path, *, is_full: bool = False, is_live: bool = False) -> Iterator[Judged]:
+def run(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    chance: Callable[[int], Draw],
+    is_full: bool = False,
+    is_live: bool = False,
+) -> Iterator[Judged]:
     """Every run of a scenario, one after the other."""
-    for task in tasks(scenario, folder, is_full=is_full, is_live=is_live):
+    for task in tasks(scenario, folder, chance=chance, is_full=is_full, is_live=is_live):
         if scenario.not_built:
             found = Verdict(scenario=scenario.name, run=task.run, state=State.NOT_BUILT, why=scenario.not_built)
             yield Judged(scenario=scenario, task=task, outcome=Outcome(), verdict=found)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgm.api.config.v1.scenario_pb2 import ScenarioMark, ScenarioStep, ScenarioWorld
+from dgm.sim.draw import Draw
 from dgm.sim.scenario.mark import Measured
 from dgm.sim.scenario.plot import Panel
 from dgm.sim.scenario.trace import Trace
@@ -19,8 +20,8 @@ from dgm.sim.scenario.trace import Trace
 class Task:
     """One run: its world, its timeline in order of time, its marks.
 
-    is_full: at full length where the default is a shorter form; is_live: on real sockets. folder: what paths in the
-    world are relative to.
+    chance: gives a generator for a seed. is_full: at full length where the default is a shorter form; is_live: on real
+    sockets. folder: what paths in the world are relative to.
     """
 
     scenario: str
@@ -28,6 +29,7 @@ class Task:
     world: ScenarioWorld
     steps: tuple[ScenarioStep, ...]
     marks: tuple[ScenarioMark, ...]
+    chance: Callable[[int], Draw]
     is_full: bool = False
     is_live: bool = False
     folder: Path = field(default_factory=Path)

@@ -20,7 +20,6 @@ from dgm.der.scheduler import ProgramsKnown, Respond, Scheduler
 from dgm.machine import Now, Tick
 from dgm.sim.draw import Draw
 from dgm.sim.scenario.mark import Measured
-from dgm.sim.scenario.runners.dice import Dice
 from dgm.sim.scenario.runners.event_reference import Modelled, Reference
 from dgm.sim.scenario.task import Outcome, Task
 
@@ -216,7 +215,7 @@ def stamped(responds: Sequence[Respond]) -> Told:
 
 def run(task: Task) -> Outcome:
     """The whole scenario. World and timeline are the generator's own."""
-    draw = Dice(task.seed)
+    draw = task.chance(task.seed)
     found = compare_sets(SETS, draw)
     shares = start_shares(STARTS, draw)
     return Outcome(

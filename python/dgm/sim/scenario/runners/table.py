@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dgm.sim.scenario.runners import event_algebra, transparency
+from dgm.sim.scenario.runners.timeline import play
 from dgm.sim.scenario.task import Runner
-
-RUNNERS: dict[str, Runner] = {
-    "event_algebra": event_algebra.run,
-    "transparency": transparency.run,
-}
 
 TIMELINE = "timeline"
 """What plays a scenario that names no runner: its world and its timeline, on the whole simulated site."""
+
+RUNNERS: dict[str, Runner] = {
+    TIMELINE: play,
+    "event_algebra": event_algebra.run,
+    "transparency": transparency.run,
+}

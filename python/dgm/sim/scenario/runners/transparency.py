@@ -9,7 +9,6 @@ By default an hour with as many charging sessions an hour as the day; with --ful
 from __future__ import annotations
 
 from dgm.sim.scenario.mark import Measured
-from dgm.sim.scenario.runners.dice import Dice
 from dgm.sim.scenario.runners.virtual_day import DAY_MS, HOUR_MS, VirtualDay
 from dgm.sim.scenario.task import Outcome, Task
 
@@ -28,7 +27,7 @@ def run(task: Task) -> Outcome:
     length_ms = DAY_MS if task.is_full else SHORT_MS
     sessions = EVSES * (SESSIONS_A_DAY if task.is_full else 1)
     day = VirtualDay(
-        stations=EVSES, sessions=sessions, draw=Dice(task.seed), length_ms=length_ms, trigger_ms=TRIGGER_MS
+        stations=EVSES, sessions=sessions, draw=task.chance(task.seed), length_ms=length_ms, trigger_ms=TRIGGER_MS
     )
     day.run()
     return Outcome(figures=figures(day, length_ms), notes=(_manifest(day),))
