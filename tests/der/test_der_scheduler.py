@@ -396,6 +396,20 @@ def test_an_event_whose_predecessor_is_called_off_goes_back_to_its_own_draw() ->
     assert [item for item in driver.sent if item[0] == "B"] == [("B", 1, 0), ("B", 2, 82), ("B", 3, 142)]
 
 
+def test_an_event_joined_to_one_that_was_superseded_before_it_began_does_not_begin_before_its_time() -> None:
+    driver = Driver(lambda most: most)
+    early = control("A", 100, 100, randomize_start_s=-50)
+    cancelled = control("A", 100, 100, randomize_start_s=-50, status=r.EventState.CANCELLED)
+    last = control("D", 260, 60)
+    low = program(control("B", 200, 60), primacy=9, mrid="P9")
+    middle = program(control("C", 20, 400), primacy=5, mrid="P5")
+    driver.give(0, program(early, last), middle, low)
+    driver.give(60, program(cancelled, last), middle, low)
+    driver.run(400)
+    assert ("B", 7, 20) in driver.sent, "superseded before it began"
+    assert ("D", 2, 260) in driver.sent, "A would have drawn B, and B would have drawn D, 50 s too early"
+
+
 def test_a_running_event_that_is_moved_to_later_waits_again_and_is_not_started_twice() -> None:
     driver = Driver()
     driver.give(0, program(control("A", 10, 20)))

@@ -322,6 +322,9 @@ class EventEngine(Generic[R, V]):
         events = self._ledger.events.values()
         waiting = [event.nominal_ms[0] for event in events if event.phase is Phase.SCHEDULED]
         since_ms = min(waiting) if waiting else 2**63
+        moving = (event.nominal_ms for event in events if event.is_movable)
+        for start_ms, end_ms in sorted(moving, key=lambda nominal: nominal[1], reverse=True):
+            since_ms = min(since_ms, start_ms) if end_ms >= since_ms else since_ms
         near = [event for event in events if event.is_live or event.nominal_ms[1] >= since_ms]
         for event in place(near):
             self._store(event)

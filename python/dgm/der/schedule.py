@@ -126,6 +126,13 @@ class Event(Generic[V]):
         return not self.winding_down
 
     @property
+    def is_movable(self) -> bool:
+        """Has not begun. One that was superseded before moves too: others are joined to where it would have ended."""
+        if self.phase is Phase.SUPERSEDED:
+            return self.over_ms is not None and self.over_ms < self.start_ms
+        return self.phase is Phase.SCHEDULED
+
+    @property
     def wanted(self) -> frozenset[str]:
         """Lanes that it may hold here: neither lost nor opted out of."""
         return self.lanes - self.lost - self.opted_out
@@ -199,10 +206,10 @@ def place(events: Iterable[Event[V]]) -> list[Event[V]]:
 
 
 def _placed(event: Event[V], before: Sequence[Event[V]]) -> Event[V]:
-    if not event.is_live or event.winding_down:
+    if not (event.is_live or event.is_movable) or event.winding_down:
         return event
     start_ms = event.start_ms
-    if event.phase is Phase.SCHEDULED:
+    if event.is_movable:
         joined = [other.end_ms for other in before if other.lanes & event.lanes]
         start_ms = max(joined) if joined else event.own_start_ms
     end_ms = start_ms + event.length_ms

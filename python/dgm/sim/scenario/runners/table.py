@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dgm.sim.scenario.runners import event_algebra, transparency
 from dgm.sim.scenario.runners.timeline import play
 from dgm.sim.scenario.task import Runner
 
 TIMELINE = "timeline"
 """What plays a scenario that names no runner: its world and its timeline, on the whole simulated site."""
 
-RUNNERS: dict[str, Runner] = {TIMELINE: play}
+RUNNERS: dict[str, Runner] = {
+    TIMELINE: play,
+    "event_algebra": event_algebra.run,
+    "transparency": transparency.run,
+}

@@ -1,11 +1,11 @@
-"""A day of charging through the relay in virtual time: stations, sessions, CSMS; each end hashes its frames.
+"""Charging through the relay in virtual time: stations, cars, CSMSs; each end hashes its frames.
 
     Station (1.6, 2.0.1, 2.1) ──delay──> Session (pass_on, handle) ──delay──> CSMS         setpoints, CPO commands, cuts
         hashes tx, rx                      says what it kept or added          hashes tx, rx
 
 Both ends know nothing of the relay: the judge of the simulator (relay_checks) compares their hashes and takes the
 relay's own list of exceptions only where a peer saw such a frame. A connection is judged by itself: what was on its way
-when it was cut is lost with it.
+when it was cut is lost with it. `ledgers` takes bills and signed readings at both ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,26 +21,32 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from ocpp_driver import UTC_MS, settings
-
 from dgm.machine import Now, Tick
 from dgm.ocpp import events as gateway
 from dgm.ocpp.events import Leg
 from dgm.ocpp.session import Session
+from dgm.ocpp.store import StationSettings
 from dgm.sim.car import CarSpec
 from dgm.sim.connector import ConnectorPlan
-from dgm.sim.live.frames import head_of
+from dgm.sim.draw import Draw
 from dgm.sim.records import ExceptionRow, FrameRow
 from dgm.sim.relay_checks import RelayRecord, check_relay
+from dgm.sim.scenario.runners.ledgers import Ledger, billing
 from dgm.sim.stamps import format_time
 from dgm.sim.station import Connected, Disconnected, Hangup, Plug, Received, Send, Station, StationPlan, Unplug
 from dgm.sim.station_2x import Station2x
 
-DAY_MS = 24 * 3_600_000
+UTC_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 CAR_STEP_MS = 5_000
 SETPOINT_MS = 60_000
 DIALECTS = 4
-CPO = "cpo-a"
+CPO_SHARES = (("cpo-a", 60), ("cpo-b", 100), ("cpo-c", 104))
+"""Who supervises which of 104 EVSEs, in their order."""
+VERSIONS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
+CUTS, COMMANDS_EACH = 4, 30
+"""A day and station."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class Line:
 
     name: str
     version: str
+    cpo: str
     station: Station | Station2x
     session: Session
     delays_ms: dict[str, int]
@@ -69,33 +75,46 @@ class Line:
     sequence: int = 0
     station_due_ms: int | None = None
     session_due_ms: int | None = None
+    sent: Ledger = field(default_factory=Ledger)
+    got: Ledger = field(default_factory=Ledger)
 
 
 class VirtualDay:
-    """`sessions` cars come and go at `stations` stations within one day. The same seed gives the same day.
+    """`sessions` cars come and go at `stations` stations within length_ms. The same draws give the same day.
 
-    meddle: what the relay does to a frame that it sends; nothing, but in the test of the judge.
+    trigger_ms: how often the gateway wants a reading of a charging EVSE. meddle: what the relay does to a frame that it
+    sends; nothing, but in the test of the judge.
     """
 
     def __init__(
-        self, *, stations: int, sessions: int, seed: int, meddle: Callable[[bytes], bytes] = lambda raw: raw
+        self,
+        *,
+        stations: int,
+        sessions: int,
+        draw: Draw,
+        length_ms: int = DAY_MS,
+        trigger_ms: int = 300_000,
+        meddle: Callable[[bytes], bytes] = lambda raw: raw,
     ) -> None:
         self._meddle = meddle
         self.now = Now(mono_ms=1_000_000, utc_ms=UTC_MS)
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
         self.billed: Counter[tuple[str, str]] = Counter()
-        self._draw = random.Random(seed)
+        self.own_frames = 0
+        self._draw = draw
+        self._length_ms = length_ms
+        self._trigger_ms = trigger_ms
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._ids = itertools.count(1)
-        self._end_ms = self.now.mono_ms + DAY_MS
-        self.lines = [self._line(number) for number in range(stations)]
+        self._end_ms = self.now.mono_ms + length_ms
+        self.lines = [self._line(number, stations) for number in range(stations)]
         for line in self.lines:
             self._plan(line, sessions // stations)
 
     def run(self) -> None:
-        """The day, to its end; then every connection that still stands is judged."""
+        """To its end; then every connection that still stands is judged."""
         while self._queue and self._queue[0][0] <= self._end_ms:
             at_ms, _, action = heapq.heappop(self._queue)
             self.now = Now(mono_ms=at_ms, utc_ms=self.now.utc_ms + at_ms - self.now.mono_ms)
@@ -106,8 +125,9 @@ class VirtualDay:
 
     # What happens
 
-    def _line(self, number: int) -> Line:
-        name, version = f"CP-{number}", ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")[number % 3]
+    def _line(self, number: int, stations: int) -> Line:
+        name, version = f"CP-{number}", VERSIONS[number % 3]
+        cpo = next(cpo for cpo, until in CPO_SHARES if number * 104 // stations < until)
         plan = StationPlan(
             id=name,
             vendor="Vendor",
@@ -120,26 +140,40 @@ class VirtualDay:
         )
         of_1_6 = version == "ocpp1.6"
         station = Station(plan, self._draw) if of_1_6 else Station2x(plan, self._draw, version)
-        own = settings(
-            station_id=name, asset_id=f"evse-{number}", trigger_interval_ms=300_000, profile_lease_ms=600_000
+        own = StationSettings(
+            station_id=name,
+            cpo_id=cpo,
+            csms_url="ws://127.0.0.1:1/ocpp",
+            asset_id=f"evse-{number}",
+            connector_id=1,
+            phases=(0, 1, 2),
+            current_max_ma=32_000,
+            fallback_ma=6_000,
+            nominal_voltage_mv=230_000,
+            profile_lease_ms=600_000,
+            max_stack_level=8,
+            trigger_interval_ms=self._trigger_ms,
+            call_timeout_ms=10_000,
         )
         session = Session([own], lambda: str(UUID(int=next(self._ids) + (1 << 100), version=4)))
         ways = ("up", "north", "south", "down")
         delays = {way: self._draw.randrange(40) + 1 for way in ways}
-        return Line(name, version, station, session, delays, dict.fromkeys(ways, 0))
+        return Line(name, version, cpo, station, session, delays, dict.fromkeys(ways, 0))
 
     def _plan(self, line: Line, sessions: int) -> None:
         self._at(self._draw.randrange(20_000), lambda: self._connect(line))
-        slot_ms = (DAY_MS - 1_200_000) // sessions
+        settle_ms = min(600_000, self._length_ms // 12)
+        slot_ms = (self._length_ms - 2 * settle_ms) // sessions
         for number in range(sessions):
-            come_ms = 600_000 + number * slot_ms + self._draw.randrange(slot_ms // 3)
+            come_ms = settle_ms + number * slot_ms + self._draw.randrange(slot_ms // 3)
             stay_ms = slot_ms // 6 + self._draw.randrange(slot_ms // 2 - slot_ms // 6)
             self._at(come_ms, self._coming(line))
             self._at(come_ms + stay_ms, lambda: self._to_station(line, Unplug(connector_id=1)))
-        for _ in range(4):
-            self._at(self._draw.randrange(DAY_MS), lambda: self._cut(line, 1_000 + self._draw.randrange(60_000)))
-        for _ in range(30):
-            self._at(self._draw.randrange(DAY_MS), lambda: self._command(line))
+        for _ in range(max(1, CUTS * self._length_ms // DAY_MS)):
+            at_ms = self._draw.randrange(self._length_ms)
+            self._at(at_ms, lambda: self._cut(line, 1_000 + self._draw.randrange(60_000)))
+        for _ in range(max(3, COMMANDS_EACH * self._length_ms // DAY_MS)):
+            self._at(self._draw.randrange(self._length_ms), lambda: self._command(line))
         self._at(self._draw.randrange(SETPOINT_MS), lambda: self._setpoint(line))
 
     def _coming(self, line: Line) -> Callable[[], None]:
@@ -197,9 +231,9 @@ class VirtualDay:
         seen = line.connection
         record = RelayRecord(
             fleet=seen.fleet,
-            csms={CPO: seen.csms},
+            csms={line.cpo: seen.csms},
             exceptions=seen.exceptions,
-            station_cpo={line.name: CPO},
+            station_cpo={line.name: line.cpo},
             end_utc_ms=self.now.utc_ms,
         )
         self.counts["connections"] += 1
@@ -216,7 +250,8 @@ class VirtualDay:
                 case Send():
                     raw = effect.text.encode()
                     line.connection.fleet.append(self._row(line, "tx", raw, effect.action, effect.cause))
-                    self._carry(line, "up", lambda raw=raw: self._frame(line, Leg.SOUTH, raw))
+                    line.sent.take(raw, self.now.utc_ms)
+                    self._carry(line, "up", partial(self._frame, line, Leg.SOUTH, raw))
                 case Hangup():
                     self._at(0, partial(self._cut, line, effect.wait_ms))
         self._wake_station(line)
@@ -285,6 +320,7 @@ class VirtualDay:
 
     def _at_csms(self, line: Line, raw: bytes) -> None:
         line.connection.csms.append(self._row(line, "rx", raw))
+        line.got.take(raw, self.now.utc_ms)
         message = json.loads(raw)
         if message[0] != 2:
             return
@@ -347,6 +383,7 @@ class VirtualDay:
 
     def _exception(self, line: Line, said: gateway.Excepted) -> ExceptionRow:
         self.counts[f"excepted {said.reason.value}"] += 1
+        self.own_frames += said.direction is not gateway.Direction.LOCAL
         return ExceptionRow(
             utc_ms=self.now.utc_ms,
             station=line.name,
@@ -361,16 +398,6 @@ class VirtualDay:
 ACCEPTED: dict[str, Any] = {"status": "Accepted"}
 
 
-def billing(message: list[Any]) -> str | None:
-    """Whether a CALL opens or closes a bill."""
-    match message[2:]:
-        case ["StartTransaction", _] | ["TransactionEvent", {"eventType": "Started"}]:
-            return "started"
-        case ["StopTransaction", _] | ["TransactionEvent", {"eventType": "Ended"}]:
-            return "stopped"
-    return None
-
-
 COMMANDS: dict[bool, list[tuple[str, dict[str, Any]]]] = {
     True: [
         ("GetConfiguration", {}),
@@ -383,3 +410,17 @@ COMMANDS: dict[bool, list[tuple[str, dict[str, Any]]]] = {
         ("GetTransactionStatus", {}),
     ],
 }
+
+
+def head_of(raw: bytes) -> tuple[int, str, str]:
+    """Type, id and action of a frame; (0, "", "") for what is none. The action of an answer is not in it."""
+    try:
+        frame = json.loads(raw)
+    except ValueError:
+        return 0, "", ""
+    match frame:
+        case [2 | 6 as message_type, str(message_id), str(action), *_]:
+            return message_type, message_id, action
+        case [3 | 4 | 5 as message_type, str(message_id), *_]:
+            return message_type, message_id, ""
+    return 0, "", ""
