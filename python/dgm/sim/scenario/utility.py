@@ -22,7 +22,8 @@ from dgm.api.ems.v1.ems_pb2 import (
 )
 from dgm.api.site.v1.site_pb2 import AssetType, CircuitState, Quality, Sample, WatchSiteResponse
 from dgm.der.codec import Dialect, decode, encode
-from dgm.der.core import CoreEvent, DerCore, Keep, SiteLost, SiteSeen
+from dgm.der.core import DerCore
+from dgm.der.core_events import CoreEvent, Keep, SiteLost, SiteSeen
 from dgm.der.discovery import Answer, NoAnswer, Request
 from dgm.der.envelope import LIMITED, SOURCE, Bound, limit_of, renew_after_ms
 from dgm.der.nodes import Document
