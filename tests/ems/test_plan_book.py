@@ -51,7 +51,7 @@ def driven(book: PlanBook, needs: int) -> tuple[Finished, int]:
     raise AssertionError("never done")
 
 
-@pytest.mark.parametrize("cars", [1, 25, 26, 200, 333])
+@pytest.mark.parametrize("cars", [1, 12, 13, 200, 333])
 def test_a_sheet_of_everybody_is_spread_over_few_cycles_each_with_its_part(cars: int) -> None:
     config = fleet(cars, 10_000_000)
     topology = Topology.from_config(config)
@@ -96,7 +96,7 @@ def test_a_promise_made_meanwhile_is_not_left_short_by_the_sheet_that_overtakes_
     late = [demand(topology, car, wh=1_000, slots=40) for car in range(50)]
     book.begin(late[:1], SETTING)
     driven(book, 1)
-    book.begin(late, SETTING)  # takes two cycles, and knows nothing of the newcomer
+    book.begin(late, SETTING)  # takes some cycles, and knows nothing of the newcomer
     assert book.advance() is None
     newcomer = demand(topology, 55, wh=20_000, slots=4)
     promised = book.enter(newcomer)
@@ -136,6 +136,14 @@ def states(cycle: Cycle, mono_ms: int) -> dict[str, int]:
     return {one.need.asset_id: one.state for one in cycle.guidance.promises(at(mono_ms)).promises}
 
 
+def run(cycle: Cycle, begin_ms: int, end_ms: int) -> None:
+    """As the role does: awake when the machine asks for it."""
+    mono_ms = begin_ms
+    while mono_ms < end_ms:
+        cycle.handle(Tick(), at(mono_ms))
+        mono_ms = max(mono_ms + 1, cycle.wake_time() or 0)
+
+
 def test_a_hundred_needs_within_a_second_hold_no_cycle() -> None:
     cycle = Cycle(fleet(200, 10_000_000), epoch=1)
     cycle.restore({}, at(0))
@@ -160,9 +168,8 @@ def test_what_fits_only_where_everybody_is_entered_anew_is_promised_within_a_few
     (*_, answer) = cycle.handle(need(35, wh=5_000, slots=3), at(50))
     assert isinstance(answer, Reply)
     assert answer.message.promise.state != PROMISED  # type: ignore[union-attr]
-    for second in range(1, 4):
-        cycle.handle(Tick(), at(1000 * second))
-    assert set(states(cycle, 3000).values()) == {PROMISED}
+    run(cycle, 1000, 10_000)
+    assert set(states(cycle, 10_000).values()) == {PROMISED}
 
 
 def test_a_need_that_is_cleared_while_plans_are_made_is_gone() -> None:
@@ -173,6 +180,6 @@ def test_a_need_that_is_cleared_while_plans_are_made_is_gone() -> None:
     cycle.handle(Tick(), at(1000))
     cycle.handle(ClearChargingNeedRequest(asset_id="e7", source="api:app"), at(1100))
     for second in range(2, 2 + 2 * CYCLES_MAX):
-        cycle.handle(Tick(), at(1000 * second))
+        run(cycle, 1000 * second, 1000 * (second + 1))
         assert "e7" not in states(cycle, 1000 * second)
         assert set(states(cycle, 1000 * second).values()) == {PROMISED}

@@ -105,6 +105,7 @@ class Cycle:
         self._next_cycle_ms: int | None = None
         self._asked_ms: int | None = None
         self._owed_ms: int | None = None
+        self._work_ms: int | None = None
         self._memory = PolicyMemory()
         self._wants: list[Want] = []
         self._stores = stores(config)
@@ -160,9 +161,9 @@ class Cycle:
                 assert_never(event)
 
     def wake_time(self) -> int | None:
-        """Next cycle, what is owed to clients, or the next start or end of a limit, whichever is earliest."""
-        times = [time for time in (self._next_cycle_ms, self._owed_ms, self._desk.wake_ms) if time is not None]
-        return min(times, default=0)
+        """Next cycle, what is owed to clients, work between cycles, or a start or end of a limit: the earliest."""
+        times = (self._next_cycle_ms, self._owed_ms, self._work_ms, self._desk.wake_ms)
+        return min((time for time in times if time is not None), default=0)
 
     def limits(self, now: Now) -> list[LimitStatus]:
         """Status of every limit put, then of those that ended within the last minute."""
@@ -287,12 +288,20 @@ class Cycle:
     def _tick(self, now: Now) -> list[Effect]:
         effects = self._desk.advance(self.decision, now)
         if self._next_cycle_ms is not None and now.mono_ms < self._next_cycle_ms:
-            is_owed = self._owed_ms is not None and now.mono_ms >= self._owed_ms
-            return [*effects, *self._send_soon(now)] if is_owed else effects
+            return [*effects, *self._between(now)]
         self._schedule(now)
         self.state.age(now)
         sent = self._send_targets(now)
+        self._work_ms = now.mono_ms + self._cycle_ms // 2 if self.guidance.needs.has_work else None
         return [*effects, *self._link(now), *sent, *self._desk.listed(self.decision, now), *self._plan(now)]
+
+    def _between(self, now: Now) -> list[Effect]:
+        """Between two cycles: work that no setpoint waits for, and what is owed to clients."""
+        if self._work_ms is not None and now.mono_ms >= self._work_ms:
+            self.guidance.needs.work()
+            self._work_ms = None
+        is_owed = self._owed_ms is not None and now.mono_ms >= self._owed_ms
+        return self._send_soon(now) if is_owed else []
 
     def _plan(self, now: Now) -> list[Effect]:
         desk = self.guidance.desk

@@ -243,29 +243,31 @@ class _Page:
         if self._prices:
             slots = sorted(slots, key=self._price_rank)
         taken = self._taken.setdefault(demand.asset.index, [])
-        due_wms, now_w, done_ms, blocker = demand.due_wh * 3_600_000, 0, None, ""
-        most_w = demand.power_max_w
+        due_wms, now_w, done_ms = demand.due_wh * 3_600_000, 0, None
+        most_w, is_capped = demand.power_max_w, demand.asset.index in self._asset_caps
+        blocked = -1
         for slot in slots:
             if due_wms <= 0:
                 break
-            span_ms = self._span_ms(slot, demand.departure_utc_ms)
             room_w = self._room_w(demand.asset, slot)
-            power_w = min(most_w, self._asset_room_w(demand.asset, slot), room_w)
-            if power_w == room_w < most_w:
-                blocker = self._tightest(demand.asset, slot)
-            power_w = min(power_w, -(-due_wms // span_ms))
+            power_w = min(most_w, room_w, self._asset_room_w(demand.asset, slot)) if is_capped else min(most_w, room_w)
+            blocked = slot if power_w == room_w < most_w else blocked
             if power_w <= 0:
                 continue
+            span_ms = self._span_ms(slot, demand.departure_utc_ms)
+            power_w = min(power_w, -(-due_wms // span_ms))
             self._take(demand.asset, slot, power_w)
             taken.append((slot, power_w))
             due_wms -= power_w * span_ms
             now_w = power_w if slot == self._first else now_w
             done_ms = max(done_ms or 0, self._begin(slot) + SLOT_MS)
         short_wh = -(-max(0, due_wms) // 3_600_000)
-        if short_wh and not blocker:
-            blocker = "the time left and the power of the car or its EVSE"
+        blocker = ""
+        if short_wh:
+            out_of_time = "the time left and the power of the car or its EVSE"
+            blocker = self._tightest(demand.asset, blocked) if blocked >= 0 else out_of_time
         done = None if short_wh or done_ms is None else min(done_ms, demand.departure_utc_ms)
-        return Plan(now_w=now_w, short_wh=short_wh, done_utc_ms=done, blocker=blocker if short_wh else "")
+        return Plan(now_w=now_w, short_wh=short_wh, done_utc_ms=done, blocker=blocker)
 
     def _span_ms(self, slot: int, departure_utc_ms: int) -> int:
         """What a plan may count on of a slot: its rest, and before the departure a little less."""
@@ -287,13 +289,19 @@ class _Page:
 
     def _room_w(self, asset: AssetEntry, slot: int) -> int:
         """W that every circuit above has left for this EVSE; never below 0."""
-        lefts, phases = self._lefts(asset, slot), asset.phases
-        tightest_ma = min([left[phase] for left in lefts for phase in phases])
-        room_w = watts(tightest_ma, len(phases), self._topology.nominal_voltage_mv)
-        return max(0, min([room_w, *[left[0] for left in lefts]]))
+        phases, room_w, room_ma = asset.phases, UNBOUND, UNBOUND
+        for left in self._paths.get((asset.circuit_index, slot)) or self._lefts(asset, slot):
+            if left[0] < room_w:
+                room_w = left[0]
+            for phase in phases:
+                if left[phase] < room_ma:
+                    room_ma = left[phase]
+        if room_w <= 0 or room_ma <= 0:
+            return 0
+        return min(room_w, watts(room_ma, len(phases), self._topology.nominal_voltage_mv))
 
     def _tightest(self, asset: AssetEntry, slot: int) -> str:
-        """The circuit that has the least left; the one next to the root of equal ones."""
+        """The circuit that has the least left in a slot; of equal ones that next to the root."""
         phases, voltage_mv = asset.phases, self._topology.nominal_voltage_mv
         rooms_w = [
             min(left[0], watts(min([left[phase] for phase in phases]), len(phases), voltage_mv))
@@ -312,12 +320,9 @@ class _Page:
         return found
 
     def _asset_room_w(self, asset: AssetEntry, slot: int) -> int:
-        caps = self._asset_caps.get(asset.index)
-        if caps is None:
-            return UNBOUND
         bounds = [
             bound
-            for start_ms, end_ms, bound in caps
+            for start_ms, end_ms, bound in self._asset_caps.get(asset.index, ())
             if start_ms < self._begin(slot) + SLOT_MS and end_ms > self._begin(slot)
         ]
         return watts(min(bounds), len(asset.phases), self._topology.nominal_voltage_mv) if bounds else UNBOUND

@@ -171,11 +171,22 @@ class NeedBook:
         self._is_due = self._is_due or due or ended or seen != self._seen
         self._seen = seen
         self._book.new_cycle(len(self._entries))
-        self._work(self._setting(limits, prices, now), now)
+        self._begin_due(self._setting(limits, prices, now), now)
+        if self._book.affords(len(self._entries)):
+            self.work()
         return effects
 
-    def _work(self, setting: Setting, now: Now) -> None:
-        """A cycle's part of what is to be planned: everybody where that is due, else the next who waits for a trial."""
+    @property
+    def has_work(self) -> bool:
+        """Whether plans of everybody are being made: `work` does a part of it, best between two cycles."""
+        return self._book.is_busy
+
+    def work(self) -> None:
+        """A cycle's part of a plan of everybody; the policies see it in the next cycle once it is whole."""
+        self._finish(self._book.advance())
+
+    def _begin_due(self, setting: Setting, now: Now) -> None:
+        """Begin to plan everybody where that is due, else the trial of the next who waits for one."""
         if not self._book.is_busy:
             is_spaced = self._planned_ms is None or now.mono_ms - self._planned_ms >= CHANGES_MS
             if self._is_due and is_spaced:
@@ -183,7 +194,6 @@ class NeedBook:
             elif self._waiting:
                 trial = next(iter(self._waiting))
                 self._begin_trial(trial, setting)
-        self._finish(self._book.advance())
 
     def _begin(self, setting: Setting, now: Now) -> None:
         self._is_due, self._planned_ms = False, now.mono_ms

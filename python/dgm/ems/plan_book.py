@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from dgm.ems.ledger import Demand, Ledger, Plan, Sheet
 from dgm.ems.snapshot import LimitView, Price
 
-ENTRIES_MIN = 25
-"""Entries that any cycle can afford: about 0.1 ms each."""
+ENTRIES_MIN = 12
+"""Entries that any cycle can afford: a few tenths of a millisecond each."""
 
-CYCLES_MAX = 8
+CYCLES_MAX = 16
 """A sheet of everybody takes no more cycles than this."""
 
 OVERTAKEN_MAX = 2

@@ -23,14 +23,16 @@ from dgm.machine import Now
 from dgm.site.state import GOOD, NO_PHASES, PhaseTriple, SiteState
 from dgm.site.topology import AssetEntry, Topology
 
-NO_CAR = (
-    PlugState.PLUG_STATE_UNSPECIFIED,
-    PlugState.PLUG_STATE_AVAILABLE,
-    PlugState.PLUG_STATE_FINISHING,
-    PlugState.PLUG_STATE_RESERVED,
-    PlugState.PLUG_STATE_UNAVAILABLE,
-    PlugState.PLUG_STATE_FAULTED,
-    PlugState.PLUG_STATE_OFFLINE,
+NO_CAR = frozenset(
+    (
+        PlugState.PLUG_STATE_UNSPECIFIED,
+        PlugState.PLUG_STATE_AVAILABLE,
+        PlugState.PLUG_STATE_FINISHING,
+        PlugState.PLUG_STATE_RESERVED,
+        PlugState.PLUG_STATE_UNAVAILABLE,
+        PlugState.PLUG_STATE_FAULTED,
+        PlugState.PLUG_STATE_OFFLINE,
+    )
 )
 """Plug states in which there is no car that could charge."""
 
