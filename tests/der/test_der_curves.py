@@ -10,10 +10,11 @@ from ems_grid_config import grid_config
 
 from dgm.api.ems.v1.grid_pb2 import GridFunction, GridReference, PutModeRequest, TripRegion
 from dgm.der import resource as r
-from dgm.der.core import ABLE_KEY, CURVE_PREFIX, DerCore, GridSeen, Keep
+from dgm.der.core import ABLE_KEY, DerCore, GridSeen, Keep
 from dgm.der.curves import CURVES, FUNCTIONS, Asked, grid_asks, modes_supported
 from dgm.der.discovery import Request
 from dgm.der.effect import acts_on
+from dgm.der.grid_side import CURVE_PREFIX
 from dgm.der.mode import CURVE_TYPES, MODES, Bitmap, bits_of
 from dgm.der.schedule import ControlSegment, Segment
 from dgm.ems.grid_modes import check

@@ -16,12 +16,12 @@ from typing import assert_never
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
+from dgm.api.ems.v1.grid_pb2 import GridMode
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
-from dgm.der import plant, record
+from dgm.der import plant
 from dgm.der import resource as r
 from dgm.der.conversation import Conversation
 from dgm.der.curves import Asked, curve_modes, grid_asks, modes_supported
-from dgm.der.deltas import Deltas
 from dgm.der.discovery import (
     Answer,
     ClockMeasured,
@@ -39,14 +39,15 @@ from dgm.der.discovery import (
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import LOAD_CONTROL, SWITCHES, Bound, bounds
 from dgm.der.facade_writes import Availability, as_resource
+from dgm.der.fitness import GridChecked
 from dgm.der.flow_requests import ChargingNeed, FlowPlan, FlowRequest, FlowRequests, Refused, State, flow_bound
 from dgm.der.further import FurtherSets, Reply
+from dgm.der.grid_side import Entries, GridSide
 from dgm.der.identity import sfdi_of
 from dgm.der.letter import ErrandDone
 from dgm.der.load_control import evse_rating_w, load_bound
 from dgm.der.metering import AVERAGES, STORED, Metered, Metering, mirrors, reading_of
 from dgm.der.mode import Bitmap, bits_of
-from dgm.der.nodes import resolve
 from dgm.der.outbox import POST_S_DEFAULT, Report
 from dgm.der.prices import EnergyPrice
 from dgm.der.profile import STANDARD
@@ -59,9 +60,7 @@ from dgm.machine import Now, Tick
 UNKNOWN_URL = "https://dns-sd.invalid/dcap"
 """Of a server that is still to be found; nothing is sent there (RFC 6761)."""
 TABLE, SCHEDULE_PREFIX, OFFSET_KEY, ASIDE_PREFIX = "der", "der/", "offset_ms", "aside/"
-ABLE_KEY, CURVE_PREFIX, DELTA_PREFIX = "grid/able", "curve/", "delta/"
-CURVES_MAX = 64
-"""DERCurves kept, the newest."""
+ABLE_KEY = "grid/able"
 ASIDE_MAX = 50
 """Damaged journal entries kept for people to look at; further ones are only named."""
 
@@ -117,7 +116,9 @@ class CancelFlow:
 
 
 FlowEvent = NeedsSeen | RequestFlow | CancelFlow
-CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | GridSeen | OptOut | OptIn | FlowEvent | Tick
+CoreEvent = (
+    Answer | NoAnswer | Notified | SiteSeen | SiteLost | GridSeen | GridChecked | OptOut | OptIn | FlowEvent | Tick
+)
 CoreEffect = Request | Keep
 
 
@@ -151,8 +152,8 @@ class DerCore:
         self.discovery = self._conversation()
         self._acts_on_base = acts_on(has_battery=plant.has_battery(config))
         self._acts_on = modes_supported(self._acts_on_base, self._permitted)
-        self._curves: dict[str, r.DERCurve] = {}
-        self._deltas = Deltas()
+        self._grid = GridSide(self._url, max_w=der.site_rating_w)
+        self._server_now = Now(mono_ms=0, utc_ms=0)
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self._acts_on)
         self.reporting = Reporting(config, profile, self._acts_on)
         self._ramps = Ramps()
@@ -196,7 +197,7 @@ class DerCore:
 
     def locate(self, url: str, now: Now) -> list[CoreEffect]:
         """The server is there now: a new conversation. The schedule stays, and runs on."""
-        self._url = url
+        self._url = self._grid.url = url
         self.discovery = self._conversation()
         return [*self._say_owed(now), *self.handle(Tick(), now)]
 
@@ -259,6 +260,8 @@ class DerCore:
                 effects += self._metered(self._metering.observe({}, server_now), now)
             case GridSeen():
                 effects += self._follow(event.functions)
+            case GridChecked():
+                self._grid.take_verdict(event)
             case OptOut() | OptIn():
                 effects += [
                     out for respond in self.scheduler.handle(event, server_now) for out in self._respond(respond, now)
@@ -277,7 +280,9 @@ class DerCore:
     def wake_time(self) -> int | None:
         """Monotonic ms of the next thing to do."""
         parts = (self.discovery, self.scheduler, self.further, self._metering)
-        times = (part.wake_time() for part in parts)
+        times = [part.wake_time() for part in parts]
+        due_ms, last = self._grid.fitness.wake_ms(), self._server_now
+        times.append(None if due_ms is None else last.mono_ms + max(due_ms - last.utc_ms, 1))
         return min((time for time in times if time is not None), default=None)
 
     def bounds(self, now: Now) -> dict[str, Bound]:
@@ -343,9 +348,11 @@ class DerCore:
 
     def curves(self) -> dict[str, r.DERCurve]:
         """The curves of what rules, as far as they were fetched, by the href that names them."""
-        hrefs = {row.value.curve_href for row in self._ruling().values() if row.value.curve_href}
-        places = {href: resolve(self._url, href) for href in hrefs}
-        return {href: self._curves[url] for href, url in places.items() if url is not None and url in self._curves}
+        return self._grid.curves(row.value for row in self._ruling().values())
+
+    def unchecked(self) -> dict[bytes, GridMode]:
+        """Modes in force or to come that the EMS is to judge (`GridChecked`), by their content."""
+        return self._grid.unchecked(self.scheduler)
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""
@@ -353,7 +360,7 @@ class DerCore:
 
     def _ruling(self) -> dict[str, ControlSegment]:
         """What rules each mode, a delta as the target that it means."""
-        return self._deltas.resolved(self.scheduler.ruling())
+        return self._grid.deltas.resolved(self.scheduler.ruling())
 
     def _ratings(self) -> Ratings:
         return Ratings(
@@ -367,15 +374,25 @@ class DerCore:
 
     def _advance(self, now: Now) -> list[CoreEffect]:
         """Let time pass in every part."""
-        server_now = self._server(now)
+        server_now = self._server_now = self._server(now)
         effects = [
             effect for respond in self.scheduler.handle(Tick(), server_now) for effect in self._respond(respond, now)
         ]
+        effects += self._refuse_unfit(now)
         effects += self._reply(self.further.advance(server_now), now)
         effects += self._note_starts(server_now)
         effects += self._metered(self._metering.advance(server_now), now)
         effects += self._converse(self._report(server_now), now)
         return effects
+
+    def _refuse_unfit(self, now: Now) -> list[CoreEffect]:
+        """What no inverter can follow is told, before it starts where that is known; then starts that had to wait."""
+        at = self._server(now)
+        responds = [
+            out for one in self._grid.unfit(self.scheduler, at.utc_ms) for out in self.scheduler.handle(one, at)
+        ]
+        responds += self._grid.released(self.scheduler)
+        return [effect for respond in responds for effect in self._respond(respond, now)]
 
     def _report(self, server_now: Now) -> Report:
         report = self.reporting.report(
@@ -416,54 +433,37 @@ class DerCore:
                 self.flows.done(effect)
                 return []
             case CurveKnown():
-                return self._take_curve(effect)
+                return _kept(self._grid.take_curve(effect))
             case SetKnown():
                 return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
             case _:
                 assert_never(effect)
 
     def _note_starts(self, server_now: Now) -> list[CoreEffect]:
-        found = self._deltas.note(self.scheduler.ruling(), self.reporting.site.plant_now(), server_now.utc_ms)
-        return [Keep(entries=tuple((DELTA_PREFIX + mode, value) for mode, value in found.items()))] if found else []
+        measured = self.reporting.site.plant_now()
+        return _kept(self._grid.note_starts(self.scheduler.ruling(), measured, server_now.utc_ms))
 
     def _follow(self, functions: frozenset[int]) -> list[CoreEffect]:
         """The inverters have been looked at: the utility is told, and judged events are judged by it."""
         found = modes_supported(self._acts_on_base, functions)
         if found == self._acts_on:
             return []
+        self._grid.fitness.forget()
         self._acts_on = found
         self.scheduler.follow(found)
         self.reporting.act_on(found)
         return [Keep(entries=((ABLE_KEY, ",".join(map(str, sorted(functions))).encode()),))]
 
-    def _take_curve(self, known: CurveKnown) -> list[CoreEffect]:
-        """Curves outlive the link: their controls do too."""
-        if self._curves.get(known.url) == known.curve:
-            return []
-        entries: list[tuple[str, bytes | None]] = [(CURVE_PREFIX + known.url, record.dump(known.curve))]
-        self._curves.pop(known.url, None)
-        self._curves[known.url] = known.curve
-        while len(self._curves) > CURVES_MAX:
-            oldest = next(iter(self._curves))
-            del self._curves[oldest]
-            entries.append((CURVE_PREFIX + oldest, None))
-        return [Keep(entries=tuple(entries))]
-
     def _restore_grid(self, stored: Mapping[str, bytes]) -> list[Damaged]:
-        damaged = []
-        for key, value in stored.items():
-            try:
-                if key.startswith(CURVE_PREFIX):
-                    self._curves[key.removeprefix(CURVE_PREFIX)] = record.load(r.DERCurve, value)
-                elif key.startswith(DELTA_PREFIX):
-                    self._deltas.restore(key.removeprefix(DELTA_PREFIX), value)
-                elif key == ABLE_KEY:
-                    functions = frozenset(int(item) for item in value.split(b",") if item)
-                    self._acts_on = modes_supported(self._acts_on_base, functions)
-                    self.scheduler.follow(self._acts_on)
-                    self.reporting.act_on(self._acts_on)
-            except ValueError as error:
-                damaged.append(Damaged(key=key, why=str(error)))
+        damaged = self._grid.restore(stored)
+        try:
+            if ABLE_KEY in stored:
+                functions = frozenset(int(item) for item in stored[ABLE_KEY].split(b",") if item)
+                self._acts_on = modes_supported(self._acts_on_base, functions)
+                self.scheduler.follow(self._acts_on)
+                self.reporting.act_on(self._acts_on)
+        except ValueError as error:
+            damaged.append(Damaged(key=ABLE_KEY, why=str(error)))
         return damaged
 
     def _say_owed(self, now: Now) -> list[CoreEffect]:
@@ -472,6 +472,8 @@ class DerCore:
         return effects + self._reply(self.further.owed(), now)
 
     def _respond(self, respond: Respond, now: Now) -> list[CoreEffect]:
+        if self._grid.has_to_wait(respond, self.scheduler):
+            return []
         response = r.DERControlResponse(
             created_s=respond.created_s,
             lfdi=self._lfdi,
@@ -500,6 +502,10 @@ class DerCore:
         changed = self.scheduler.changed() if self.is_informed else {}
         changed |= self.further.changed() | self.reporting.changed() | self.flows.changed()
         return [Keep(entries=tuple(changed.items())), *effects] if changed else effects
+
+
+def _kept(entries: Entries) -> list[CoreEffect]:
+    return [Keep(entries=entries)] if entries else []
 
 
 def _schedule(stored: Mapping[str, bytes]) -> dict[str, bytes]:

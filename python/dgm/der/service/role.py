@@ -88,7 +88,14 @@ class DerRole:
         self._targets = TargetSync(channel, wanted=self._wanted, now=self._server_now)
         self._grid: GridSync | None = None
         if grid_functions(context.config):
-            self._grid = GridSync(channel, asked=self.core.grid, able=self._grid_seen, now=self._server_now)
+            self._grid = GridSync(
+                channel,
+                asked=self.core.grid,
+                able=self._grid_seen,
+                unchecked=self.core.unchecked,
+                checked=self.step,
+                now=self._server_now,
+            )
         self._prices = PriceSync(channel, prices=self.core.prices, is_known=lambda: self.core.is_informed)
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._needs = NeedsWatch(channel, seen=lambda needs: self.step(NeedsSeen(needs=needs)))
