@@ -452,6 +452,7 @@ def test_an_export_limit_is_judged_by_what_flows_out() -> None:
         (Quantity.QUANTITY_GROSS_LOAD, 7000),
         (Quantity.QUANTITY_GROSS_GENERATION, 9000),
         (Quantity.QUANTITY_DER_OUTPUT, 6000),
+        (Quantity.QUANTITY_STORAGE_CHARGE, 3000),
     ],
 )
 def test_quantities_of_devices_are_the_sums_of_the_devices(quantity: Quantity, measured_w: int) -> None:

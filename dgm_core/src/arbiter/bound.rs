@@ -26,18 +26,21 @@ pub enum RowKind {
     GrossGeneration,
     /// W, PV plus battery discharge less battery charge.
     DerOutput,
+    /// W, battery charge.
+    StorageCharge,
     /// mA of one conductor.
     Current(Phase),
 }
 
 impl RowKind {
     /// All of one circuit, in the order of the rows of a decision.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NetImport,
         Self::NetExport,
         Self::GrossLoad,
         Self::GrossGeneration,
         Self::DerOutput,
+        Self::StorageCharge,
         Self::Current(Phase::L1),
         Self::Current(Phase::L2),
         Self::Current(Phase::L3),
@@ -51,7 +54,8 @@ impl RowKind {
             Self::GrossLoad => 2,
             Self::GrossGeneration => 3,
             Self::DerOutput => 4,
-            Self::Current(phase) => 5 + phase.slot(),
+            Self::StorageCharge => 5,
+            Self::Current(phase) => 6 + phase.slot(),
         }
     }
 
@@ -63,6 +67,7 @@ impl RowKind {
             Self::GrossLoad => Quantity::GrossLoad,
             Self::GrossGeneration => Quantity::GrossGeneration,
             Self::DerOutput => Quantity::DerOutput,
+            Self::StorageCharge => Quantity::StorageCharge,
             Self::Current(_) => Quantity::Current,
         }
     }
@@ -79,7 +84,7 @@ impl RowKind {
     pub const fn item(self) -> Option<usize> {
         match self {
             Self::NetImport | Self::NetExport => Some(0),
-            Self::GrossLoad | Self::GrossGeneration | Self::DerOutput => None,
+            Self::GrossLoad | Self::GrossGeneration | Self::DerOutput | Self::StorageCharge => None,
             Self::Current(phase) => Some(1 + phase.slot()),
         }
     }
@@ -196,14 +201,14 @@ fn narrow(tightest: &mut Tightest, bound: i64, id: &Arc<str>) {
     }
 }
 
-fn configured(circuit: &Circuit) -> [Tightest; 8] {
+fn configured(circuit: &Circuit) -> [Tightest; 9] {
     let spec = &circuit.spec;
     RowKind::ALL.map(|kind| {
         let bound = match kind {
             RowKind::NetImport => spec.import_limit.map(|limit| limit.get()),
             RowKind::NetExport => spec.export_limit.map(|limit| limit.get()),
             RowKind::Current(_) => spec.current_limit.map(|limit| limit.get()),
-            RowKind::GrossLoad | RowKind::GrossGeneration | RowKind::DerOutput => None,
+            RowKind::GrossLoad | RowKind::GrossGeneration | RowKind::DerOutput | RowKind::StorageCharge => None,
         };
         bound.map(|bound| (bound, Arc::from(format!("site:{}:{}", spec.id, kind.quantity().name()))))
     })
@@ -220,6 +225,6 @@ fn entries(layout: &Layout, row: &Bound) -> Vec<(usize, i64)> {
         RowKind::Current(phase) => {
             below.filter(|column| phases(**column).has(phase)).map(|column| (*column, 1)).collect()
         }
-        RowKind::NetExport | RowKind::GrossGeneration | RowKind::DerOutput => Vec::new(),
+        RowKind::NetExport | RowKind::GrossGeneration | RowKind::DerOutput | RowKind::StorageCharge => Vec::new(),
     }
 }

@@ -83,7 +83,11 @@ pub fn margin(scene: &Scene<'_>, row: &Bound) -> i64 {
         RowKind::NetImport | RowKind::NetExport => {
             row.bound - (crate::units::Permille::new(1000) - scene.site.circuit(row.circuit).spec.margin).of(row.bound)
         }
-        RowKind::GrossLoad | RowKind::GrossGeneration | RowKind::DerOutput | RowKind::Current(_) => 0,
+        RowKind::GrossLoad
+        | RowKind::GrossGeneration
+        | RowKind::DerOutput
+        | RowKind::StorageCharge
+        | RowKind::Current(_) => 0,
     }
 }
 
@@ -91,7 +95,7 @@ fn kept(scene: &Scene<'_>, row: &Bound, is_in_meter: bool) -> i64 {
     match row.kind {
         RowKind::NetExport | RowKind::GrossGeneration | RowKind::DerOutput => 0,
         RowKind::NetImport => worst::charge(scene, row.circuit, is_in_meter).get(),
-        RowKind::GrossLoad => worst::charge(scene, row.circuit, false).get(),
+        RowKind::GrossLoad | RowKind::StorageCharge => worst::charge(scene, row.circuit, false).get(),
         RowKind::Current(phase) => worst::charge_current(scene, row.circuit, is_in_meter, phase),
     }
 }

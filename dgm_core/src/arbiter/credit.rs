@@ -52,7 +52,11 @@ impl Credits {
                 let [pv, storage] = self.phase_help(scene, circuit, phase);
                 [pv, storage.min(overload_ma(scene.site, circuit))]
             }
-            RowKind::NetExport | RowKind::GrossLoad | RowKind::GrossGeneration | RowKind::DerOutput => [0, 0],
+            RowKind::NetExport
+            | RowKind::GrossLoad
+            | RowKind::GrossGeneration
+            | RowKind::DerOutput
+            | RowKind::StorageCharge => [0, 0],
         }
     }
 

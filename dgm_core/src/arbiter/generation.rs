@@ -72,7 +72,7 @@ fn allowed(scene: &Scene<'_>, balances: &Balances, row: &Bound, storage: &Storag
             let taken: Watts = below.map(|unit| net_taken(scene, storage, *unit)).sum();
             Some(Watts::new(row.bound) + taken - worst::vehicles(scene, row.circuit))
         }
-        RowKind::NetImport | RowKind::GrossLoad | RowKind::Current(_) => None,
+        RowKind::NetImport | RowKind::GrossLoad | RowKind::StorageCharge | RowKind::Current(_) => None,
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Quantity {
     GrossGeneration,
     /// W, PV plus battery discharge less battery charge below a circuit.
     DerOutput,
+    /// W, battery charge below a circuit.
+    StorageCharge,
     /// mA per phase.
     Current,
 }
@@ -36,6 +38,7 @@ impl Quantity {
             Self::GrossLoad => "GROSS_LOAD",
             Self::GrossGeneration => "GROSS_GENERATION",
             Self::DerOutput => "DER_OUTPUT",
+            Self::StorageCharge => "STORAGE_CHARGE",
             Self::Current => "CURRENT",
         }
     }

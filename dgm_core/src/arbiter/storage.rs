@@ -117,7 +117,11 @@ impl StorageInputs<'_> {
                 let over = balance.without_storage[1 + phase.slot()].map_or(0, |net| net - (row.bound - kept));
                 self.on_conductors(over.max(0), chosen, self.scene.voltage, Iterator::max)
             }
-            RowKind::NetExport | RowKind::GrossLoad | RowKind::GrossGeneration | RowKind::DerOutput => Watts::ZERO,
+            RowKind::NetExport
+            | RowKind::GrossLoad
+            | RowKind::GrossGeneration
+            | RowKind::DerOutput
+            | RowKind::StorageCharge => Watts::ZERO,
         }
     }
 
@@ -201,7 +205,7 @@ impl StorageInputs<'_> {
         let shown = row.kind.item().and_then(|item| self.balances.circuits[row.circuit.0].without_storage[item]);
         let room = shown.map_or(by_books, |net| by_books.min(bound - net));
         match row.kind {
-            RowKind::NetImport | RowKind::GrossLoad => Some(Watts::new(room)),
+            RowKind::NetImport | RowKind::GrossLoad | RowKind::StorageCharge => Some(Watts::new(room)),
             RowKind::Current(_) => {
                 Some(self.on_conductors(room.max(0), chosen, self.scene.voltage_seen, Iterator::min))
             }

@@ -248,6 +248,7 @@ impl Arbiter {
                 let stuck = entries.map(|(column, times)| times * counted[column].unmovable()).sum();
                 budget.uncontrolled + budget.kept - budget.help + row_value(stuck, row.kind, scene)
             }
+            RowKind::StorageCharge => budget.kept,
             RowKind::NetExport => least_export(scene, &self.balances, row, storage).get(),
             RowKind::GrossGeneration | RowKind::DerOutput => {
                 (worst::generation(scene, row.circuit) + worst::discharge(scene, row.circuit)).get()
@@ -313,6 +314,7 @@ pub fn shown(
         Quantity::DerOutput => output(layout, image, circuit, |out| out).map(|net| net.max(0)),
         Quantity::GrossGeneration => output(layout, image, circuit, |out| out.max(0)),
         Quantity::GrossLoad => Some(gross_load(layout, image, columns, circuit, since)),
+        Quantity::StorageCharge => Some(storage_charge(layout, image, circuit, since)),
     }
 }
 
@@ -322,9 +324,14 @@ fn gross_load(layout: &Layout, image: &Image, columns: &[ColumnState], circuit: 
     let below = &layout.below[circuit.0];
     let draws = below.columns.iter().map(|column| &columns[*column].draw).filter(|draw| draw.at >= since);
     let drawn: i64 = draws.map(|draw| draw.least[0].max(0)).sum();
-    let batteries = below.storages.iter().map(|unit| image.reading(layout.storages[*unit].asset));
+    drawn + storage_charge(layout, image, circuit, since)
+}
+
+/// W that batteries below a circuit are seen to take, measured at `since` or later.
+fn storage_charge(layout: &Layout, image: &Image, circuit: CircuitIndex, since: Millis) -> i64 {
+    let batteries = layout.below[circuit.0].storages.iter().map(|unit| image.reading(layout.storages[*unit].asset));
     let heard = batteries.filter(|reading| reading.measured_at >= since).filter_map(|reading| reading.power);
-    drawn + heard.map(|power| power.get().max(0)).sum::<i64>()
+    heard.map(|power| power.get().max(0)).sum()
 }
 
 /// Sum of what each inverter and battery below a circuit puts out, as it counts; absent where one is not heard.

@@ -43,6 +43,7 @@ fn quantity(quantity: Quantity) -> WireQuantity {
         Quantity::GrossLoad => WireQuantity::GrossLoad,
         Quantity::GrossGeneration => WireQuantity::GrossGeneration,
         Quantity::DerOutput => WireQuantity::DerOutput,
+        Quantity::StorageCharge => WireQuantity::StorageCharge,
         Quantity::Current => WireQuantity::Current,
     }
 }

@@ -55,6 +55,7 @@ fn quantity(wire: &WireLimit) -> Result<Quantity, CoreError> {
         Ok(WireQuantity::GrossLoad) => Ok(Quantity::GrossLoad),
         Ok(WireQuantity::GrossGeneration) => Ok(Quantity::GrossGeneration),
         Ok(WireQuantity::DerOutput) => Ok(Quantity::DerOutput),
+        Ok(WireQuantity::StorageCharge) => Ok(Quantity::StorageCharge),
         Ok(WireQuantity::Current) => Ok(Quantity::Current),
         Ok(WireQuantity::Unspecified) | Err(_) => Err(CoreError::value(
             format!("limit {}: quantity", wire.id),

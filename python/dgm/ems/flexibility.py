@@ -296,6 +296,8 @@ def _carries(row: Row, asset: AssetEntry, topology: Topology, *, up: bool) -> bo
     gives = asset.type in (AssetType.ASSET_TYPE_PV, AssetType.ASSET_TYPE_BATTERY)
     if row.quantity in OUTPUT:
         return gives
+    if row.quantity == Quantity.QUANTITY_STORAGE_CHARGE:
+        return up and asset.type == AssetType.ASSET_TYPE_BATTERY
     if row.quantity == Quantity.QUANTITY_GROSS_LOAD:
         return asset.type != AssetType.ASSET_TYPE_PV
     return up or gives or row.quantity == Quantity.QUANTITY_NET_EXPORT

@@ -105,6 +105,8 @@ def measured_of(limit: Limit, state: SiteState, now: Now) -> int | None:
             return _gross_w(circuit, state, now, kinds=GENERATORS, sign=-1)
         case Quantity.QUANTITY_DER_OUTPUT:
             return _der_output_w(circuit, state, now)
+        case Quantity.QUANTITY_STORAGE_CHARGE:
+            return _gross_w(circuit, state, now, kinds=(AssetType.ASSET_TYPE_BATTERY,), sign=1)
         case _:
             return None
 

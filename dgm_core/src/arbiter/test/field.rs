@@ -98,6 +98,33 @@ fn gross_load_bounds_cars_and_charging_together() {
 }
 
 #[test]
+fn a_bound_on_charging_binds_the_battery_and_neither_cars_nor_its_help() {
+    let mut plant = Plant::new(10_000, 0, 500);
+    plant.rig.bound(Quantity::StorageCharge, SITE, 5_000);
+    plant.rig.want_w(BATTERY, 15_000);
+    plant.rig.want(4, 16);
+    plant.run(30);
+    assert_eq!((plant.flows().0, plant.rig.amps()[4]), (5_000, 16));
+    plant.rig.bound(Quantity::StorageCharge, SITE, 0);
+    assert_eq!(plant.run(1).flows().0, 0);
+    plant.load_w = 65_000;
+    assert_eq!(plant.run(3).flows().0, -5_600, "it discharges all the same");
+}
+
+#[test]
+fn a_bound_on_charging_that_a_silent_battery_may_break_says_by_how_much() {
+    let mut plant = Plant::new(10_000, 0, 500);
+    plant.rig.want_w(BATTERY, 8_000);
+    plant.run(10);
+    plant.rig.bound(Quantity::StorageCharge, SITE, 5_000);
+    for _ in 0..30 {
+        plant.rig.tick(100);
+        plant.rig.put(METER, 18_000, None, None);
+    }
+    assert_eq!(plant.rig.row(Quantity::StorageCharge, SITE).shortfall, 3_000, "it may still be charging with 8 kW");
+}
+
+#[test]
 fn the_battery_takes_an_export_excess_before_the_sun_is_cut() {
     let mut plant = Plant::new(5_000, 30_000, 500);
     plant.rig.bound(Quantity::NetExport, SITE, 15_000);

@@ -26,20 +26,28 @@ enum Event {
     Control { asset: AssetIndex, is_controlled: bool },
 }
 
-const QUANTITIES: [Quantity; 6] = [
+const QUANTITIES: [Quantity; 7] = [
     Quantity::NetImport,
     Quantity::NetExport,
     Quantity::GrossLoad,
     Quantity::GrossGeneration,
     Quantity::DerOutput,
+    Quantity::StorageCharge,
     Quantity::Current,
 ];
 
 fn bounds() -> impl Strategy<Value = Event> {
     let lease = (proptest::option::of(0_i64..8_000), proptest::option::of(0_i64..90_000), any::<bool>());
-    (0_usize..6, 0_usize..2, 0_i64..90_000, lease).prop_map(|(quantity, circuit, bound, (ttl, failsafe, ends))| {
-        Event::Bound { quantity, circuit, bound, ttl, failsafe, ends }
-    })
+    (0..QUANTITIES.len(), 0_usize..2, 0_i64..90_000, lease).prop_map(
+        |(quantity, circuit, bound, (ttl, failsafe, ends))| Event::Bound {
+            quantity,
+            circuit,
+            bound,
+            ttl,
+            failsafe,
+            ends,
+        },
+    )
 }
 
 fn outcomes() -> impl Strategy<Value = Event> {
@@ -236,6 +244,7 @@ impl World {
             self.check_row(row, before)?;
         }
         self.check_uncontrolled()?;
+        self.check_charge()?;
         self.check_lost_meter()
     }
 
@@ -258,7 +267,7 @@ impl World {
                 Quantity::NetImport => spec.import_limit.map(|limit| limit.get()),
                 Quantity::NetExport => spec.export_limit.map(|limit| limit.get()),
                 Quantity::Current => spec.current_limit.map(|limit| limit.get()),
-                Quantity::GrossLoad | Quantity::GrossGeneration | Quantity::DerOutput => None,
+                Quantity::GrossLoad | Quantity::GrossGeneration | Quantity::DerOutput | Quantity::StorageCharge => None,
             };
             let is_here = |lease: &&Lease| {
                 lease.limit.scope == Scope::Circuit(row.circuit) && lease.limit.quantity == row.quantity
@@ -309,8 +318,24 @@ impl World {
             match row.quantity {
                 Quantity::NetImport => prop_assert!(row.help <= 30_000, "the sun alone: {:?}", row),
                 Quantity::GrossLoad => prop_assert_eq!(row.uncontrolled, 15_000),
-                Quantity::Current | Quantity::NetExport | Quantity::GrossGeneration | Quantity::DerOutput => {}
+                Quantity::Current
+                | Quantity::NetExport
+                | Quantity::GrossGeneration
+                | Quantity::DerOutput
+                | Quantity::StorageCharge => {}
             }
+        }
+        Ok(())
+    }
+
+    /// The battery is never told to charge with more than a bound on charging, and what it may do unasked is said.
+    fn check_charge(&self) -> Result<(), TestCaseError> {
+        let arbiter = &self.rig.arbiter;
+        let rows = arbiter.decision().rows.iter().filter(|row| row.circuit == SITE);
+        for row in rows.filter(|row| row.quantity == Quantity::StorageCharge) {
+            prop_assert!(self.rig.power(BATTERY) <= row.bound, "{} {:?}", self.rig.power(BATTERY), row);
+            let most = if arbiter.is_controlled(BATTERY) { 0 } else { 15_000 };
+            prop_assert!(row.shortfall >= most - row.bound, "{:?}", row);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ class Quantity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUANTITY_GROSS_GENERATION: _ClassVar[Quantity]
     QUANTITY_CURRENT: _ClassVar[Quantity]
     QUANTITY_DER_OUTPUT: _ClassVar[Quantity]
+    QUANTITY_STORAGE_CHARGE: _ClassVar[Quantity]
 
 class LimitState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -56,6 +57,7 @@ QUANTITY_GROSS_LOAD: Quantity
 QUANTITY_GROSS_GENERATION: Quantity
 QUANTITY_CURRENT: Quantity
 QUANTITY_DER_OUTPUT: Quantity
+QUANTITY_STORAGE_CHARGE: Quantity
 LIMIT_STATE_UNSPECIFIED: LimitState
 LIMIT_STATE_PENDING: LimitState
 LIMIT_STATE_ACTIVE: LimitState
