@@ -150,7 +150,7 @@ class DerCore:
         self._mirrored = AVERAGES | STORED if stores_energy else AVERAGES
         self._mirrors = mirrors(lfdi, der.pen, self._mirrored)
         self.discovery = self._conversation()
-        self._acts_on_base = acts_on(has_battery=plant.has_battery(config))
+        self._acts_on_base = acts_on(has_battery=plant.has_battery(config), is_ours=not config.ems.third_party)
         self._acts_on = modes_supported(self._acts_on_base, self._permitted)
         self._grid = GridSide(self._url, max_w=der.site_rating_w)
         self._server_now = Now(mono_ms=0, utc_ms=0)
@@ -288,7 +288,7 @@ class DerCore:
     def bounds(self, now: Now) -> dict[str, Bound]:
         """What the EMS is to hold at the last handled `now`, by mode; what load control leaves beside them."""
         at_ms, ratings = self._server(now).utc_ms, self._ratings()
-        found = bounds(self.scheduler, at_ms, max_w=ratings.max_w)
+        found = bounds(self.scheduler, at_ms, max_w=ratings.max_w, charge_w=ratings.charge_w)
         granted = flow_bound(self.flow_plans(now))
         found |= {} if granted is None else {granted.mode: granted}
         settled = self._ramps.settle(found, self.reporting.site.measured(), ratings, at_ms)
