@@ -192,7 +192,7 @@ class Fleet:
                 world.count("password taken")
             case ocpp.Counted():
                 world.count(f"counted {effect.name}")
-            case ocpp.Keep() | ocpp.CpoLimit():
+            case ocpp.Keep() | ocpp.CpoLimit() | ocpp.CarNeed():
                 pass
             case _:
                 assert_never(effect)
