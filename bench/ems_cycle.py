@@ -31,9 +31,9 @@ from dgm.api.ems.v1.ems_pb2 import (
 )
 from dgm.api.site.v1.site_pb2 import PhaseValues, PlugState, Quality, ReportSamplesRequest, Sample
 from dgm.ems.columns import columns, reading
-from dgm.ems.cycle import (
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import (
     CoreDecided,
-    Cycle,
     Effect,
     Reply,
     SendLimits,

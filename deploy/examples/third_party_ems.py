@@ -256,6 +256,19 @@ def connected(options: argparse.Namespace, port: int) -> Facade:
     return Facade(client)
 
 
+def gateways(options: argparse.Namespace) -> tuple[Evses, Der | None]:
+    """Both of them, or the EVSE facade alone; waits until they are there."""
+    while True:
+        try:
+            evses = Evses(connected(options, options.port), options.models, valid_s=options.valid_s)
+            if options.der_port is None:
+                return evses, None
+            return evses, Der(connected(options, options.der_port), options.models, valid_s=options.valid_s)
+        except (ConnectionError, ModbusException) as error:
+            print(f"not yet: {error}", flush=True)
+            time.sleep(1.0)
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -279,11 +292,11 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     options = arguments()
-    evses = Evses(connected(options, options.port), options.models, valid_s=options.valid_s)
-    der = None
-    if options.der_port is not None:
-        der = Der(connected(options, options.der_port), options.models, valid_s=options.valid_s)
     most_w = 1e9 if options.total_kw is None else options.total_kw * 1000
+    try:
+        evses, der = gateways(options)
+    except KeyboardInterrupt:
+        return
     try:
         while True:
             try:

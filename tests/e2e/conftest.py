@@ -18,7 +18,7 @@ from e2e_waiting import eventually
 from e2e_world import World
 
 
-@pytest.fixture(scope="session", params=["run", "serve"])
+@pytest.fixture(scope="package", params=["run", "serve"])
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A site on which cars charge with their full current."""
     directory = tmp_path_factory.mktemp(f"site-{request.param}")

@@ -47,7 +47,7 @@ LEAD_S = 3.0
 
 EVENT_AFTER_MS = 1000
 EVENT_S = 1800
-LIFE_S = 150.0
+LIFE_S = 450.0
 """The simulator processes end by themselves after this and the 90 s of the shortest timeline."""
 
 HOST = "127.0.0.1"

@@ -13,7 +13,7 @@ from dgm.api.core.v1.core_pb2 import AssetGrant, Decision, LimitSet, Row
 from dgm.api.core.v1.field_pb2 import ModelAnswer, ModelBatch, ModelFailure
 from dgm.api.ems.v1.ems_pb2 import Limit, PutLimitRequest, Quantity
 from dgm.api.site.v1.site_pb2 import PhaseValues, PlugState, Quality, Sample
-from dgm.ems.cycle import CoreDecided
+from dgm.ems.events import CoreDecided
 from dgm.machine import Now
 from dgm.site.state import Reading
 

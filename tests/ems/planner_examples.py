@@ -30,7 +30,7 @@ def problem(
     **fields: object,
 ) -> Problem:
     """Hours of this load; no sun, no export and one price unless said otherwise."""
-    count = len(load_w)
+    count, prices = len(load_w), tuple(price or [100] * len(load_w))
     base = Problem(
         utc_ms=0,
         step_ms=HOUR_MS,
@@ -39,14 +39,21 @@ def problem(
         solar_w=tuple(solar_w or [0] * count),
         import_max_w=(import_max_w,) * count,
         export_max_w=(export_max_w,) * count,
-        import_price=tuple(price or [100] * count),
+        import_price=prices,
         export_price=(0,) * count,
+        left_price=max(0, 8 * min(prices) // 10),
     )
     return replace(base, **fields)  # type: ignore[arg-type]
 
 
 def car(
-    name: str = "e1", *, due_wh: int, hours: float, power_w: int = 11_000, phases: Sequence[int] = (1, 2, 3)
+    name: str = "e1",
+    *,
+    due_wh: int,
+    hours: float,
+    power_w: int = 11_000,
+    phases: Sequence[int] = (1, 2, 3),
+    min_w: int = 0,
 ) -> Car:
     """A car that leaves after so many hours."""
     return Car(
@@ -55,9 +62,15 @@ def car(
         departs_ms=round(hours * HOUR_MS),
         power_max_w=power_w,
         phases=tuple(phases),
+        power_min_w=min_w,
     )
 
 
-def feeder(cars: Sequence[int], *, power_w: int | None = None, current_ma: int | None = None) -> Feeder:
+def feeder(cars: Sequence[int], *, power_w: int | None = None, current_ma: int | None = None, steps: int = 1) -> Feeder:
     """A circuit above these cars."""
-    return Feeder(circuit_id="garage", cars=tuple(cars), power_w=power_w, current_ma=current_ma)
+    return Feeder(
+        circuit_id="garage",
+        cars=tuple(cars),
+        power_w=None if power_w is None else (power_w,) * steps,
+        current_ma=None if current_ma is None else (current_ma,) * steps,
+    )

@@ -41,8 +41,8 @@ from dgm.api.ems.v1.ems_pb2 import (
     Target,
 )
 from dgm.api.site.v1.site_pb2 import PlugState, Quality, ReportSamplesRequest, Sample
-from dgm.ems.cycle import (
-    Cycle,
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import (
     Effect,
     PublishLimits,
     PublishSetpoints,

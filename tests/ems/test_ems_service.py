@@ -38,7 +38,7 @@ from dgm.api.ems.v1.field_pb2_grpc import FieldServiceStub
 from dgm.api.site.v1 import site_pb2 as site
 from dgm.api.site.v1.site_pb2_grpc import SiteServiceStub
 from dgm.ems import limits as limits_module
-from dgm.ems.cycle import PublishSetpoints
+from dgm.ems.events import PublishSetpoints
 from dgm.ems.service import EmsRole
 from dgm.ems.service import role as role_module
 from dgm.ems.service.role import CoreSilent

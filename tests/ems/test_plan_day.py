@@ -55,6 +55,7 @@ def horizon(load_w: tuple[int, ...], begin: int, battery: Battery, peak_w: int =
         batteries=(battery,),
         peak_w=peak_w,
         peak_price=PEAK_PRICE,
+        left_price=80,
     )
 
 

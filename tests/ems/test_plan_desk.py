@@ -81,7 +81,7 @@ def test_cars_with_a_need_are_planned_and_others_are_load_for_an_hour() -> None:
     assert (car.asset_id, car.due_wh, car.departs_ms, car.power_max_w) == ("e1", 10_000, 5_400_000, 22_080)
     assert problem.load_w == (3_000,) * 4 + (0,) * 4
     [feeder] = problem.feeders
-    assert (feeder.circuit_id, feeder.cars, feeder.current_ma) == ("garage", (0,), 63_000)
+    assert (feeder.circuit_id, feeder.cars, feeder.current_ma) == ("garage", (0,), (63_000,) * 8)
 
 
 def test_prices_are_those_of_each_step_and_the_paid_peak_is_the_highest_seen() -> None:

@@ -14,7 +14,8 @@ from dgm import config as site_config
 from dgm.api.core.v1.core_pb2 import LimitSet
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.api.site.v1.site_pb2 import PlugState, ReportSamplesRequest
-from dgm.ems.cycle import Cycle, Effect, Planned, SendLimits, SendTargets, SolvePlan
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import Effect, Planned, SendLimits, SendTargets, SolvePlan
 from dgm.ems.planner.problem import Plan
 from dgm.ems.planner.solve import solve
 from dgm.ems.service.plan_worker import PlanWorker

@@ -139,13 +139,13 @@ def brute_force(example: Problem, *, step_w: int) -> float:
             cost += max(0, imported) / 1e6 * example.import_price[step] + abs(power) / 2e6 * example.wear_price
             peak = max(peak, imported)
         else:
-            left = 0.8 * min(example.import_price)
+            left = example.left_price
             costs.append(cost + (peak - example.peak_w) / 1e6 * example.peak_price - soc / 1e6 * left)
     return min(costs)
 
 
 def cost_of(example: Problem, plan: Plan) -> float:
-    left = 0.8 * min(example.import_price)
+    left = example.left_price
     energy = sum(max(0, power) / 1e6 * price for power, price in zip(plan.import_w, example.import_price, strict=True))
     wear = sum(abs(power) for power in plan.battery_w[0]) / 2e6 * example.wear_price
     peak = max(example.peak_w, *plan.import_w) - example.peak_w
@@ -200,7 +200,7 @@ def test_every_plan_keeps_energy_bands_and_limits(data: st.DataObject) -> None:
         price=data.draw(st.lists(st.integers(-100, 400), min_size=steps, max_size=steps)),
         batteries=(replace(BATTERY, efficiency_permille=950),),
         cars=cars,
-        feeders=(feeder(range(len(cars)), current_ma=30_000),) if cars else (),
+        feeders=(feeder(range(len(cars)), current_ma=30_000, steps=steps),) if cars else (),
     )
     plan = solve(example)
     assert plan.is_optimal

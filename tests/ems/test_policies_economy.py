@@ -17,7 +17,8 @@ from dgm.api.ems.v1.ems_pb2 import PutTargetRequest, Quantity, Target
 from dgm.api.ems.v1.policy_pb2 import PriceBlock, PutPricesRequest, PutPricesResponse
 from dgm.api.site.v1.site_pb2 import PlugState, ReportSamplesRequest
 from dgm.ems.calendar import utc_offset
-from dgm.ems.cycle import Cycle, Reply, SendTargets
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import Reply, SendTargets
 from dgm.ems.history import QUARTER_MS, History
 from dgm.ems.policies import parameters, tariff
 from dgm.ems.policies.random_delay import delay_ms

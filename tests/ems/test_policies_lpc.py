@@ -15,7 +15,8 @@ from policy_examples import Run, evse, picture
 from dgm.api.config.v1.config_pb2 import PolicyConfig, PolicyParameter
 from dgm.api.core.v1.core_pb2 import LimitSet
 from dgm.api.ems.v1.policy_pb2 import GuardState, GuardStatement, ReportGuardRequest, ReportGuardResponse
-from dgm.ems.cycle import Cycle, Reply, SendLimits
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import Reply, SendLimits
 from dgm.ems.policies.lpc import Memory, limit_of, minimum_w, nameplate, step
 from dgm.ems.snapshot import GUARD_SILENT_MS, GuardSeen, Stated
 from dgm.machine import Tick

@@ -18,7 +18,8 @@ from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.core.v1.core_pb2 import LimitSet
 from dgm.api.ems.v1.ems_pb2 import PutTargetRequest, Quantity, Target
 from dgm.api.site.v1.site_pb2 import PlugState, ReportSamplesRequest
-from dgm.ems.cycle import Cycle, SendLimits, SendTargets
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import SendLimits, SendTargets
 from dgm.ems.limits import Stage
 from dgm.ems.policies import registry
 from dgm.ems.policies.parameters import described

@@ -68,7 +68,7 @@ def test_an_evse_that_counts_at_less_than_it_could_draw_is_caught() -> None:
     ems = run.ems
     assert ems is not None
     absent = [(0, 0, 0, 0, 0, 0)] * (len(run.config.assets) + len(run.lines))
-    ems.grants = absent
+    ems.grants = [*absent]
     run.invariants.check()
     with pytest.raises(AssertionError, match="could draw"):
         run.invariants.check()

@@ -80,7 +80,8 @@ async def _plan(site: Path, json_out: bool) -> None:
         table.add_row(clock_time(step.start_utc_ms), *cells, str(step.price_per_mwh))
     Console().print(table)
     for car in answer.cars:
-        short = f", SHORT of {car.short_wh / 1000:.1f} kWh" if car.short_wh else ""
+        why = f": bounded by {car.short_reason}" if car.short_reason else ""
+        short = f", SHORT of {car.short_wh / 1000:.1f} kWh{why}" if car.short_wh else ""
         until = clock_time(car.departure_utc_ms)
         typer.echo(f"{car.asset_id}: {car.due_wh / 1000:.1f} kWh until {until}, {kw(car.now_w)} kW now{short}")
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from dgm import _core
 from dgm.api.site.v1.site_pb2 import PlugState, Quality
-from dgm.ems.cycle import Row
+from dgm.ems.events import Row
 from dgm.machine import Now
 from dgm.site.state import Reading
 

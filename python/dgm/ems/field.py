@@ -15,7 +15,7 @@ from dgm import _core
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.site.v1.site_pb2 import Quality
 from dgm.ems.columns import columns, reading
-from dgm.ems.cycle import CoreDecided, Row
+from dgm.ems.events import CoreDecided, Row
 from dgm.machine import Now
 from dgm.site.topology import Topology
 

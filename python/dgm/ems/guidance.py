@@ -3,6 +3,7 @@
     SetChargingNeed ──> NeedBook + Ledger ─┐
     ReportGuard ──> guards                 ├──Snapshot──> Stack ──> Steering for the wants, caps for the core
     PutPrices ──> prices                   │
+    PutFlowBlocks ──> BlockBook            │
     meter ──> History ─────────────────────┘
 
 A part of the ems machine: it takes requests and gives effects. A site without policies and needs costs nothing here.
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.api.core.v1.core_pb2 import ActiveLimit, AssetGrant
+from dgm.api.core.v1.core_pb2 import AssetGrant
 from dgm.api.ems.v1.policy_pb2 import (
     ClearChargingNeedRequest,
     ClearChargingNeedResponse,
@@ -23,6 +24,8 @@ from dgm.api.ems.v1.policy_pb2 import (
     ListChargingNeedsResponse,
     ListPoliciesResponse,
     PriceBlock,
+    PutFlowBlocksRequest,
+    PutFlowBlocksResponse,
     PutPricesRequest,
     PutPricesResponse,
     ReportGuardRequest,
@@ -32,13 +35,14 @@ from dgm.api.ems.v1.policy_pb2 import (
 )
 from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.ems.calendar import Offset, local_at
+from dgm.ems.flow_blocks import BlockBook
 from dgm.ems.history import History
 from dgm.ems.ledger import SLOT_MS, Ledger
 from dgm.ems.limit_rules import BOUND_MAX, ID_LENGTH_MAX, invalid, out_of_range
 from dgm.ems.limits import Entry, Forget, Keep
 from dgm.ems.needs import NEED_TABLE, NeedBook
 from dgm.ems.planner import desk as plan_desk
-from dgm.ems.planner.compose import Prices
+from dgm.ems.planner.compose import STEP_MS, Prices
 from dgm.ems.policies import lpc, planner, registry, tariff
 from dgm.ems.policy import WantedTarget
 from dgm.ems.snapshot import (
@@ -51,12 +55,13 @@ from dgm.ems.snapshot import (
     Stated,
     evse_views,
     limit_view,
+    net_currents,
     net_power,
     solar_views,
     storage_views,
 )
-from dgm.ems.stack import Chosen, Seat, Stack
-from dgm.ems.steering import NO_STEERING, Steering
+from dgm.ems.stack import SOURCE, Chosen, Seat, Stack
+from dgm.ems.steering import NO_STEERING, CircuitCap, Steering
 from dgm.machine import Now
 from dgm.site.refusal import Reason, Refusal
 from dgm.site.state import SiteState
@@ -68,6 +73,9 @@ TABLES = (NEED_TABLE, HISTORY_TABLE, *plan_desk.TABLES)
 
 STUCK = ("nameplate", "fallback")
 """Of what the core counts an EVSE at: as much as it could take with nobody in control of it."""
+
+PLANNER = f"{SOURCE}:{planner.POLICY.name}"
+"""Its own envelope is no input of the next plan."""
 
 PRICES_MAX = 2_000
 PRICE_SOURCES_MAX = 8
@@ -92,6 +100,7 @@ class Guidance:
         self._cycle_ms = config.ems.cycle_ms
         self._guards: dict[str, GuardSeen] = {}
         self._prices: dict[str, list[Price]] = {}
+        self._blocks = BlockBook(topology)
         self._tariffs = [one.params for one in chosen if isinstance(one.params, tariff.Params)]
         self._windows: tuple[int, list[Price]] = (-1, [])
         self._history = History()
@@ -138,6 +147,8 @@ class Guidance:
             solars=solar_views(state, now),
             limits=limits,
             prices=prices,
+            blocks=self._blocks.blocks(now),
+            net_ma=net_currents(state, now),
             targets={index: _api_target(target) for index, target in targets.items()},
             guards=self._guards,
             history=self._history,
@@ -146,12 +157,9 @@ class Guidance:
             plan=None if self.desk is None else self.desk.live(now),
         )
         if self.desk is not None:
-            effects += self.desk.see(snapshot, curtailed=_is_curtailed(state))
+            own = [one for one in self._own_limits(now, momentary_ms=STEP_MS) if one.source != PLANNER]
+            effects += self.desk.see(snapshot, curtailed=_is_curtailed(state), own_limits=own)
         return self.stack.run(snapshot), effects
-
-    def active(self, now: Now) -> list[ActiveLimit]:
-        """Caps of the policies that are in force, for the core."""
-        return self.stack.active(now)
 
     def get(self, limit_id: str) -> Entry | None:
         """A cap of a policy by the id that decisions name."""
@@ -220,12 +228,19 @@ class Guidance:
         self._prices[request.source] = [price for price in prices if price.end_utc_ms > now.utc_ms]
         return PutPricesResponse(held=len(self._prices[request.source]))
 
+    def put_blocks(self, request: PutFlowBlocksRequest, now: Now) -> PutFlowBlocksResponse | Refusal:
+        """Replace the granted blocks of a source."""
+        return self._blocks.put(request, now)
+
     def _guard_seat(self, source: str) -> Seat | None:
         seats = (seat for seat in self.stack.seats if isinstance(seat.chosen.params, lpc.Params))
         return next((seat for seat in seats if seat.chosen.params.guard == source), None)
 
-    def _own_limits(self, now: Now) -> list[LimitView]:
-        """What the policies' caps leave to plans for hours ahead: without an end, for they are renewed."""
+    def _own_limits(self, now: Now, *, momentary_ms: int | None = None) -> list[LimitView]:
+        """What the policies' caps leave to plans for hours ahead: the last of each without an end, it is renewed.
+
+        momentary_ms: how long caps count of which their policy says neither what lasts nor what follows their lease.
+        """
         held = [(seat.chosen.label, seat.held) for seat in self.stack.seats if seat.held is not None]
         return [
             LimitView(
@@ -234,14 +249,15 @@ class Guidance:
                 circuit_index=cap.circuit_index,
                 asset_index=None,
                 quantity=cap.quantity,
-                bound=cap.bound if cap.lasting is None else cap.lasting,
-                start_utc_ms=now.utc_ms,
-                end_utc_ms=None,
-                is_pending=False,
+                bound=bound,
+                start_utc_ms=start_ms,
+                end_utc_ms=now.utc_ms + momentary_ms if momentary_ms and _is_momentary(cap) else end_ms,
+                is_pending=start_ms > now.utc_ms,
             )
             for label, targets in held
             for cap in targets.circuit_caps
             if not cap.on_each_evse
+            for start_ms, end_ms, bound in cap.outlook(now.utc_ms)
         ]
 
     def _prices_now(self, now: Now) -> list[Price]:
@@ -274,6 +290,10 @@ class Guidance:
         old = self._history.outdated(now.utc_ms)
         self._history = self._history.without(old)
         return [Forget(id=str(start), table=HISTORY_TABLE) for start in old]
+
+
+def _is_momentary(cap: CircuitCap) -> bool:
+    return cap.lasting is None and cap.failsafe is None and not cap.ahead
 
 
 def _is_stuck(grant: AssetGrant) -> bool:

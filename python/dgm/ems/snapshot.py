@@ -115,6 +115,19 @@ class Price:
     source: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Power granted ahead of time for charging below a circuit. energy_wh None: as much as the power gives."""
+
+    id: str
+    source: str
+    circuit_index: int
+    start_utc_ms: int
+    end_utc_ms: int
+    power_w: int
+    energy_wh: int | None = None
+
+
 GUARD_SILENT_MS = 120_000
 """No sign of life for this long: the guard is not there (use case LPC: heartbeat at least every 60 s, lost
 after 120 s).
@@ -160,7 +173,8 @@ class ApiTarget:
 class Snapshot:
     """One picture. net_w: at the connection point, positive import. restored_mono_ms: when the EVSEs were last heard
     again after a time without them, or when this process began: a return of power or communication. offset: of local
-    time, for instants other than `now`. plan: the planner's, while it is in force.
+    time, for instants other than `now`. plan: the planner's, while it is in force. net_ma: of the connection point's
+    meter, a magnitude per phase.
     """
 
     now: Now
@@ -173,6 +187,8 @@ class Snapshot:
     solars: Sequence[SolarView]
     limits: Sequence[LimitView] = ()
     prices: Sequence[Price] = ()
+    blocks: Sequence[Block] = ()
+    net_ma: PhaseTriple = NO_PHASES
     targets: Mapping[int, ApiTarget] = field(default_factory=dict)
     guards: Mapping[str, GuardSeen] = field(default_factory=dict)
     history: History = field(default_factory=History)
@@ -281,6 +297,13 @@ def net_power(state: SiteState, now: Now) -> int | None:
     """W at the connection point, None: its meter is not seen."""
     meter_index = state.topology.root.meter_index
     return None if meter_index is None else good_power(state, meter_index, now)
+
+
+def net_currents(state: SiteState, now: Now) -> PhaseTriple:
+    """mA per phase at the connection point, a magnitude each; None: not seen."""
+    meter_index = state.topology.root.meter_index
+    seen = meter_index is not None and _good(state, meter_index, now)
+    return state.reading(meter_index).current_ma if seen and meter_index is not None else NO_PHASES
 
 
 def _good(state: SiteState, index: int, now: Now) -> bool:

@@ -35,12 +35,22 @@ ITEMS_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A bound from a start to an end."""
+
+    start_utc_ms: int
+    end_utc_ms: int
+    bound: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitCap:
     """An upper bound on a circuit: W, or mA per phase for CURRENT; >= 0. key: unique within the policy.
 
     failsafe: in force once the policy's lease has run out; None: the cap is then gone, which is for wishes of economy
-    only. lasting: what plans for hours ahead should count on, where that is not `bound`. on_each_evse: CURRENT, of
-    every EVSE below the circuit instead of the circuit.
+    only. lasting: what plans for hours ahead should count on, where that is not `bound`; ahead: and what in spans of
+    theirs, in order of time and without overlaps, instead. on_each_evse: CURRENT, of every EVSE below the circuit
+    instead of the circuit.
     """
 
     key: str
@@ -50,8 +60,22 @@ class CircuitCap:
     why: str
     failsafe: int | None = None
     lasting: int | None = None
+    ahead: tuple[Span, ...] = ()
     ramp_ms: int = 0
     on_each_evse: bool = False
+
+    def outlook(self, utc_ms: int) -> list[tuple[int, int | None, int]]:
+        """What plans should count on from an instant on: (start, end, bound) without gaps; the last has no end."""
+        usual, at_ms = self.bound if self.lasting is None else self.lasting, utc_ms
+        spans: list[tuple[int, int | None, int]] = []
+        for span in self.ahead:
+            if span.end_utc_ms <= at_ms:
+                continue
+            if span.start_utc_ms > at_ms:
+                spans.append((at_ms, span.start_utc_ms, usual))
+            spans.append((max(at_ms, span.start_utc_ms), span.end_utc_ms, span.bound))
+            at_ms = span.end_utc_ms
+        return [*spans, (at_ms, None, usual)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +255,15 @@ def _cap_nonsense(cap: CircuitCap, topology: Topology) -> str | None:
         value = getattr(cap, name)
         if not (value is None and name in ("failsafe", "lasting")) and not (_whole(value) and 0 <= value <= BOUND_MAX):
             return f"circuit cap {cap.key!r}: {name}: found {value!r}; expected a whole number 0..{BOUND_MAX}"
+    return _ahead_nonsense(cap)
+
+
+def _ahead_nonsense(cap: CircuitCap) -> str | None:
+    at_ms = 0
+    for span in cap.ahead:
+        if not at_ms <= span.start_utc_ms < span.end_utc_ms or not 0 <= span.bound <= BOUND_MAX:
+            return f"circuit cap {cap.key!r}: ahead: found {span!r}; expected spans in order, 0..{BOUND_MAX}"
+        at_ms = span.end_utc_ms
     return None
 
 

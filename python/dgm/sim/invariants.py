@@ -18,7 +18,8 @@ from dgm.ocpp import events as ocpp
 from dgm.sim.quirks import Quirk
 
 if TYPE_CHECKING:
-    from dgm.sim.world import Line, World
+    from dgm.sim.line import Line
+    from dgm.sim.world import World
 
 EXCESS_SECONDS_MAX = 20
 """Longest run of seconds above the limit in force; the demo's live bar is 10 s after the first 15 s."""
@@ -47,6 +48,7 @@ class Invariants:
         self._world = world
         self._excess_s = 0
         self._suspects: set[int] = set()
+        self._evses = [evse for station in world.config.stations for evse in station.evses]
 
     def check(self) -> None:
         """Everything that can be seen at one instant."""
@@ -67,39 +69,37 @@ class Invariants:
         world = self._world
         self._expect(world.ems is not None, "the ems role did not come back")
         for line in world.lines:
-            (evse,) = line.session.evses
-            self._expect(line.is_up, f"{line.plan.station.id} did not come back")
+            self._expect(line.is_up, f"{line.id} did not come back")
             wrong = world.outages.faults(line, world.now)
-            self._expect(not wrong, f"{line.plan.station.id}: {wrong}")
+            self._expect(not wrong, f"{line.id}: {wrong}")
             if Quirk.EMPTY_COMPOSITE in line.station.plan.quirks:
                 continue  # nothing that it says proves anything
-            proved = evse.enforcer.proved_ma(world.now)
-            self._expect(proved is not None, f"{line.plan.station.id}: nothing proved, plug {evse.memory.plug_state}")
+            for evse in line.session.evses:
+                proved = evse.enforcer.proved_ma(world.now)
+                self._expect(proved is not None, f"{line.id}: nothing proved, plug {evse.memory.plug_state}")
 
     # Electrical
 
     def _check_counted(self, grants: list[tuple[int, ...]]) -> None:
         world = self._world
         first = len(world.config.assets)
-        for line in world.lines:
-            counted_ma = grants[first + line.index][1]
-            connector = line.station.connectors[line.plan.connector_id]
-            could_ma = line.station.limit_ma(connector, world.now.utc_ms)
+        for index, (line, plan) in enumerate(world.evses):
+            counted_ma = grants[first + index][1]
+            could_ma = line.station.limit_ma(line.port(plan.id), world.now.utc_ms)
             # A frame that wipes profiles needs a moment from the relay to the next tick: twice in a row is too long.
             suspect = could_ma > counted_ma
             self._expect(
-                not (suspect and line.index in self._suspects),
-                f"{line.plan.id} could draw {could_ma} mA by its installed profiles and counts at {counted_ma} mA",
+                not (suspect and index in self._suspects),
+                f"{plan.id} could draw {could_ma} mA by its installed profiles and counts at {counted_ma} mA",
             )
-            self._suspects.discard(line.index)
+            self._suspects.discard(index)
             if suspect:
-                self._suspects.add(line.index)
+                self._suspects.add(index)
 
     def _check_grants(self, grants: list[tuple[int, ...]]) -> None:
-        world = self._world
-        first = len(world.config.assets)
-        for station, grant in zip(world.config.stations, grants[first:], strict=True):
-            evse, value_ma = station.evses[0], grant[0]
+        first = len(self._world.config.assets)
+        for evse, grant in zip(self._evses, grants[first:], strict=True):
+            value_ma = grant[0]
             if value_ma in (0, _core.ABSENT64):
                 continue
             inside = evse.current_min_ma <= value_ma <= evse.current_max_ma
@@ -126,7 +126,7 @@ class Invariants:
         first = len(config.assets)
         if row.phase:
             return sum(settled_ma[index] for index in evses)
-        wired = {index: len(config.stations[index - first].evses[0].phases) for index in evses}
+        wired = {index: len(self._evses[index - first].phases) for index in evses}
         return sum(settled_ma[index] * wired[index] for index in evses) * config.site.nominal_voltage_mv // 1_000_000
 
     def _evses_of(self, row: Row) -> list[int]:
@@ -135,8 +135,7 @@ class Invariants:
         for _ in config.circuits:
             below |= {circuit.id for circuit in config.circuits if circuit.parent in below}
         found = []
-        for index, station in enumerate(config.stations):
-            evse = station.evses[0]
+        for index, evse in enumerate(self._evses):
             wired = row.phase == 0 or row.phase in evse.phases
             if evse.circuit in below and wired:
                 found.append(len(config.assets) + index)
@@ -146,7 +145,7 @@ class Invariants:
         world = self._world
         net_w = world.plant.reading().net_w
         limits = [world.timeline.site.import_w, *world.utility.limits.values()]
-        if world.ems is None or not world.meter_good:
+        if world.ems is None or not world.field.meter.is_right:
             # With nobody in control the configured limit is what the fallback proof promises.
             limits = limits[:1]
         elif self._states_shortfall(world.ems.decision):
@@ -184,7 +183,7 @@ class Invariants:
         self._take(line, due, effect.raw, f"was kept ({effect.reason.value})", in_order=False)
 
     def _take(self, line: Line, due: list[bytes], raw: bytes, what: str, *, in_order: bool = True) -> None:
-        name = line.plan.station.id
+        name = line.id
         self._expect(raw in due, f"{name}: a frame {what} that no peer has sent: {raw[:120]!r}")
         if in_order:
             # Answers never wait behind CALLs, so order is kept within CALLs and within answers.
@@ -202,8 +201,8 @@ class Invariants:
         if holds:
             return
         world = self._world
-        hours = (world._end_ms - 1_000_000) / 3_600_000
+        hours = world.length_ms / 3_600_000
         replay = f"dgm sim --seed {world.seed} --hours {hours:g} --evse {len(world.lines)}"
         events = "\n".join(world.recent)
-        at_s = (world.now.mono_ms - 1_000_000) / 1000
+        at_s = world.agenda.elapsed_ms / 1000
         raise AssertionError(f"at {at_s:.1f} s: {what}\nlast events:\n{events}\nreplay: {replay}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dgm import _core
 from dgm.api.config.v1.config_pb2 import DgmConfig
@@ -19,14 +19,15 @@ from dgm.api.core.v1.core_pb2 import Decision
 from dgm.api.ems.v1.ems_pb2 import PutLimitRequest, ReportOutcomesRequest, Setpoint
 from dgm.api.site.v1.site_pb2 import Quality, ReportSamplesRequest
 from dgm.der.envelope import bounds, limit_of
-from dgm.der.resource import AssignedProgram
+from dgm.der.resource import AssignedProgram, ControlBase, ControlMode, DERControl, EventState, EventStatus, Interval
 from dgm.der.scheduler import ProgramsKnown, Scheduler
 from dgm.ems.columns import columns, reading
-from dgm.ems.cycle import (
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import (
     CoreDecided,
-    Cycle,
     Effect,
     Event,
+    Planned,
     PublishSetpoints,
     Reply,
     SendLimits,
@@ -34,21 +35,21 @@ from dgm.ems.cycle import (
     SendOutcomes,
     SendSamples,
     SendTargets,
+    SolvePlan,
     SubscriberHeard,
 )
 from dgm.ems.guidance import TABLES
 from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
+from dgm.ems.planner.problem import Plan, Problem
 from dgm.ems.setpoints import SetpointSubscriber
 from dgm.machine import Now, Tick
 from dgm.ocpp.events import DerSeen, Outcome, Sampled
 from dgm.ocpp.messages import der_message, outcome_message, sample_message
 from dgm.ocpp.outage_rules import BILLING
-from dgm.sim.plant import Plant
 from dgm.sim.stamps import format_time
 from dgm.site.refusal import Refusal
 
-WATTS_PER_PERMILLE = 1000
-REVERT_S = 30
+IMPORT, EXPORT = "opModImpLimW", "opModExpLimW"
 IMAGE_WIDTH = len(_core.IMAGE_COLUMNS)
 GRANT_WIDTH = len(_core.GRANT_COLUMNS)
 
@@ -116,11 +117,20 @@ class EmsNode:
                     self._journal.pop((table, key), None)
                 case PublishSetpoints():
                     publish = True
+                case SolvePlan(problem=problem, deadline_s=deadline_s):
+                    publish |= self._run(self.cycle.handle(Planned(answer=_solved(problem, deadline_s)), now), now)
                 case Reply(message=Refusal() as refusal):
                     self.refused.append(refusal)
                 case _:
                     pass
         return publish
+
+
+def _solved(problem: Problem, deadline_s: int) -> Plan:
+    """What the process of its own would answer, at once: in virtual time a plan takes none."""
+    from dgm.ems.planner.solve import solve  # numpy and HiGHS are loaded only where a site plans
+
+    return solve(problem, time_limit_s=deadline_s)
 
 
 def _table(journal: dict[tuple[str, str], bytes], name: str) -> dict[str, bytes]:
@@ -163,16 +173,60 @@ class Outbox:
 
 
 class UtilityNode:
-    """The event engine of the der role and what the utility was told. Responses by mRID, in order."""
+    """A utility with two programs, the event engine of the der role, and what the utility was told. Powers in W.
+
+    controls: what it has issued, by mRID, with the primacy of its program. responses: by mRID, in order.
+    """
 
     def __init__(self, circuit_id: str) -> None:
         self.responses: dict[str, list[int]] = {}
         self.limits: dict[str, int] = {}
+        self.controls: dict[str, tuple[int, DERControl]] = {}
         self._scheduler = Scheduler(lambda most: most // 2)
         self._circuit_id = circuit_id
 
-    def programs(self, programs: tuple[AssignedProgram, ...], now: Now) -> list[PutLimitRequest]:
-        """The utility's lists were fetched."""
+    @property
+    def of_import(self) -> list[int]:
+        """Limits of import in force, as the engine sees them."""
+        return [watts for mode, watts in self.limits.items() if mode == IMPORT]
+
+    @property
+    def of_export(self) -> list[int]:
+        """Limits of export in force, as the engine sees them."""
+        return [watts for mode, watts in self.limits.items() if mode == EXPORT]
+
+    def put(self, mrid: str, *, mode: str, power_w: int, start_s: int, duration_s: int, primacy: int, now: Now) -> None:
+        """The utility issues a control; start_s by its own clock."""
+        now_s = now.utc_ms // 1000
+        control = DERControl(
+            mrid=mrid,
+            response_required=3,
+            reply_to="/r",
+            creation_s=now_s,
+            status=EventStatus(current=EventState.SCHEDULED, changed_s=now_s),
+            interval=Interval(start_s=start_s, duration_s=duration_s),
+            base=ControlBase(modes=(ControlMode(name=mode, power_w=power_w),)),
+        )
+        self.controls[mrid] = (primacy, control)
+
+    def cancel(self, mrid: str, now: Now) -> None:
+        """The utility cancels a control."""
+        primacy, control = self.controls[mrid]
+        status = EventStatus(current=EventState.CANCELLED, changed_s=now.utc_ms // 1000)
+        self.controls[mrid] = (primacy, replace(control, status=status))
+
+    def fetch(self, now: Now) -> list[PutLimitRequest]:
+        """The der role reads all lists."""
+        programs = tuple(
+            AssignedProgram(
+                mrid=f"P{primacy}",
+                primacy=primacy,
+                controls=tuple(control for of, control in self.controls.values() if of == primacy),
+                default=None,
+                default_known=True,
+            )
+            for primacy in sorted({1, 2, *(of for of, _ in self.controls.values())})
+        )
         return self._taken(self._scheduler.handle(ProgramsKnown(programs=programs), now), now)
 
     def tick(self, now: Now) -> list[PutLimitRequest]:
@@ -257,46 +311,3 @@ class Link:
         """When a frame sent now arrives: never before the one sent earlier."""
         self.ready_ms = max(self.ready_ms, now.mono_ms + delay_ms)
         return self.ready_ms
-
-
-def image_of(plant: Plant, assets: list[str], *, meter_good: bool) -> array[int]:
-    """The core's image of the plant: one row per asset in column order; EVSE rows and a silent meter are absent."""
-    seen = plant.reading()
-    absent = _core.ABSENT64
-    words = array("q")
-    never = int(Quality.QUALITY_NEVER)
-    good = int(Quality.QUALITY_GOOD)
-    for name in assets:
-        if name == "meter" and meter_good:
-            amps = [abs(round(amp * 1000)) for amp in seen.phase_a]
-            volts = [round(volt * 1000) for volt in seen.phase_v]
-            words.extend([good, 0, round(seen.net_w), absent, *amps, *volts, 50_000, absent, absent, absent])
-        elif name == "battery":
-            words.extend([good, 0, round(seen.battery_w), *[absent] * 9, seen.soc_permille, absent])
-        elif name.startswith("pv-"):
-            power_w = -round(seen.pv_w[int(name[3:]) - 1])
-            words.extend([good, 0, power_w, *[absent] * 11])
-        else:
-            words.extend([never, *[absent] * 13])
-    return words
-
-
-def apply_grants(plant: Plant, grants: list[tuple[int, ...]], assets: list[str]) -> None:
-    """Write battery and PV setpoints into the plant's controls, with their revert settings, as the field core does."""
-    for name, grant in zip(assets, grants, strict=True):
-        value_w = grant[0]
-        if value_w == _core.ABSENT64:
-            continue
-        if name == "battery":
-            control = plant.battery.setpoint
-            control.value, control.revert_value = -value_w, 0
-        elif name.startswith("pv-"):
-            inverter = plant.inverters[int(name[3:]) - 1]
-            control = inverter.limit
-            control.value = -value_w * WATTS_PER_PERMILLE // inverter.rated_w
-            control.revert_value = WATTS_PER_PERMILLE
-        else:
-            continue
-        control.enabled = control.revert_enabled = True
-        control.revert_s = REVERT_S
-        control.rewrite()

@@ -22,7 +22,8 @@ from dgm.ocpp.outage import Outage
 from dgm.ocpp.outage_rules import BILLING, Policy, Stage
 
 if TYPE_CHECKING:
-    from dgm.sim.world import Line, World
+    from dgm.sim.line import Line
+    from dgm.sim.world import World
 
 MEAN_MS = 700_000
 AWAY_MS = (2_000.0, 180_000.0)
@@ -92,33 +93,42 @@ class CsmsOutages:
     def plan(self) -> None:
         """Each CSMS goes away now and then; they differ, for a CPO's stations do not notice at the same time."""
         for line in self._world.lines:
-            self._world.at_random(MEAN_MS, partial(self._goes, line))
+            self._world.at_random(MEAN_MS, partial(self._drawn, line))
 
-    def _goes(self, line: Line) -> None:
+    def _drawn(self, line: Line) -> None:
+        if line.is_csms_there:
+            self._world.count("csms outages")
+            self.goes(line, self._world.draw.uniform(*AWAY_MS))
+
+    def goes(self, line: Line, for_ms: float | None) -> None:
+        """A CSMS is gone; it comes back after for_ms, None: not by itself."""
         if not line.is_csms_there:
             return
         world = self._world
-        world.count("csms outages")
-        world.note(f"the CSMS of {line.plan.station.id} is away")
+        world.note(f"the CSMS of {line.id} is away")
         line.is_csms_there = False
         self.cut_north(line)
         if line.is_up:
-            world.tell(line, ocpp.LegDown(leg=ocpp.Leg.NORTH))
-        world.after(world.draw.uniform(*AWAY_MS), partial(self._comes, line))
+            world.fleet.tell(line, ocpp.LegDown(leg=ocpp.Leg.NORTH))
+        if for_ms is not None:
+            world.after(for_ms, partial(self.comes, line))
 
     def cut_north(self, line: Line) -> None:
         """What is between gateway and CSMS is lost."""
         line.north_epoch += 1
         line.due_south.clear()
 
-    def _comes(self, line: Line) -> None:
+    def comes(self, line: Line) -> None:
+        """A CSMS is there again; it is dialled a while later."""
+        if line.is_csms_there:
+            return
         line.is_csms_there = True
-        self._world.note(f"the CSMS of {line.plan.station.id} is back")
+        self._world.note(f"the CSMS of {line.id} is back")
         self._world.after(self._world.draw.uniform(*REDIAL_MS), partial(self._dialled, line, line.north_epoch))
 
     def _dialled(self, line: Line, north_epoch: int) -> None:
         if line.is_up and line.is_csms_there and line.north_epoch == north_epoch and not line.session.has_csms:
-            self._world.tell(line, ocpp.LegUp(leg=ocpp.Leg.NORTH))
+            self._world.fleet.tell(line, ocpp.LegUp(leg=ocpp.Leg.NORTH))
 
     def write(self, line: Line, effect: ocpp.WriteBooks) -> None:
         """The disk, which takes changes in their order."""
@@ -127,7 +137,7 @@ class CsmsOutages:
         world.count("disk writes" if is_good else "disk failures")
         line.disk_ms = max(line.disk_ms, world.now.mono_ms + round(world.draw.uniform(*DISK_MS)))
         written = ocpp.BooksWritten(token=effect.token, is_good=is_good)
-        world.after(line.disk_ms - world.now.mono_ms, partial(world.tell, line, written))
+        world.after(line.disk_ms - world.now.mono_ms, partial(world.fleet.tell, line, written))
 
     def faults(self, line: Line, now: Now) -> list[str]:
         """What must be over when the world has healed."""

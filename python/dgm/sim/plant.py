@@ -112,6 +112,7 @@ class Inverter:
     def __init__(self, rated_w: int) -> None:
         self.rated_w = rated_w
         self.limit = Control(value=PERCENT_FULL, revert_value=PERCENT_FULL)
+        self.is_tripped = False
         self.output_w = 0.0
         self.energy_wh = 0.0
         self.clock_s = 0.0
@@ -121,6 +122,9 @@ class Inverter:
         self.clock_s += dt_s
         self.limit.step(dt_s)
         ceiling_w = self.rated_w * self.limit.value / PERCENT_FULL if self.limit.enabled else float(self.rated_w)
+        if self.is_tripped:
+            self.output_w = 0.0
+            return
         goal_w = max(0.0, min(available_w, ceiling_w))
         ramped_w = approach(self.output_w, goal_w, _PV_RAMP_PER_S * self.rated_w * dt_s)
         self.output_w = min(available_w, ramped_w)
@@ -134,6 +138,7 @@ class Battery:
         self.power_max_w = power_max_w
         self.energy_wh = energy_wh
         self.setpoint = Control(value=0, revert_value=0)
+        self.is_tripped = False
         self.power_w = 0.0
         self.soc = soc_permille / 1000.0
         self.charged_wh = 0.0
@@ -142,6 +147,9 @@ class Battery:
     def step(self, dt_s: float) -> None:
         """Move the power (W, positive charges) towards the setpoint and count the energy."""
         self.setpoint.step(dt_s)
+        if self.is_tripped:
+            self.power_w = 0.0
+            return
         lagged_w = self.power_w + (self._goal_w() - self.power_w) * (1.0 - math.exp(-dt_s / _BATTERY_LAG_S))
         self.power_w = approach(self.power_w, lagged_w, _BATTERY_RAMP_PER_S * self.power_max_w * dt_s)
         energy_wh = self.power_w * dt_s / 3600.0
@@ -162,7 +170,10 @@ class Battery:
 
 
 class Building:
-    """Load that nobody controls, inside its two bounds: a slow wave, a machine that cycles, and noise per phase."""
+    """Load that nobody controls, inside its two bounds: a slow wave, a machine that cycles, and noise per phase.
+
+    held_w, held_shares: load and its shares on L1, L2, L3 while somebody else says what they are; W of any size.
+    """
 
     def __init__(self, *, min_w: int, max_w: int, draw: Draw) -> None:
         self._min_w = float(min_w)
@@ -174,26 +185,36 @@ class Building:
         self._machine_on = False
         self._machine_until_s = self._time_s + draw.uniform(10.0, 40.0)
         self._skew = [draw.uniform(-0.04, 0.04) for _ in range(3)]
+        self.held_w: float | None = None
+        self.held_shares: tuple[float, float, float] | None = None
         self.phase_w = (0.0, 0.0, 0.0)
         self.step(0.0)
 
     def step(self, dt_s: float) -> None:
         """Advance the load."""
         self._time_s += dt_s
+        if self.held_w is not None:
+            self._share(self.held_w)
+            return
         if self._time_s >= self._machine_until_s:
             self._machine_on = not self._machine_on
             self._machine_until_s = self._time_s + self._draw.uniform(15.0, 45.0)
         self._machine = approach(self._machine, 1.0 if self._machine_on else 0.0, dt_s)
         self._noise += -self._noise * dt_s / 5.0 + self._draw.gauss(0.0, 0.05) * math.sqrt(dt_s)
         level = 0.42 + 0.22 * math.sin(self._time_s * math.tau / 97.0) + 0.2 * self._machine + self._noise
-        total_w = self._min_w + (self._max_w - self._min_w) * max(0.0, min(1.0, level))
-        shares = [1.0 / 3.0 + skew for skew in self._skew]
+        self._share(self._min_w + (self._max_w - self._min_w) * max(0.0, min(1.0, level)))
+
+    def _share(self, total_w: float) -> None:
+        shares = self.held_shares or [1.0 / 3.0 + skew for skew in self._skew]
         scale = total_w / sum(shares)
         self.phase_w = (shares[0] * scale, shares[1] * scale, shares[2] * scale)
 
 
 class Weather:
-    """Irradiance as a fraction of full sun: a base, slow drift, and clouds with soft edges."""
+    """Irradiance as a fraction of full sun: a base, slow drift, and clouds with soft edges.
+
+    held: the fraction while somebody else says what it is, 0 to 1.
+    """
 
     def __init__(self, *, base: float, draw: Draw) -> None:
         self._base = base
@@ -202,10 +223,14 @@ class Weather:
         self._shade = 0.0
         self._shade_goal = 0.0
         self._change_s = draw.uniform(10.0, 30.0)
+        self.held: float | None = None
         self.fraction = base
 
     def step(self, dt_s: float) -> None:
         """Advance the sky."""
+        if self.held is not None:
+            self.fraction = self.held
+            return
         self._time_s += dt_s
         if self._time_s >= self._change_s:
             cloudy = self._shade_goal == 0.0
@@ -246,14 +271,14 @@ class Plant:
             power_max_w=config.battery_power_w, energy_wh=config.battery_energy_wh, soc_permille=config.soc_permille
         )
         self._draw = draw
-        self._building = Building(min_w=config.building_min_w, max_w=config.building_max_w, draw=draw)
-        self._weather = Weather(base=config.irradiance_permille / 1000.0, draw=draw)
+        self.building = Building(min_w=config.building_min_w, max_w=config.building_max_w, draw=draw)
+        self.weather = Weather(base=config.irradiance_permille / 1000.0, draw=draw)
         self._frequency_hz = FREQUENCY_NOMINAL_HZ
         self._import_wh = 0.0
         self._export_wh = 0.0
         self._ev = NO_EV_LOAD
         for inverter in self.inverters:
-            inverter.output_w = inverter.rated_w * self._weather.fraction
+            inverter.output_w = inverter.rated_w * self.weather.fraction
         self._phase_a = (0.0, 0.0, 0.0)
         self._phase_v = (VOLTAGE_NOMINAL_V, VOLTAGE_NOMINAL_V, VOLTAGE_NOMINAL_V)
         self._phase_w = self._phase_powers_w()
@@ -267,11 +292,11 @@ class Plant:
             dt_s -= piece_s
 
     def _step_piece(self, dt_s: float) -> None:
-        self._building.step(dt_s)
-        self._weather.step(dt_s)
+        self.building.step(dt_s)
+        self.weather.step(dt_s)
         for index, inverter in enumerate(self.inverters):
             # The second roof looks a little away from the sun.
-            inverter.step(dt_s, inverter.rated_w * self._weather.fraction * (1.0 - 0.06 * index))
+            inverter.step(dt_s, inverter.rated_w * self.weather.fraction * (1.0 - 0.06 * index))
         self.battery.step(dt_s)
         self._frequency_hz += (FREQUENCY_NOMINAL_HZ - self._frequency_hz) * dt_s + self._draw.gauss(0.0, 0.01) * dt_s
         self._balance(dt_s)
@@ -291,7 +316,7 @@ class Plant:
         currents_ma = (self._ev.i1_ma, self._ev.i2_ma, self._ev.i3_ma)
         ev_w_per_ma = self._ev.power_w / sum(currents_ma) if sum(currents_ma) > 0 else 0.0
         symmetric_w = (self.battery.power_w - sum(inverter.output_w for inverter in self.inverters)) / 3.0
-        building = self._building.phase_w
+        building = self.building.phase_w
         return (
             building[0] + symmetric_w + currents_ma[0] * ev_w_per_ma,
             building[1] + symmetric_w + currents_ma[1] * ev_w_per_ma,
@@ -308,7 +333,7 @@ class Plant:
             frequency_hz=self._frequency_hz,
             import_wh=self._import_wh,
             export_wh=self._export_wh,
-            building_w=sum(self._building.phase_w),
+            building_w=sum(self.building.phase_w),
             pv_w=tuple(inverter.output_w for inverter in self.inverters),
             battery_w=self.battery.power_w,
             ev_w=float(self._ev.power_w) if self._ev.i1_ma + self._ev.i2_ma + self._ev.i3_ma > 0 else 0.0,

@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dgm.api.ems.v1.plan_pb2 import FlexibilityStep, GetPlanResponse, PlannedCar, PlanStep
+from dgm.api.ems.v1.policy_pb2 import FlowWish, ListFlowWishesResponse
+from dgm.ems.planner.blockers import short_cars
 from dgm.ems.planner.desk import PlanDesk
-from dgm.ems.planner.problem import Plan, Problem
+from dgm.ems.planner.problem import PHASES, Plan, Problem
+from dgm.ems.planner.rows import phase_w
 from dgm.machine import Now
 
 NO_PLANNER = "site.yaml lists no policy `planner` (ems.policies)"
 HOUR_MS = 3_600_000
+GROSS_W_MAX = 500_000_000
+"""More is no bound."""
 
 
 def plan_message(desk: PlanDesk | None, now: Now) -> GetPlanResponse:
@@ -46,11 +51,42 @@ def horizon(desk: PlanDesk | None, now: Now) -> tuple[list[FlexibilityStep], str
     return [_flexible(plan, problem, step) for step in range(first, problem.steps)], ""
 
 
+def flow_wishes(desk: PlanDesk | None, now: Now) -> ListFlowWishesResponse:
+    """What the plan in force draws for cars, by departure: energy that is still to come, and its highest power."""
+    live = None if desk is None else desk.live(now)
+    newest = None if desk is None else desk.newest()
+    if desk is None or live is None or newest is None:
+        return ListFlowWishesResponse(reason=NO_PLANNER if desk is None else _why_none(desk))
+    plan, problem = newest
+    first, hours = plan.step_at(now.utc_ms) or 0, plan.step_ms / HOUR_MS
+    answer = ListFlowWishesResponse()
+    for departs_ms in sorted({car.departs_ms for car in problem.cars}):
+        chosen = [at for at, car in enumerate(problem.cars) if car.departs_ms == departs_ms]
+        powers = [sum(plan.car_w[at][step] for at in chosen) for step in range(first, problem.steps)]
+        # What does not fit is wished for too: a reservation may be what makes room for it.
+        energy_wh = round(sum(powers) * hours) + sum(plan.short_wh[at] for at in chosen)
+        power_w = max([*powers, 0]) or sum(problem.cars[at].power_max_w for at in chosen)
+        if energy_wh <= 0 or plan.utc_ms + departs_ms <= now.utc_ms:
+            continue
+        begin = next((first + at for at, power in enumerate(powers) if power > 0), first)
+        answer.wishes.append(
+            FlowWish(
+                start_utc_ms=max(now.utc_ms, plan.utc_ms + begin * plan.step_ms),
+                end_utc_ms=plan.utc_ms + departs_ms,
+                energy_wh=energy_wh,
+                power_w=power_w,
+                asset_ids=[problem.cars[at].asset_id for at in chosen],
+            )
+        )
+    return answer
+
+
 def _why_none(desk: PlanDesk) -> str:
     return desk.trouble or "the newest plan is older than its lease"
 
 
 def _step(plan: Plan, problem: Problem, step: int) -> PlanStep:
+    gross_w = _gross_max_w(problem, step)
     return PlanStep(
         start_utc_ms=plan.utc_ms + step * plan.step_ms,
         duration_ms=plan.step_ms,
@@ -64,18 +100,36 @@ def _step(plan: Plan, problem: Problem, step: int) -> PlanStep:
         import_max_w=problem.import_max_w[step],
         over_w=plan.over_w[step],
         price_per_mwh=problem.import_price[step],
+        gross_max_w=gross_w,
+        phase_w=[round(phase_w(problem, plan, step, phase)) for phase in PHASES] if problem.phase_max_ma else (),
     )
 
 
+def _gross_max_w(problem: Problem, step: int) -> int | None:
+    """Of the whole site: the feeder that has all cars and batteries below it, and no currents."""
+    whole = (len(problem.cars), len(problem.batteries))
+    found = [
+        feeder.power_w[step]
+        for feeder in problem.feeders
+        if feeder.power_w is not None
+        and feeder.current_ma is None
+        and (len(feeder.cars), len(feeder.batteries)) == whole
+        and feeder.power_w[step] < GROSS_W_MAX
+    ]
+    return min(found, default=None)
+
+
 def _cars(plan: Plan, problem: Problem, now: Now) -> Iterator[PlannedCar]:
-    step = plan.step_at(now.utc_ms)
-    for car, powers, short_wh in zip(problem.cars, plan.car_w, plan.short_wh, strict=True):
+    step, why = plan.step_at(now.utc_ms), short_cars(problem, plan)
+    for at, (car, powers, short_wh) in enumerate(zip(problem.cars, plan.car_w, plan.short_wh, strict=True)):
         yield PlannedCar(
             asset_id=car.asset_id,
             due_wh=car.due_wh,
             departure_utc_ms=problem.utc_ms + car.departs_ms,
             short_wh=short_wh,
             now_w=0 if step is None else powers[step],
+            min_w=car.power_min_w,
+            short_reason=why.get(at, ""),
         )
 
 

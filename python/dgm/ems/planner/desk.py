@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
@@ -19,11 +19,12 @@ from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.ems.flexibility import stores
 from dgm.ems.history import History
 from dgm.ems.limits import Forget, Keep
+from dgm.ems.planner.blockers import short_cars
 from dgm.ems.planner.compose import STEP_MS, Facts, Outlook, Prices, compose, facts_of
 from dgm.ems.planner.forecast import Place, SunIndex, load_forecast, solar_forecast, solar_persistence
 from dgm.ems.planner.problem import Plan, Problem
 from dgm.ems.planner.wire import misfit
-from dgm.ems.snapshot import Snapshot
+from dgm.ems.snapshot import LimitView, Snapshot
 from dgm.machine import Now
 from dgm.site.topology import Topology
 
@@ -71,6 +72,7 @@ class PlanDesk:
         self._means = {LOAD_TABLE: History(), SOLAR_TABLE: History()}
         self._index = SunIndex()
         self._snapshot: Snapshot | None = None
+        self._own_limits: Sequence[LimitView] = ()
         self._question: Question | None = None
         self._next_ms = 0
         self._plan: Plan | None = None
@@ -88,9 +90,12 @@ class PlanDesk:
                     forgotten.append(Forget(id=key, table=table))
         return forgotten
 
-    def see(self, snapshot: Snapshot, *, curtailed: bool) -> list[Keep | Forget]:
-        """Take one picture. curtailed: PV is held below what it could give, so that it shows no sky."""
-        self._snapshot = snapshot
+    def see(self, snapshot: Snapshot, *, curtailed: bool, own_limits: Sequence[LimitView] = ()) -> list[Keep | Forget]:
+        """Take one picture. curtailed: PV is held below what it could give, so that it shows no sky.
+
+        own_limits: caps of the site's other policies as far as plans are to count on them.
+        """
+        self._snapshot, self._own_limits = snapshot, own_limits
         utc_ms = snapshot.now.utc_ms
         if snapshot.solar_w is not None and self._place is not None:
             self._index = self._index.seen(
@@ -119,7 +124,10 @@ class PlanDesk:
             self.trouble = "the meter of the connection point is not seen"
             return None
         self._next_ms = now.mono_ms + self.settings.interval_s * 1000
-        problem = compose(self._snapshot, self._outlook(self._snapshot), self._facts, self._prices(self._snapshot))
+        snapshot = self._snapshot
+        problem = compose(
+            snapshot, self._outlook(snapshot), self._facts, self._prices(snapshot), own_limits=self._own_limits
+        )
         end_ms = now.mono_ms + self.settings.deadline_s * 1000 + ANSWER_GRACE_MS
         self._question = Question(problem=problem, end_ms=end_ms)
         self.counts["asked"] += 1
@@ -154,6 +162,13 @@ class PlanDesk:
     def newest(self) -> tuple[Plan, Problem] | None:
         """The newest plan with what it was made from, in force or not."""
         return None if self._plan is None or self._problem is None else (self._plan, self._problem)
+
+    def short(self) -> dict[str, tuple[int, str]]:
+        """Cars whose need does not fit into the newest plan: Wh that are missing, and what leaves no room."""
+        if self._plan is None or self._problem is None:
+            return {}
+        plan, problem = self._plan, self._problem
+        return {problem.cars[at].asset_id: (plan.short_wh[at], why) for at, why in short_cars(problem, plan).items()}
 
     def age_ms(self, now: Now) -> int:
         """Since the newest plan was taken."""

@@ -28,23 +28,35 @@ class Battery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Car:
-    """One car with a stated need. departs_ms: from the begin of the plan. phases: 1, 2, 3 of the site."""
+    """One car with a stated need. departs_ms: from the begin of the plan. phases: 1, 2, 3 of the site.
+
+    power_min_w: it is planned at this or more, or not at all.
+    """
 
     asset_id: str
     due_wh: int
     departs_ms: int
     power_max_w: int
     phases: tuple[int, ...]
+    power_min_w: int = 0
+
+    def share(self, step: int, step_ms: int) -> float:
+        """How much of a step it is there: 0..1. What it draws in its last step is a mean over the whole step."""
+        return min(1.0, max(0.0, (self.departs_ms - step * step_ms) / step_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feeder:
-    """What the cars below one circuit may draw together: W, and mA per phase; None: not bounded."""
+    """What stands below one circuit may draw together: W of cars and battery charge, and mA of cars per phase.
+
+    Each per step; None: not bounded.
+    """
 
     circuit_id: str
     cars: tuple[int, ...]
-    power_w: int | None
-    current_ma: int | None
+    power_w: tuple[int, ...] | None = None
+    current_ma: tuple[int, ...] | None = None
+    batteries: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +65,9 @@ class Problem:
 
     load_w holds all that the plan does not decide, cars without a need included. peak_w: highest import that is paid
     for anyway; peak_price: per MW above it. nominal_voltage_mv: phase to neutral. wear_price: per MWh in and out of a
-    battery.
+    battery. left_price: what a MWh in a battery is worth at the end. phase_max_ma: per step, of each conductor of the
+    connection point; empty: not bounded. unbalance_w: on each conductor, beyond a third of what the plan does not
+    decide.
     """
 
     utc_ms: int
@@ -71,6 +85,9 @@ class Problem:
     peak_w: int = 0
     peak_price: int = 0
     wear_price: int = 20
+    left_price: int = 0
+    phase_max_ma: tuple[int, ...] = ()
+    unbalance_w: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def steps(self) -> int:
@@ -82,8 +99,9 @@ class Problem:
 class Plan:
     """What is wanted. battery_w, car_w: per battery or car, then per step; soc_wh: at the end of each step.
 
-    short_wh: of each car's need that does not fit before its departure. over_w: per step, import beyond the limit that
-    nothing the plan decides can avoid. status: "optimal", else why there is nothing in it. solve_us: what it took.
+    short_wh: of each car's need that does not fit before its departure. over_w: per step, import beyond the limit, or
+    on one conductor, that nothing the plan decides can avoid. status: "optimal", else why there is nothing in it.
+    solve_us: what it took.
     """
 
     utc_ms: int

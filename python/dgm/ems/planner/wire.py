@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
+from dgm.ems.planner.minimum import is_between
 from dgm.ems.planner.problem import Battery, Car, Feeder, Plan, Problem
 
 WATTS_MAX = 1_000_000_000_000
@@ -71,6 +72,9 @@ def misfit(plan: Plan, problem: Problem) -> str | None:
     for car, powers in zip(problem.cars, plan.car_w, strict=True):
         if any(not -1 <= power <= car.power_max_w + 1 for power in powers):
             return f"more than {car.asset_id} can take"
+    for at, car in enumerate(problem.cars):
+        if any(is_between(problem, plan, at, step) for step in range(steps)):
+            return f"less than the minimum of {car.asset_id}"
     return None if len(plan.short_wh) == len(cars) else "a shortage for each car is missing"
 
 

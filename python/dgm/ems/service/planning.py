@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
 
 from dgm.clock import now
-from dgm.ems.cycle import Planned, SolvePlan
+from dgm.ems.events import Planned, SolvePlan
 from dgm.ems.planner.desk import PlanDesk
 from dgm.ems.service.plan_worker import PlanWorker
 
@@ -39,6 +39,7 @@ class Planning(Collector):
         self._worker = worker or PlanWorker()
         self._task: asyncio.Task[None] | None = None
         self._last_us = 0
+        self._short: set[str] = set()
         if desk is not None:
             registry.register(self)
 
@@ -65,6 +66,17 @@ class Planning(Collector):
         elif not isinstance(answer, str):
             self._last_us = answer.solve_us
             self._log.info("planned", solve_us=answer.solve_us, cars=len(answer.car_ids), short_wh=sum(answer.short_wh))
+            self._tell_short()
+
+    def _tell_short(self) -> None:
+        """A need that will not fit is told once, by name, as long as it is so."""
+        short = {} if self._desk is None else self._desk.short()
+        for asset_id, (missing_wh, why) in short.items():
+            if asset_id not in self._short:
+                self._log.warning("a need does not fit before its departure", asset=asset_id, wh=missing_wh, why=why)
+        for asset_id in self._short - set(short):
+            self._log.info("the need fits into the plan again, or is over", asset=asset_id)
+        self._short = set(short)
 
     def collect(self) -> Iterator[Metric]:
         """The series."""
@@ -79,4 +91,5 @@ class Planning(Collector):
         yield counts
         yield GaugeMetricFamily("dgm_plan_age_seconds", "Since the newest plan was taken", value=age_s)
         yield GaugeMetricFamily("dgm_plan_active", "1: a plan is in force", value=desk.live(at) is not None)
+        yield GaugeMetricFamily("dgm_plan_short_cars", "Cars whose need does not fit the plan", value=len(self._short))
         yield GaugeMetricFamily("dgm_plan_solve_seconds", "What the newest plan took", value=self._last_us / 1e6)

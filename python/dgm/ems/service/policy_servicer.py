@@ -40,6 +40,16 @@ class PolicyService(policy_pb2_grpc.PolicyServiceServicer):
         """Replace the prices of a source."""
         return await answer(self._role.step(request), context)
 
+    async def PutFlowBlocks(self, request: policy_pb2.PutFlowBlocksRequest, context: Context) -> Any:
+        """Replace the granted blocks of a source."""
+        return await answer(self._role.step(request), context)
+
+    async def ListFlowWishes(
+        self, request: policy_pb2.ListFlowWishesRequest, context: Context
+    ) -> policy_pb2.ListFlowWishesResponse:
+        """What the newest plan would have a utility reserve."""
+        return self._role.cycle.flow_wishes(clock.now())
+
     async def ListPolicies(
         self, request: policy_pb2.ListPoliciesRequest, context: Context
     ) -> policy_pb2.ListPoliciesResponse:

@@ -32,9 +32,9 @@ from dgm.api.ems.v1 import (
 )
 from dgm.api.ems.v1.field_pb2 import FieldAuditEntry
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
-from dgm.ems.cycle import (
+from dgm.ems.cycle import Cycle
+from dgm.ems.events import (
     CoreDecided,
-    Cycle,
     Effect,
     Event,
     PublishLimits,

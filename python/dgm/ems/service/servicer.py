@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dgm import clock
 from dgm.api.ems.v1 import ems_pb2, ems_pb2_grpc, plan_pb2
-from dgm.ems.cycle import PublishLimits, PublishSetpoints
+from dgm.ems.events import PublishLimits, PublishSetpoints
 from dgm.ems.setpoints import SetpointSubscriber
 from dgm.site.service import Context, answer, check_streams
 from dgm.site.state import SOURCE

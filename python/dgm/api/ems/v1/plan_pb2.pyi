@@ -75,7 +75,7 @@ class GetFlexibilityResponse(_message.Message):
     def __init__(self, time_utc_ms: _Optional[int] = ..., offers: _Optional[_Iterable[_Union[FlexibilityOffer, _Mapping]]] = ..., parts: _Optional[_Iterable[_Union[FlexibilityPart, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[FlexibilityStep, _Mapping]]] = ..., horizon_reason: _Optional[str] = ..., import_w: _Optional[int] = ...) -> None: ...
 
 class PlanStep(_message.Message):
-    __slots__ = ("start_utc_ms", "duration_ms", "load_w", "solar_w", "curtailed_w", "battery_w", "soc_wh", "cars_w", "import_w", "import_max_w", "over_w", "price_per_mwh")
+    __slots__ = ("start_utc_ms", "duration_ms", "load_w", "solar_w", "curtailed_w", "battery_w", "soc_wh", "cars_w", "import_w", "import_max_w", "over_w", "price_per_mwh", "gross_max_w", "phase_w")
     START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
     DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     LOAD_W_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,8 @@ class PlanStep(_message.Message):
     IMPORT_MAX_W_FIELD_NUMBER: _ClassVar[int]
     OVER_W_FIELD_NUMBER: _ClassVar[int]
     PRICE_PER_MWH_FIELD_NUMBER: _ClassVar[int]
+    GROSS_MAX_W_FIELD_NUMBER: _ClassVar[int]
+    PHASE_W_FIELD_NUMBER: _ClassVar[int]
     start_utc_ms: int
     duration_ms: int
     load_w: int
@@ -100,21 +102,27 @@ class PlanStep(_message.Message):
     import_max_w: int
     over_w: int
     price_per_mwh: int
-    def __init__(self, start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., load_w: _Optional[int] = ..., solar_w: _Optional[int] = ..., curtailed_w: _Optional[int] = ..., battery_w: _Optional[int] = ..., soc_wh: _Optional[int] = ..., cars_w: _Optional[int] = ..., import_w: _Optional[int] = ..., import_max_w: _Optional[int] = ..., over_w: _Optional[int] = ..., price_per_mwh: _Optional[int] = ...) -> None: ...
+    gross_max_w: int
+    phase_w: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., load_w: _Optional[int] = ..., solar_w: _Optional[int] = ..., curtailed_w: _Optional[int] = ..., battery_w: _Optional[int] = ..., soc_wh: _Optional[int] = ..., cars_w: _Optional[int] = ..., import_w: _Optional[int] = ..., import_max_w: _Optional[int] = ..., over_w: _Optional[int] = ..., price_per_mwh: _Optional[int] = ..., gross_max_w: _Optional[int] = ..., phase_w: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PlannedCar(_message.Message):
-    __slots__ = ("asset_id", "due_wh", "departure_utc_ms", "short_wh", "now_w")
+    __slots__ = ("asset_id", "due_wh", "departure_utc_ms", "short_wh", "now_w", "min_w", "short_reason")
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
     DUE_WH_FIELD_NUMBER: _ClassVar[int]
     DEPARTURE_UTC_MS_FIELD_NUMBER: _ClassVar[int]
     SHORT_WH_FIELD_NUMBER: _ClassVar[int]
     NOW_W_FIELD_NUMBER: _ClassVar[int]
+    MIN_W_FIELD_NUMBER: _ClassVar[int]
+    SHORT_REASON_FIELD_NUMBER: _ClassVar[int]
     asset_id: str
     due_wh: int
     departure_utc_ms: int
     short_wh: int
     now_w: int
-    def __init__(self, asset_id: _Optional[str] = ..., due_wh: _Optional[int] = ..., departure_utc_ms: _Optional[int] = ..., short_wh: _Optional[int] = ..., now_w: _Optional[int] = ...) -> None: ...
+    min_w: int
+    short_reason: str
+    def __init__(self, asset_id: _Optional[str] = ..., due_wh: _Optional[int] = ..., departure_utc_ms: _Optional[int] = ..., short_wh: _Optional[int] = ..., now_w: _Optional[int] = ..., min_w: _Optional[int] = ..., short_reason: _Optional[str] = ...) -> None: ...
 
 class GetPlanRequest(_message.Message):
     __slots__ = ()

@@ -154,6 +154,62 @@ class PutPricesResponse(_message.Message):
     held: int
     def __init__(self, held: _Optional[int] = ...) -> None: ...
 
+class FlowBlock(_message.Message):
+    __slots__ = ("id", "start_utc_ms", "duration_ms", "power_w", "energy_wh")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    POWER_W_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_WH_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    start_utc_ms: int
+    duration_ms: int
+    power_w: int
+    energy_wh: int
+    def __init__(self, id: _Optional[str] = ..., start_utc_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., power_w: _Optional[int] = ..., energy_wh: _Optional[int] = ...) -> None: ...
+
+class PutFlowBlocksRequest(_message.Message):
+    __slots__ = ("source", "circuit_id", "blocks")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_ID_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    circuit_id: str
+    blocks: _containers.RepeatedCompositeFieldContainer[FlowBlock]
+    def __init__(self, source: _Optional[str] = ..., circuit_id: _Optional[str] = ..., blocks: _Optional[_Iterable[_Union[FlowBlock, _Mapping]]] = ...) -> None: ...
+
+class PutFlowBlocksResponse(_message.Message):
+    __slots__ = ("held",)
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    held: int
+    def __init__(self, held: _Optional[int] = ...) -> None: ...
+
+class FlowWish(_message.Message):
+    __slots__ = ("start_utc_ms", "end_utc_ms", "energy_wh", "power_w", "asset_ids")
+    START_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    END_UTC_MS_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_WH_FIELD_NUMBER: _ClassVar[int]
+    POWER_W_FIELD_NUMBER: _ClassVar[int]
+    ASSET_IDS_FIELD_NUMBER: _ClassVar[int]
+    start_utc_ms: int
+    end_utc_ms: int
+    energy_wh: int
+    power_w: int
+    asset_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, start_utc_ms: _Optional[int] = ..., end_utc_ms: _Optional[int] = ..., energy_wh: _Optional[int] = ..., power_w: _Optional[int] = ..., asset_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListFlowWishesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListFlowWishesResponse(_message.Message):
+    __slots__ = ("wishes", "reason")
+    WISHES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    wishes: _containers.RepeatedCompositeFieldContainer[FlowWish]
+    reason: str
+    def __init__(self, wishes: _Optional[_Iterable[_Union[FlowWish, _Mapping]]] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class PolicyStatus(_message.Message):
     __slots__ = ("name", "title", "parameters", "set_aside", "reason", "lease_ms", "says", "caps")
     NAME_FIELD_NUMBER: _ClassVar[int]

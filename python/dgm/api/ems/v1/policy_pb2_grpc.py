@@ -59,6 +59,16 @@ class PolicyServiceStub:
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesResponse.FromString,
                 _registered_method=True)
+        self.PutFlowBlocks = channel.unary_unary(
+                '/dgm.api.ems.v1.PolicyService/PutFlowBlocks',
+                request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutFlowBlocksRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutFlowBlocksResponse.FromString,
+                _registered_method=True)
+        self.ListFlowWishes = channel.unary_unary(
+                '/dgm.api.ems.v1.PolicyService/ListFlowWishes',
+                request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ListFlowWishesRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ListFlowWishesResponse.FromString,
+                _registered_method=True)
         self.ListPolicies = channel.unary_unary(
                 '/dgm.api.ems.v1.PolicyService/ListPolicies',
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ListPoliciesRequest.SerializeToString,
@@ -99,6 +109,18 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutFlowBlocks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFlowWishes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPolicies(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -132,6 +154,16 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.PutPrices,
                     request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesRequest.FromString,
                     response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesResponse.SerializeToString,
+            ),
+            'PutFlowBlocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutFlowBlocks,
+                    request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutFlowBlocksRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutFlowBlocksResponse.SerializeToString,
+            ),
+            'ListFlowWishes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFlowWishes,
+                    request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ListFlowWishesRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ListFlowWishesResponse.SerializeToString,
             ),
             'ListPolicies': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPolicies,
@@ -274,6 +306,60 @@ class PolicyService:
             '/dgm.api.ems.v1.PolicyService/PutPrices',
             dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesRequest.SerializeToString,
             dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutFlowBlocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.ems.v1.PolicyService/PutFlowBlocks',
+            dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutFlowBlocksRequest.SerializeToString,
+            dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.PutFlowBlocksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFlowWishes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.ems.v1.PolicyService/ListFlowWishes',
+            dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ListFlowWishesRequest.SerializeToString,
+            dgm_dot_api_dot_ems_dot_v1_dot_policy__pb2.ListFlowWishesResponse.FromString,
             options,
             channel_credentials,
             insecure,

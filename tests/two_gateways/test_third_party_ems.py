@@ -40,6 +40,8 @@ SCRIPT = ROOT / "deploy" / "examples" / "third_party_ems.py"
 PRESENT = ("ocpp", "der")
 TOTAL_W = 30_000
 VALID_S = 4
+NOTICE_S = 4
+"""From the end of a validity to what it does, on a busy machine."""
 CARS_W = 32_000
 """What an event leaves for the cars."""
 REACTION_S = 30.0
@@ -198,10 +200,10 @@ def test_the_script_controls_the_site_and_its_death_takes_every_evse_to_its_fall
     finally:
         ems.end(signal.SIGKILL)
     killed_s = time.monotonic()
-    lost = eventually("the heartbeat is lost", lambda: told_lost(facade), within_s=VALID_S + 2)
+    lost = eventually("the heartbeat is lost", lambda: told_lost(facade), within_s=VALID_S + NOTICE_S)
     assert lost["heartbeat_valid_s"] == 0
-    eventually("every EVSE has at most its fallback", lambda: at_most_fallbacks(third), within_s=VALID_S + 4)
-    assert time.monotonic() - killed_s < VALID_S + 4
+    eventually("every EVSE has at most its fallback", lambda: at_most_fallbacks(third), within_s=VALID_S + 2 * NOTICE_S)
+    assert time.monotonic() - killed_s < VALID_S + 2 * NOTICE_S
     eventually("the cars draw no more", lambda: drawn_w(facade) <= fallback_w(facade))
     assert not world.dead()
 
@@ -246,9 +248,12 @@ def test_the_utilitys_event_reaches_the_meter_through_the_facades_and_somebody_e
         assert_bound_by_the_facade(third)
     finally:
         ems.end(signal.SIGKILL)
-    eventually("it is lost at the DER facade", lambda: der.gateway["control"] == CONTROL_LOST, within_s=VALID_S + 2)
+    eventually("it is lost at the EVSE facade", lambda: told_lost(facade), within_s=VALID_S + NOTICE_S)
+    eventually(
+        "it is lost at the DER facade", lambda: der.gateway["control"] == CONTROL_LOST, within_s=VALID_S + NOTICE_S
+    )
     assert (der.import_limit["acknowledged"], der.import_limit["limit_w"]) == (0, low_w), "the limit goes on"
-    eventually("every EVSE has at most its fallback", lambda: at_most_fallbacks(third), within_s=VALID_S + 4)
+    eventually("every EVSE has at most its fallback", lambda: at_most_fallbacks(third), within_s=VALID_S + 2 * NOTICE_S)
     eventually("the meter stays under the limit", lambda: import_mean_w(world.trace()) <= low_w)
     withdraw(world, "low")
     der.close()
