@@ -211,6 +211,7 @@ class DerCore:
             poll_s=der.poll_s,
             is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
             curve_modes=curve_modes(self._permitted),
+            subscribes=bool(der.notify.url) and self._shared is None,
         )
         return Discovery(
             identity,
