@@ -129,6 +129,7 @@ class World:
             pin=pin,
             poll_s=900,
             is_pin_required=options.pop("is_pin_required", False),
+            subscribes="notification_url" in options,
         )
         self.discovery = Discovery(identity, lambda most: 0, mirrors=(MIRROR,), **options)
         self.at_ms = 0

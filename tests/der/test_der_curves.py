@@ -15,7 +15,7 @@ from dgm.der.core_events import GridSeen, Keep
 from dgm.der.curves import CURVES, FUNCTIONS, Asked, grid_asks, modes_supported
 from dgm.der.discovery import Request
 from dgm.der.effect import acts_on
-from dgm.der.grid_code import ABLE_KEY, CURVE_PREFIX
+from dgm.der.grid_side import ABLE_KEY, CURVE_PREFIX
 from dgm.der.mode import CURVE_TYPES, MODES, Bitmap, bits_of
 from dgm.der.schedule import ControlSegment, Segment
 from dgm.ems.grid_modes import check

@@ -15,7 +15,7 @@ from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import plant
 from dgm.der import resource as r
-from dgm.der.effect import Effect, Ramps, Ratings, Unit, acts_on, gradient_ramp_ms, ramped_w
+from dgm.der.effect import Effect, Ramps, Ratings, Unit, acts_on, gradient_ramp_ms, measured, ramped_w
 from dgm.der.envelope import GRACE_MS, UNBOUND_W, Bound, bounds, limit_of
 from dgm.der.mode import MODES
 from dgm.der.status import der_status, of_edition
@@ -61,6 +61,26 @@ def test_a_percentage_of_set_max_w_bounds_the_net_output_of_the_whole_plant() ->
     bound = ruled(driver, 5)[MAX]
     limit = limit_of(bound, "grid", at(5).utc_ms)
     assert (limit.power_w, limit.quantity) == (49_995, Quantity.QUANTITY_DER_OUTPUT)
+
+
+@pytest.mark.parametrize(
+    ("mode", "power_w"),
+    [
+        (r.ControlMode(name="opModMaxLimWAbsorb", power_w=12_000), 12_000),
+        (r.ControlMode(name="opModMaxLimPctWAbsorb", permyriad=2_500), 12_500),
+    ],
+)
+def test_a_cap_of_2023_on_what_is_absorbed_bounds_what_batteries_charge(mode: r.ControlMode, power_w: int) -> None:
+    driver = Driver(acts_on=ALL)
+    driver.give(0, program(event(of(mode))))
+    driver.run(5)
+    bound = bounds(driver.scheduler, at(5).utc_ms, max_w=150_000, charge_w=50_000)[mode.name]
+    limit = limit_of(bound, "grid", at(5).utc_ms)
+    assert (limit.power_w, limit.quantity) == (power_w, Quantity.QUANTITY_STORAGE_CHARGE)
+    assert mode.name not in acts_on(has_battery=False)
+    assert mode.name not in acts_on(has_battery=True, is_ours=False), "the facade has no row for it"
+    assert measured([-5, 7], None, [7])[Quantity.QUANTITY_STORAGE_CHARGE] == 7
+    assert Quantity.QUANTITY_STORAGE_CHARGE not in measured([-5, None], None, [None])
 
 
 @pytest.mark.parametrize("mode", [CONNECT, ENERGIZE])
@@ -239,7 +259,7 @@ def test_the_bitmaps_say_what_has_an_effect_and_nothing_else() -> None:
     older = plant.modes_of_edition(ALL, Edition.EDITION_S18)
     assert plant.mode_bits(older, has_battery=True).modes == sum(1 << bit for bit in named - {28}) | 0b11
     assert plant.modes_of_edition(ALL, Edition.EDITION_S23) == ALL
-    assert (bits.modes_2, bits.doe, bits.vpp) == (1 << 8, 0b1111, 1)
+    assert (bits.modes_2, bits.doe, bits.vpp) == (1 << 8 | 1 << 7 | 1 << 4, 0b1111, 1)
     without = plant.mode_bits(acts_on(has_battery=False), has_battery=False)
     assert without.vpp is None
     assert without.modes == sum(1 << bit for bit in (2, 3, 20)) | 0b10

@@ -1,6 +1,7 @@
 """The engine against a brute-force model: every second, every mode and every response, on generated cases.
 
-Cases have cancellations of every kind, opt-outs, randomisation, clocks of FSAs and restarts; some resume.
+Cases have cancellations of every kind, opt-outs, modes that prove impossible, randomisation, clocks of FSAs and
+restarts; some resume.
 The model knows no heap, no contest and no projection: each second it looks at all events and applies the rules anew.
 DGM_CASES sets how many cases are tried (`make soak` tries 10,000).
 """
@@ -19,6 +20,7 @@ from der_events import T0_S, at, control, default, program
 
 from dgm.api.der.v1.profile_pb2 import OptOutRule, UtilityProfile
 from dgm.der import resource as r
+from dgm.der.orders import Unable
 from dgm.der.profile import STANDARD
 from dgm.der.scheduler import OptIn, OptOut, ProgramsKnown, Respond, Scheduler
 from dgm.machine import Tick
@@ -87,7 +89,7 @@ class Model:
             self.end(other)
             for other in self.events
             if other.nominal[1] == event.nominal[0] and other.modes & event.modes
-            if other.how != "cancelled" and other.cut is None
+            if other.how not in ("cancelled", "rejected") and other.cut is None
         ]
         return max(before) if before else event.nominal[0] + randomised(event.control.randomize_start_s)
 
@@ -165,6 +167,20 @@ class Model:
         event.ran = event.ran or (not out and event.began is not None)
         event.out, event.was_out = out, True
 
+    def unable(self, event: Modelled, now: int, gone: frozenset[str]) -> None:
+        """Some modes turn out to be impossible here; without any the event is rejected."""
+        if event.over is not None or not gone & event.modes:
+            return
+        was_lost = event.lost >= event.modes
+        event.modes, event.lost, event.out = event.modes - gone, event.lost - gone, event.out - gone
+        if not event.modes:
+            event.over, event.how = now, "rejected"
+            self.tell(event, 252, now)
+        elif event.lost >= event.modes and not was_lost:
+            self.tell(event, 7, now)
+            if not self.resumes:
+                event.over, event.how = now, "superseded"
+
     def bridged(self, mode: str, now: int) -> Modelled | None:
         """The event whose value is held over a gap of seconds."""
         left = [e for e in self.events if e.over is not None and e.ran and mode in e.wanted]
@@ -189,6 +205,7 @@ class Case:
     defaults: dict[str, dict[str, int]]
     cancels: dict[int, list[tuple[str, str]]]
     opts: dict[int, tuple[str, frozenset[str]]]
+    unables: dict[int, tuple[str, frozenset[str]]]
     restarts: set[int]
     ticks: set[int]
     resumes: bool
@@ -228,11 +245,16 @@ def make_case(dice: random.Random) -> Case:
         second = dice.randint(1, 30)
         opts[second] = (event.control.mrid, out)
         opts[second + dice.randint(1, 12)] = (event.control.mrid, frozenset())
+    unables: dict[int, tuple[str, frozenset[str]]] = {}
+    for _ in range(dice.choice((0, 0, 0, 1, 2))):
+        event = dice.choice(events)
+        gone = frozenset(dice.sample(sorted(event.modes), dice.randint(1, len(event.modes))))
+        unables[dice.randint(0, 30)] = (event.control.mrid, gone)
     step = dice.choice((1, 1, 2, 3))
     stated = {name: {mode: 900 for mode in pool if dice.random() < 0.3} for name in ("D1", "D3")}
     restarts = {dice.randint(1, 40) for _ in range(dice.choice((0, 0, 1, 3)))}
-    ticks = {*range(0, SECONDS, step), *cancels, *opts, *restarts, SECONDS - 1}
-    return Case(events, stated, cancels, opts, restarts, ticks, dice.random() < 0.5)
+    ticks = {*range(0, SECONDS, step), *cancels, *opts, *unables, *restarts, SECONDS - 1}
+    return Case(events, stated, cancels, opts, unables, restarts, ticks, dice.random() < 0.5)
 
 
 def listing(case: Case, gone: dict[str, str]) -> ProgramsKnown:
@@ -305,11 +327,17 @@ def check(case: Case, seed: int) -> None:
         if second in case.opts:
             mrid, out = case.opts[second]
             event = next(event for event in case.events if event.control.mrid == mrid)
-            model.opt(event, second, event.out | out if out else out)
+            model.opt(event, second, (event.out | out) & event.modes if out else out)
             holders = model.settle(second)
             order = OptOut(mrid=mrid, lanes=out) if out else OptIn(mrid=mrid)
             sent += stamped(scheduler.handle(order, at(second)))
-        if not (case.cancels or case.opts) and not any(event.offset for event in case.events):
+        if second in case.unables:
+            mrid, out = case.unables[second]
+            event = next(event for event in case.events if event.control.mrid == mrid)
+            model.unable(event, second, out)
+            holders = model.settle(second)
+            sent += stamped(scheduler.handle(Unable(mrid=mrid, lanes=out, code=252), at(second)))
+        if not (case.cancels or case.opts or case.unables) and not any(event.offset for event in case.events):
             assert sent_order_is_legal(sent)
         rules = {name: (row.mrid, row.is_default) for name, row in scheduler.ruling().items()}
         assert rules == expected(model, case, holders, second), f"seed {seed}, second {second}"

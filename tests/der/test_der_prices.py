@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from dgm.api.ems.v1 import policy_pb2, policy_pb2_grpc
 from dgm.der import resource as r
+from dgm.der.flow_requests import FlowPlan
 from dgm.der.function_sets import Price, PriceBlock
 from dgm.der.prices import EnergyPrice, is_energy, micro, per_mwh, priced, series
 from dgm.der.schedule import Event, Notice, Reign
-from dgm.der.service.price_link import DURATION_MS_MAX, PriceSync
+from dgm.der.service.plan_link import PRICE_MS_MAX, StatementSync, blocks_of, prices_of
 
 S = 1000
 
@@ -194,6 +195,11 @@ class PricedEms(policy_pb2_grpc.PolicyServiceServicer):
 
     def __init__(self) -> None:
         self.requests: list[policy_pb2.PutPricesRequest] = []
+        self.blocks: list[policy_pb2.PutFlowBlocksRequest] = []
+
+    async def PutFlowBlocks(self, request: Any, context: Any) -> policy_pb2.PutFlowBlocksResponse:
+        self.blocks.append(request)
+        return policy_pb2.PutFlowBlocksResponse(held=len(request.blocks))
 
     async def PutPrices(self, request: Any, context: Any) -> policy_pb2.PutPricesResponse:
         self.requests.append(request)
@@ -208,12 +214,12 @@ async def test_prices_are_told_when_they_change_and_again_to_an_ems_that_was_awa
     await server.start()
     known, now = False, tuple[EnergyPrice, ...]()
     async with grpc.aio.insecure_channel(target) as channel:
-        sync = PriceSync(channel, prices=lambda: now, is_known=lambda: known)
+        sync = StatementSync(channel, state=lambda: prices_of(now), is_known=lambda: known)
         await sync.sync()
         assert ems.requests == [], "a schedule that is not known is not the same as no prices"
         known = True
         await sync.sync()
-        now = (EnergyPrice(start_ms=1, end_ms=2 + DURATION_MS_MAX, per_mwh=-5),)
+        now = (EnergyPrice(start_ms=1, end_ms=2 + PRICE_MS_MAX, per_mwh=-5),)
         await sync.sync()
         await sync.sync()
         sync.forget()
@@ -221,5 +227,43 @@ async def test_prices_are_told_when_they_change_and_again_to_an_ems_that_was_awa
     await server.stop(0)
     assert [len(request.prices) for request in ems.requests] == [0, 2, 2]
     first, second = ems.requests[1].prices
-    assert (first.per_mwh, first.duration_ms, second.duration_ms) == (-5, DURATION_MS_MAX, 1)
-    assert second.start_utc_ms == 1 + DURATION_MS_MAX
+    assert (first.per_mwh, first.duration_ms, second.duration_ms) == (-5, PRICE_MS_MAX, 1)
+    assert second.start_utc_ms == 1 + PRICE_MS_MAX
+
+
+def plan(power_w: int, energy_wh: int, start_ms: int = 5_000, end_ms: int = 9_000) -> FlowPlan:
+    return FlowPlan(
+        request_mrid="Q",
+        grant_mrid="G",
+        start_ms=start_ms,
+        end_ms=end_ms,
+        power_w=power_w,
+        energy_wh=energy_wh,
+        is_active=False,
+    )
+
+
+def test_grants_of_charging_are_blocks_for_the_plans_on_our_own_clock() -> None:
+    plans = (plan(7_000, 20), plan(-7_000, -20), plan(7_000, 0), plan(1, 1, 5, 5))
+    found = blocks_of(plans, ahead_ms=1_000).blocks
+    assert [(one.id, one.start_utc_ms, one.duration_ms, one.power_w) for one in found] == [
+        ("G", 4_000, 4_000, 7_000),
+        ("G", 4_000, 4_000, 0),
+    ], "one that discharges is no permission to charge, and one without energy permits nothing"
+    assert [one.HasField("energy_wh") for one in found] == [True, False]
+
+
+async def test_a_grant_is_told_to_the_ems_and_so_is_its_end(tmp_path: Path) -> None:
+    ems, target = PricedEms(), f"unix:{tmp_path / 'ems.sock'}"
+    server = grpc.aio.server()
+    policy_pb2_grpc.add_PolicyServiceServicer_to_server(ems, server)
+    server.add_insecure_port(target)
+    await server.start()
+    plans: tuple[FlowPlan, ...] = (plan(7_000, 20),)
+    async with grpc.aio.insecure_channel(target) as channel:
+        sync = StatementSync(channel, state=lambda: blocks_of(plans, ahead_ms=0), is_known=lambda: True)
+        await sync.sync()
+        plans = ()
+        await sync.sync()
+    await server.stop(0)
+    assert [len(request.blocks) for request in ems.blocks] == [1, 0]

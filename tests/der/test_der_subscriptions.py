@@ -142,3 +142,53 @@ def test_a_notification_of_no_subscription_of_ours_is_not_ours_and_changes_nothi
     assert not world.discovery.is_ours(forged)
     world.give(Notified(notification=forged))
     assert mrids(world) == ["E0"]
+
+
+def listed(subscribed: str, href: str, uri: str = OUR_URL, **more: Any) -> r.Subscription:
+    fields: dict[str, Any] = {"encoding": 0, "level": "-S1", "limit": 50, **more}
+    return r.Subscription(href=href, subscribed=subscribed, notification_uri=uri, **fields)
+
+
+def test_after_a_restart_what_the_server_tells_us_still_is_adopted_and_not_made_anew() -> None:
+    content = served()
+    content["/subs"] = page((listed("/dc", "/subs/7"), listed("/gone", "/subs/8")), r.SubscriptionList)
+    world = World(DictServer(content), notification_url=OUR_URL).run(5)
+    assert subscriptions(world) == []
+    assert len(world.server.times("/dc")) == 2, "what changed before we knew was told to nobody"
+    news = r.Notification(
+        subscribed="/dc",
+        status=r.NotificationState.DEFAULT,
+        subscription_uri="/subs/7",
+        resource=page((event("E3"),), r.DERControlList),
+    )
+    assert world.discovery.is_ours(news)
+    world.give(Notified(notification=news))
+    assert mrids(world) == ["E3"]
+    world.run(86_500)
+    assert len(subscriptions(world)) == 1, "renewed after a day"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        listed("/dc", "/subs/7", uri="https://other.example/notify"),
+        listed("/dc", "/subs/7", encoding=1),
+        listed("/dc", "/subs/7", condition=r.Condition(attribute=0, lower=1, upper=2)),
+        listed("/tm", "/subs/7"),
+    ],
+)
+def test_a_subscription_that_is_not_as_we_ask_for_it_is_left_alone(other: r.Subscription) -> None:
+    content = served()
+    content["/subs"] = page((other,), r.SubscriptionList)
+    world = World(DictServer(content), notification_url=OUR_URL).run(5)
+    assert [body.subscribed for body in subscriptions(world)] == ["/dc"]
+
+
+def test_an_adopted_subscription_that_the_server_has_ended_is_made_anew() -> None:
+    content = served()
+    content["/subs"] = page((listed("/dc", "/subs/7"),), r.SubscriptionList)
+    world = World(DictServer(content), notification_url=OUR_URL).run(5)
+    content["/subs"] = page((), r.SubscriptionList)
+    ended = r.Notification(subscribed="/dc", status=r.NotificationState.CANCELLED, subscription_uri="/subs/7")
+    world.give(Notified(notification=ended))
+    assert [body.subscribed for body in subscriptions(world)] == ["/dc"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dgm.api.core.v1.field_pb2 import ModelFailure
 from dgm.api.ems.v1.field_pb2 import SetpointVerdict
 from dgm.api.ems.v1.grid_pb2 import (
+    CheckModeResponse,
     CurvePoint,
     DeleteModeRequest,
     FreqDroop,
@@ -471,3 +472,27 @@ def test_what_stands_on_inverters_is_told_in_words() -> None:
     lines = list(grid_lines(world.desk.listed(world.now)))
     assert lines[0].startswith("utility:PFInject: fixed_pf, ")
     assert lines[1:] == ["pv1: fixed_pf", "  model 704: held", "  model 705: held"]
+
+
+def test_a_mode_that_is_to_come_is_looked_at_and_nothing_is_put() -> None:
+    world = GridWorld(2)
+    world.run(2)
+    fits = world.desk.check(VOLT_VAR, world.now)
+    assert isinstance(fits, CheckModeResponse)
+    assert [(one.asset_id, one.is_fit) for one in fits.inverters] == [("pv1", True), ("pv2", True)]
+    long = mode("VoltVar", GridFunction.GRID_FUNCTION_VOLT_VAR, curve=curve(*((9000 + at, 0) for at in range(5))))
+    declined = world.desk.check(long, world.now)
+    assert isinstance(declined, CheckModeResponse)
+    assert {one.why for one in declined.inverters} == {"model 705: found a curve of 5 points; expected 1..4"}
+    assert isinstance(
+        world.desk.check(mode("VV", GridFunction.GRID_FUNCTION_VOLT_VAR, curve=curve()), world.now), Refusal
+    )
+    assert not world.desk.listed(world.now).modes
+    assert world.told == []
+
+
+def test_an_inverter_that_was_not_looked_at_yet_says_nothing_of_a_mode() -> None:
+    world = GridWorld()
+    found = world.desk.check(VOLT_VAR, world.now)
+    assert isinstance(found, CheckModeResponse)
+    assert not found.inverters

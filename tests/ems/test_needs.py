@@ -383,3 +383,12 @@ def test_cheap_slots_are_taken_first_where_every_promise_stays_covered() -> None
     assert ledger.plan([demand], [], [dear, cheap], begin)[E1].now_w == 0
     tight = replace(demand, due_wh=40_000)
     assert ledger.plan([tight], [], [dear, cheap], begin)[E1].now_w > 0
+
+
+def test_what_a_car_says_gives_way_to_everybody_and_replaces_nobody() -> None:
+    cycle = machine()
+    promised(cycle, need(source="car:CP-1", wh=5_000))
+    assert promised(cycle, need(source="cpo:a")).promise.need.source == "cpo:a"
+    refused = put(cycle, need(source="car:CP-1", wh=5_000))
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.NOT_OWNER

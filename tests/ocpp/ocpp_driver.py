@@ -15,6 +15,7 @@ from dgm.machine import Now, Tick
 from dgm.ocpp import frame, stamp
 from dgm.ocpp.composite import View, limit_at, next_edge
 from dgm.ocpp.events import (
+    CarNeed,
     Close,
     Copied,
     Counted,
@@ -167,6 +168,7 @@ class Driver:
         self.ids = (f"own-{number}" for number in itertools.count(1))
         self.stored: dict[str, bytes] = dict(stored or {})
         self.cpo_limits: list[int | None] = []
+        self.car_needs: list[CarNeed] = []
         self.session = Session(
             evses or [settings(**changes)],
             lambda: next(self.ids),
@@ -227,6 +229,8 @@ class Driver:
                         self.stored[effect.name] = effect.body
                     case DerSeen():
                         self.ders.append(effect)
+                    case CarNeed():
+                        self.car_needs.append(effect)
                     case CpoLimit():
                         self.cpo_limits.append(effect.current_ma)
         for raw in replies:

@@ -190,3 +190,22 @@ def test_whatever_a_policy_asks_for_the_limits_hold() -> None:
     assert sum(bad.aside.values()) > 20
     assert bad.held is not None
     assert good.why is None
+
+
+def test_a_planning_site_plans_in_virtual_time_and_follows_its_plan() -> None:
+    ems = {"policies": [{"name": "promise"}, {"name": "planner", "parameters": {"wear_price": 0, "horizon_h": 2}}]}
+    world = make_world(seed=4, hours=0.1, evse=4, ems=ems, is_quiet=True)
+    cheap, dear = (
+        PriceBlock(start_utc_ms=UTC_START_MS + at * MINUTE_MS, duration_ms=minutes * MINUTE_MS, per_mwh=price)
+        for at, minutes, price in ((0, 30, CHEAP), (30, 90, DEAR))
+    )
+    world.after(10_000, lambda: world.ask(PutPricesRequest(source="api:t", prices=[cheap, dear])))
+    world.run()
+    assert world.ems is not None
+    plan = world.ems.cycle.plan(world.now)
+    assert plan.in_force, plan.reason
+    assert plan.age_ms <= 5 * MINUTE_MS, "it plans anew every five minutes"
+    assert plan.steps[0].battery_w > 5_000, "what is cheap now is stored"
+    assert min(step.battery_w for step in plan.steps) < -3_000, "and used when it is dear"
+    battery = next(asset.index for asset in world.ems.cycle.topology.assets if asset.id == "battery")
+    assert world.ems.grants[battery][0] > 5_000, "the battery is granted what the plan wants"

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from dgm import clock, rpc
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
+from dgm.api.ems.v1 import ems_pb2_grpc, plan_pb2
 from dgm.api.site.v1 import site_pb2, site_pb2_grpc
 from dgm.app import ROLES
 from dgm.cli.view import SiteView, line, render
@@ -45,6 +46,9 @@ READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 PLAIN_INTERVAL_S = 5.0
 VIEW_INTERVAL_S = 0.5
+EMS = {"policies": [{"name": "planner"}]}
+"""The site of the demo plans its next day, from forecasts that it has only begun to make."""
+
 SETTLE_S = 1.5
 """The simulators' files lag by up to half a second."""
 
@@ -70,7 +74,7 @@ async def run_demo(options: DemoOptions) -> int:
         directory = options.record or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dgm-demo-")))
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dgm-run-")))
         tail_s = TAIL_S if not options.keep_serving else 24 * 3600.0
-        site = LiveSite(timeline, directory.resolve(), run_dir, lead_s=LEAD_S, tail_s=tail_s)
+        site = LiveSite(timeline, directory.resolve(), run_dir, lead_s=LEAD_S, tail_s=tail_s, ems=EMS)
         demo = Demo(site, timeline, run_dir, console)
         try:
             return await demo.run(options)
@@ -88,6 +92,7 @@ class Demo:
         self._console = console
         self._product: asyncio.subprocess.Process | None = None
         self._view: SiteView | None = None
+        self._plan = ""
         self._interrupted = asyncio.Event()
 
     async def run(self, options: DemoOptions) -> int:
@@ -190,6 +195,7 @@ class Demo:
                 else:
                     await self._loop(view, PLAIN_INTERVAL_S, lambda: self._console.print(line(view), highlight=False))
             finally:
+                self._plan = await _plan_line(ems)
                 for watcher in watchers:
                     watcher.cancel()
                 await asyncio.gather(*watchers, return_exceptions=True)
@@ -224,12 +230,27 @@ class Demo:
         self._console.print(table)
         for name, value in verdict.summary.figures.items():
             self._console.print(f"  {name}: {value}", highlight=False)
+        self._console.print(f"  plan: {self._plan}", highlight=False)
         word = "[green]every check holds[/]" if verdict.passed else "[red]at least one check failed[/]"
         self._console.print(f"demo of {options.evse} EVSEs, {options.seconds} s, seed {options.seed}: {word}")
         if options.json_file:
             options.json_file.write_text(json.dumps(verdict.as_json(), indent=2) + "\n", encoding="utf-8")
         if options.record:
             self._console.print(f"recorded in {options.record}", highlight=False)
+
+
+async def _plan_line(channel: grpc.aio.Channel) -> str:
+    """What GetPlan tells, in a line."""
+    try:
+        stub = ems_pb2_grpc.EmsServiceStub(channel)
+        answer = await stub.GetPlan(plan_pb2.GetPlanRequest(), timeout=2.0)
+    except grpc.aio.AioRpcError as error:
+        return f"not told: {error.code().name}"
+    if not answer.in_force:
+        return f"none in force: {answer.reason}"
+    highest_w = max(step.import_w for step in answer.steps)
+    made = f"{answer.age_ms / 1000:.0f} s old, made in {answer.solve_us / 1000:.0f} ms"
+    return f"{len(answer.steps)} steps, import up to {highest_w / 1000:.1f} kW, {made}"
 
 
 async def _follow_site(channel: grpc.aio.Channel, view: SiteView) -> None:

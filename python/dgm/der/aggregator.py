@@ -69,6 +69,7 @@ class Aggregator:
                 pin=int(der.pin) if der.pin else None,
                 poll_s=der.poll_s,
                 is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
+                subscribes=bool(der.notify.url),
             ),
             in_band=der.in_band_registration,
         )

@@ -36,7 +36,7 @@ from dgm.der.flight import REDIRECTS, Flight, Moves
 from dgm.der.known import Library
 from dgm.der.letter import Letter
 from dgm.der.member import Member
-from dgm.der.nodes import EXPECTED, Document, Node, resolve
+from dgm.der.nodes import DISPENSABLE, EXPECTED, Document, Node, resolve
 from dgm.der.outbox import POST_S_DEFAULT, AnyResponse, Report, errand_done
 from dgm.der.pace import RETRY_DOCUMENT_MS, Pace
 from dgm.der.scheduler import DEVICE_CATEGORY, ResponseTaken
@@ -178,6 +178,8 @@ class Conversation:
             self._moves.forget(flight)
         if not ok:
             self.pace.why = f"{flight.request.method} {urlsplit(flight.request.url).path}: HTTP {answer.status}"
+        if flight.node is not None and 400 <= answer.status < 500 and flight.node.kind in DISPENSABLE:
+            return self._not_served(flight.node)
         if flight.node is not None:
             return self._fetched(flight, flight.node, answer) if ok else self._not_fetched(flight.node)
         if flight.subscribed is not None:
@@ -268,6 +270,9 @@ class Conversation:
             case r.MirrorUsagePointList():
                 self._learn_mirrors(document.items)
                 return []
+            case r.SubscriptionList():
+                self._subscriptions.listed(document.items)
+                return []
             case r.DERList() | r.DeviceCapability():
                 return []
             case r.DERCurve():
@@ -328,14 +333,23 @@ class Conversation:
         self._schedule(node)
         return []
 
+    def _not_served(self, node: Node) -> list[Told]:
+        """A server need not have it, so nothing has failed; it is asked for again at the pollRate."""
+        self.pace.fetched(node, self._now.mono_ms)
+        self._schedule(node)
+        return []
+
     def _subscribed(self, node: Node, answer: Answer, *, ok: bool) -> None:
         is_renewal = self._subscriptions.holds(node)
         self._subscriptions.answered(node, answer.location, self._now.mono_ms, ok=ok)
         if ok and not is_renewal:
-            # What changed between our last look and the subscription is told by nobody.
-            self._signalled.add(node)
-            self.pace.ask_again(node)
+            self._heard_of(node)
         self._schedule(node)
+
+    def _heard_of(self, node: Node) -> None:
+        """From now on the server tells us. What changed between our last look and now is told by nobody."""
+        self._signalled.add(node)
+        self._ask_again(node)
 
     def _delivered(self, member: Member, letter: Letter, answer: Answer, *, ok: bool) -> list[Told]:
         done, at_ms, outbox = ok, self._now.mono_ms, member.outbox
@@ -419,6 +433,9 @@ class Conversation:
                     return effects
             if not member.outbox.has_responses:
                 del self._answering[member]
+        if self._may_subscribe:
+            for node in self._subscriptions.adopt(self.library.documents, at_ms):
+                self._heard_of(node)
         first = self._polls.first()
         if first is not None and first[0] <= at_ms:
             self._send_get(first[1], asked=self._now)

@@ -16,6 +16,7 @@ from typing import assert_never
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.der.v1.profile_pb2 import PinRule, UtilityProfile
+from dgm.api.ems.v1.grid_pb2 import GridMode
 from dgm.der import plant
 from dgm.der import resource as r
 from dgm.der.conversation import Conversation
@@ -51,9 +52,10 @@ from dgm.der.discovery import (
 from dgm.der.effect import Effect, Ramps, Ratings, Target, Wanted, acts_on, targets
 from dgm.der.envelope import LOAD_CONTROL, SWITCHES, Bound, bounds
 from dgm.der.facade_writes import Availability, as_resource
+from dgm.der.fitness import GridChecked
 from dgm.der.flow_requests import FlowPlan, FlowRequest, FlowRequests, Refused, State, flow_bound
 from dgm.der.further import FurtherSets, Reply
-from dgm.der.grid_code import Entries, GridCode
+from dgm.der.grid_side import Entries, GridSide
 from dgm.der.identity import sfdi_of
 from dgm.der.letter import ErrandDone
 from dgm.der.load_control import evse_rating_w, load_bound
@@ -102,7 +104,9 @@ class DerCore:
         self._mirrored = AVERAGES | STORED if stores_energy else AVERAGES
         self._mirrors = mirrors(lfdi, der.pen, self._mirrored)
         self.discovery = self._conversation()
-        self._grid = GridCode(acts_on(has_battery=plant.has_battery(config)), self._permitted)
+        base = acts_on(has_battery=plant.has_battery(config), is_ours=not config.ems.third_party)
+        self._grid = GridSide(base, self._permitted, url=self._url, max_w=der.site_rating_w)
+        self._server_now = Now(mono_ms=0, utc_ms=0)
         self.scheduler = Scheduler(draw, profile=profile, acts_on=self.acts_on)
         self.reporting = Reporting(config, profile, self.acts_on)
         self._ramps = Ramps()
@@ -146,7 +150,7 @@ class DerCore:
 
     def locate(self, url: str, now: Now) -> list[CoreEffect]:
         """The server is there now: a new conversation. The schedule stays, and runs on."""
-        self._url = url
+        self._url = self._grid.url = url
         self.discovery = self._conversation()
         return [*self._say_owed(now), *self.handle(Tick(), now)]
 
@@ -160,6 +164,7 @@ class DerCore:
             poll_s=der.poll_s,
             is_pin_required=profile.pin == PinRule.PIN_RULE_REQUIRED,
             curve_modes=curve_modes(self._permitted),
+            subscribes=bool(der.notify.url) and self._shared is None,
         )
         return Discovery(
             identity,
@@ -211,6 +216,8 @@ class DerCore:
                 effects += self._metered(self._metering.observe({}, server_now), now)
             case GridSeen():
                 effects += self._follow(event.functions)
+            case GridChecked():
+                self._grid.take_verdict(event)
             case OptOut() | OptIn():
                 effects += [
                     out for respond in self.scheduler.handle(event, server_now) for out in self._respond(respond, now)
@@ -229,13 +236,15 @@ class DerCore:
     def wake_time(self) -> int | None:
         """Monotonic ms of the next thing to do."""
         parts = (self.discovery, self.scheduler, self.further, self._metering)
-        times = (part.wake_time() for part in parts)
+        times = [part.wake_time() for part in parts]
+        due_ms, last = self._grid.fitness.wake_ms(), self._server_now
+        times.append(None if due_ms is None else last.mono_ms + max(due_ms - last.utc_ms, 1))
         return min((time for time in times if time is not None), default=None)
 
     def bounds(self, now: Now) -> dict[str, Bound]:
         """What the EMS is to hold at the last handled `now`, by mode; what load control leaves beside them."""
         at_ms, ratings = self._server(now).utc_ms, self._ratings()
-        found = bounds(self.scheduler, at_ms, max_w=ratings.max_w)
+        found = bounds(self.scheduler, at_ms, max_w=ratings.max_w, charge_w=ratings.charge_w)
         granted = flow_bound(self.flow_plans(now))
         found |= {} if granted is None else {granted.mode: granted}
         settled = self._ramps.settle(found, self.reporting.site.measured(), ratings, at_ms)
@@ -289,11 +298,15 @@ class DerCore:
 
     def grid(self) -> dict[str, Asked]:
         """What is asked of inverters beside power at the last handled `now`, by mode."""
-        return self._grid.asks(self._ruling(), self._url, max_w=self._config.site_rating_w)
+        return self._grid.asks(self._ruling())
 
     def curves(self) -> dict[str, r.DERCurve]:
         """The curves of what rules, as far as they were fetched, by the href that names them."""
-        return self._grid.curves(self._ruling(), self._url)
+        return self._grid.curves(row.value for row in self._ruling().values())
+
+    def unchecked(self) -> dict[bytes, GridMode]:
+        """Modes in force or to come that the EMS is to judge (`GridChecked`), by their content."""
+        return self._grid.unchecked(self.scheduler)
 
     def targets(self) -> dict[str, Target]:
         """Target modes that rule at the last handled `now`."""
@@ -315,15 +328,26 @@ class DerCore:
 
     def _advance(self, now: Now) -> list[CoreEffect]:
         """Let time pass in every part."""
-        server_now = self._server(now)
+        server_now = self._server_now = self._server(now)
         effects = [
             effect for respond in self.scheduler.handle(Tick(), server_now) for effect in self._respond(respond, now)
         ]
+        effects += self._refuse_unfit(now)
         effects += self._reply(self.further.advance(server_now), now)
-        effects += _kept(self._grid.note(self.scheduler.ruling(), self.reporting.site.plant_now(), server_now.utc_ms))
+        measured = self.reporting.site.plant_now()
+        effects += _kept(self._grid.note_starts(self.scheduler.ruling(), measured, server_now.utc_ms))
         effects += self._metered(self._metering.advance(server_now), now)
         effects += self._converse(self._report(server_now), now)
         return effects
+
+    def _refuse_unfit(self, now: Now) -> list[CoreEffect]:
+        """What no inverter can follow is told, before it starts where that is known; then starts that had to wait."""
+        at = self._server(now)
+        responds = [
+            out for one in self._grid.unfit(self.scheduler, at.utc_ms) for out in self.scheduler.handle(one, at)
+        ]
+        responds += self._grid.released(self.scheduler)
+        return [effect for respond in responds for effect in self._respond(respond, now)]
 
     def _report(self, server_now: Now) -> Report:
         report = self.reporting.report(
@@ -365,7 +389,7 @@ class DerCore:
                 self.flows.done(effect)
                 return []
             case CurveKnown():
-                return _kept(self._grid.take(effect))
+                return _kept(self._grid.take_curve(effect))
             case SetKnown():
                 return self._reply(self.further.listed(effect.function_set, effect.sources, self._server(now)), now)
             case _:
@@ -388,6 +412,8 @@ class DerCore:
         return effects + self._reply(self.further.owed(), now)
 
     def _respond(self, respond: Respond, now: Now) -> list[CoreEffect]:
+        if self._grid.has_to_wait(respond, self.scheduler):
+            return []
         response = r.DERControlResponse(
             created_s=respond.created_s,
             lfdi=self._lfdi,

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der.discovery import Answer, NoAnswer, Notified, Request
+from dgm.der.fitness import GridChecked
 from dgm.der.flow_requests import ChargingNeed
 from dgm.der.scheduler import OptIn, OptOut
 from dgm.machine import Tick
@@ -68,7 +69,9 @@ class CancelFlow:
 
 
 FlowEvent = NeedsSeen | RequestFlow | CancelFlow
-CoreEvent = Answer | NoAnswer | Notified | SiteSeen | SiteLost | GridSeen | OptOut | OptIn | FlowEvent | Tick
+CoreEvent = (
+    Answer | NoAnswer | Notified | SiteSeen | SiteLost | GridSeen | GridChecked | OptOut | OptIn | FlowEvent | Tick
+)
 CoreEffect = Request | Keep
 
 

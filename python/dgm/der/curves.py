@@ -108,13 +108,21 @@ def grid_asks(
     found: dict[str, Asked] = {}
     for name in supported:
         row = ruling.get(name) if name in FUNCTIONS else None
-        mode = None if row is None or row.value.is_disabled else _mode(row.value, curves, max_w)
+        mode = None if row is None or row.value.is_disabled else grid_mode(row.value, curves, max_w)
         if row is None or mode is None:
             continue
         what = "DefaultDERControl" if row.is_default else "DERControl"
         mode.id, mode.source, mode.function = f"utility:{name}", SOURCE, FUNCTIONS[name]
         mode.ramp_ms, mode.reason = row.ramp_ms or 0, f"{what} {row.mrid} {name}"
         found[name] = Asked(mode=mode, began_ms=row.began_ms, end_ms=None if row.is_default else row.end_ms)
+    return found
+
+
+def grid_mode(value: ControlMode, curves: Mapping[str, DERCurve], max_w: int) -> GridMode | None:
+    """The function and value of a mode alone; None: its curve is not known, or it means nothing to an inverter."""
+    found = _mode(value, curves, max_w)
+    if found is not None:
+        found.function = FUNCTIONS[value.name]
     return found
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dgm.api.ems.v1.ems_pb2 import Quantity
-from dgm.der.envelope import QUANTITIES, Bound
+from dgm.der.envelope import ABSORBED, QUANTITIES, Bound
 from dgm.der.resource import ControlMode
 from dgm.der.schedule import ControlSegment
 
@@ -63,9 +63,10 @@ class Wanted:
     mrid: str
 
 
-def acts_on(*, has_battery: bool) -> tuple[str, ...]:
-    """Every mode that has an effect on a plant."""
-    return (*QUANTITIES, *((*TARGET_MODES, DELTA_TARGET) if has_battery else ()))
+def acts_on(*, has_battery: bool, is_ours: bool = True) -> tuple[str, ...]:
+    """Every mode that has an effect on a plant. is_ours: our EMS commands it; else the facade tells the other EMS."""
+    limits = tuple(mode for mode in QUANTITIES if mode not in ABSORBED or (has_battery and is_ours))
+    return (*limits, *((*TARGET_MODES, DELTA_TARGET) if has_battery else ()))
 
 
 def gradient_ramp_ms(change_w: int, ratings: Ratings) -> int:
@@ -226,11 +227,18 @@ def _towards_zero(value: int, divisor: int) -> int:
     return value // divisor if value >= 0 else -(-value // divisor)
 
 
-def measured(plant_w: Iterable[int | None], net_w: int | None) -> dict[int, int]:
-    """W of each limited quantity that can be said now. plant_w: power of every inverter and battery, None: not seen."""
+def measured(plant_w: Iterable[int | None], net_w: int | None, battery_w: Iterable[int | None] = ()) -> dict[int, int]:
+    """W of each limited quantity that can be said now. plant_w: power of every inverter and battery, None: not seen.
+
+    battery_w: of the batteries alone.
+    """
     found: dict[int, int] = {}
     if net_w is not None:
         found |= {Quantity.QUANTITY_NET_IMPORT: net_w, Quantity.QUANTITY_NET_EXPORT: -net_w}
+    batteries = list(battery_w)
+    charged = [max(power_w, 0) for power_w in batteries if power_w is not None]
+    if batteries and len(charged) == len(batteries):
+        found[Quantity.QUANTITY_STORAGE_CHARGE] = sum(charged)
     powers = list(plant_w)
     seen = [power_w for power_w in powers if power_w is not None]
     if powers and len(seen) == len(powers):

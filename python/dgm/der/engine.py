@@ -30,6 +30,7 @@ from dgm.der.orders import (
     Respond,
     ResponseTaken,
     Source,
+    Unable,
 )
 from dgm.der.resource import EventState
 from dgm.der.rules import Code, EventRules, OptOuts
@@ -103,6 +104,8 @@ class EventEngine(Generic[R, V]):
                 self._opt_in(event.mrid, now.utc_ms)
             case Acknowledge():
                 self._acknowledge(event, now.utc_ms)
+            case Unable():
+                self._unable(event, now.utc_ms)
             case Tick():
                 pass
             case _:
@@ -287,11 +290,13 @@ class EventEngine(Generic[R, V]):
 
     def _update(self, known: Event[V], source: Source[R], notice: Notice[V], at_ms: int) -> None:
         """Changed content under the same mRID is an update; draws and lost lanes stay. Invalid content is not taken."""
-        lanes = self._device.lanes_of(notice)
+        stays = {lane for lane in known.unable if known.value(lane) == dict(notice.values).get(lane)}
+        lanes, unable = self._device.lanes_of(notice) - stays, frozenset(stays)
         if self._rejection(notice, lanes) is not None:
-            notice, lanes = known.notice, known.lanes
+            notice, lanes, unable = known.notice, known.lanes, known.unable
         event = replace(
             known,
+            unable=unable,
             notice=notice,
             program_mrid=source.mrid,
             primacy=source.primacy,
@@ -309,6 +314,40 @@ class EventEngine(Generic[R, V]):
         self._store(event)
         if event.lost >= event.lanes and not self.rules.resumes:
             self._supersede(event, at_ms)
+
+    def _unable(self, event: Unable, at_ms: int) -> None:
+        """What is left of an event goes on. Before S23 a response cannot name modes: then nothing is said of a part."""
+        known = self._ledger.events.get(event.mrid)
+        gone = frozenset() if known is None or not known.is_live else event.lanes & known.lanes
+        if known is None or not gone:
+            return
+        lanes, was_lost = known.lanes - gone, known.lost >= known.lanes
+        known = replace(
+            known,
+            unable=known.unable | gone,
+            lanes=lanes,
+            lost=known.lost & lanes,
+            opted_out=known.opted_out & lanes,
+        )
+        if not lanes:
+            known = replace(known, phase=Phase.REJECTED, over_ms=at_ms)
+        self._store(known)
+        self._place()
+        known = self._ledger.events[known.mrid]
+        if not lanes and event.is_start_untold:
+            self._ledger.withdraw(known.mrid, Code.STARTED)
+        if not lanes or self.rules.lists_modes:
+            self._ledger.respond(known.mrid, event.code, at_ms, gone)
+        if lanes and known.lost >= lanes and not was_lost:
+            if self.rules.resumes:
+                self._ledger.respond(known.mrid, Code.SUPERSEDED, at_ms, lanes)
+            else:
+                self._supersede(self._ledger.events[known.mrid], at_ms)
+
+    def withdraw_start(self, mrid: str) -> None:
+        """An event is over before anybody was told that it had started: it had not."""
+        if mrid in self._ledger.events:
+            self._ledger.withdraw(mrid, Code.STARTED)
 
     def _note_missing(self, sources: dict[str, Source[R]], listed: set[str], at_ms: int) -> None:
         for event in [event for event in self._ledger.events.values() if event.is_live and event.mrid not in listed]:

@@ -3,7 +3,8 @@
     scheduler.timeline(mode) ──> Bound per mode ──> PutLimit id "utility:<mode>"        none ──> DeleteLimit
 
 Imp and Exp bind the connection point's meter, Gen and Load the devices, the MaxLim modes the net output of PV and
-batteries (the Arbiter shares it out); Connect or Energize false bounds what PV, batteries and V2X put out to 0 W.
+batteries (the Arbiter shares it out), those that end in Absorb what batteries charge; Connect or Energize false bounds
+what PV, batteries and V2X put out to 0 W.
 
 One id per mode, replaced in place at every change: there is no moment with neither the old nor the new bound. While
 an event rules, its lease runs to its effective end. When a default is known the lease carries it as failsafe and lasts
@@ -42,12 +43,16 @@ QUANTITIES = {
     "opModMaxLimWInject": Quantity.QUANTITY_DER_OUTPUT,
     "opModConnect": Quantity.QUANTITY_GROSS_GENERATION,
     "opModEnergize": Quantity.QUANTITY_GROSS_GENERATION,
+    "opModMaxLimWAbsorb": Quantity.QUANTITY_STORAGE_CHARGE,
+    "opModMaxLimPctWAbsorb": Quantity.QUANTITY_STORAGE_CHARGE,
 }
 """Every mode that becomes a limit of the EMS."""
 LOAD_CONTROL, FLOW_MODE = "EndDeviceControl", "flowReservation"
 """No control modes: what load control leaves the loads, and what a flow reservation grants, both limits on charging."""
 LIMITED = {**QUANTITIES, **dict.fromkeys((FLOW_MODE, LOAD_CONTROL), Quantity.QUANTITY_GROSS_LOAD)}
 """Everything of the utility that becomes a limit of the EMS."""
+ABSORBED = ("opModMaxLimWAbsorb", "opModMaxLimPctWAbsorb")
+"""Bound what the plant takes, which is what its batteries charge; a percentage is of setMaxChargeRateW."""
 SWITCHES = ("opModConnect", "opModEnergize")
 """False: nothing may come out. They never ramp."""
 
@@ -70,13 +75,17 @@ class Bound:
     ramp_ms: int | None
 
 
-def bounds(scheduler: Scheduler, at_ms: int, *, max_w: int = 0) -> dict[str, Bound]:
-    """The bound of every mode that something rules now. at_ms: the server's clock. max_w: setMaxW."""
+def bounds(scheduler: Scheduler, at_ms: int, *, max_w: int = 0, charge_w: int = 0) -> dict[str, Bound]:
+    """The bound of every mode that something rules now. at_ms: the server's clock. max_w: setMaxW.
+
+    charge_w: setMaxChargeRateW.
+    """
     found: dict[str, Bound] = {}
     for mode in QUANTITIES:
         rows = scheduler.timeline(mode, most=2)
         if rows and rows[0].start_ms <= at_ms:
-            bound = _bound(mode, rows, scheduler.default_mode(mode), max_w)
+            whole_w = charge_w if mode in ABSORBED else max_w
+            bound = _bound(mode, rows, scheduler.default_mode(mode), whole_w)
             if bound is not None:
                 found[mode] = bound
     return found

@@ -79,6 +79,15 @@ class Ledger(Generic[V]):
         self._touch("owed", f"{self._serial:012}")
         self._fresh.append(respond)
 
+    def withdraw(self, mrid: str, status: int) -> None:
+        """A response that nobody has been told is not true after all."""
+        for serial in [key for key, one in self.owed.items() if (one.mrid, one.status) == (mrid, status)]:
+            del self.owed[serial]
+            self._touch("owed", f"{serial:012}")
+        self._fresh = [one for one in self._fresh if (one.mrid, one.status) != (mrid, status)]
+        event = self.events[mrid]
+        self.keep(replace(event, sent=tuple(code for code in event.sent if code != status)))
+
     def taken(self, event: ResponseTaken) -> None:
         """The server has taken the oldest such response."""
         for serial, respond in self.owed.items():
@@ -135,7 +144,7 @@ class Ledger(Generic[V]):
 
     def _as_device_is_now(self, event: Event[V]) -> Event[V]:
         """Which lanes are acted on may have been configured anew."""
-        lanes = self._device.lanes_of(event.notice)
+        lanes = self._device.lanes_of(event.notice) - event.unable
         if event.is_live and not lanes:
             return replace(event, lanes=lanes, phase=Phase.REJECTED)
         return replace(event, lanes=lanes)

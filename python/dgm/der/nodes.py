@@ -34,6 +34,7 @@ class Kind(Enum):
     CAPABILITY = "dcap"
     TIME = "tm"
     END_DEVICES = "edev"
+    SUBSCRIPTIONS = "sub"
     REGISTRATION = "rg"
     ASSIGNMENTS = "fsa"
     PROGRAMS = "derp"
@@ -67,6 +68,7 @@ EXPECTED: Mapping[Kind, type] = {
     Kind.CAPABILITY: r.DeviceCapability,
     Kind.TIME: r.Time,
     Kind.END_DEVICES: r.EndDeviceList,
+    Kind.SUBSCRIPTIONS: r.SubscriptionList,
     Kind.REGISTRATION: r.Registration,
     Kind.ASSIGNMENTS: r.FunctionSetAssignmentsList,
     Kind.PROGRAMS: r.DERProgramList,
@@ -86,6 +88,10 @@ EXPECTED: Mapping[Kind, type] = {
     Kind.GRANTS: r.FlowReservationResponseList,
     Kind.CURVE: r.DERCurve,
 }
+
+
+DISPENSABLE = frozenset({Kind.SUBSCRIPTIONS, Kind.READING_TYPE})
+"""What many servers do not serve: without it more is asked or less is known, and nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What goes into the event engine and what comes out of it.
 
-Listed (from servers) · OptOut, Override, OptIn, Acknowledge (from people) · ResponseTaken ──> engine ──> Respond
+Listed (from servers) · OptOut, Override, OptIn, Acknowledge (from people) · ResponseTaken, Unable ──> engine
+engine ──> Respond
 """
 
 from __future__ import annotations
@@ -83,6 +84,19 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unable:
+    """Lanes of an event that turn out not to be possible here. code: what the utility hears if nothing is left of it.
+
+    is_start_untold: its 2 is owed but nobody has been told it: it never started.
+    """
+
+    mrid: str
+    lanes: frozenset[str]
+    code: int
+    is_start_untold: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Respond:
     """Tell the server what happened, and when on the clock of the event's FSA. lanes: where the rules list them."""
 
@@ -101,7 +115,7 @@ class Damaged:
     why: str
 
 
-EngineEvent = Listed[R] | ResponseTaken | OptOut | Override | OptIn | Acknowledge | Tick
+EngineEvent = Listed[R] | ResponseTaken | OptOut | Override | OptIn | Acknowledge | Unable | Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

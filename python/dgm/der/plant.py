@@ -177,7 +177,9 @@ class SiteView:
 
     def measured(self) -> dict[int, int]:
         """What is seen of the limited quantities, W by ems.v1.Quantity."""
-        return measured((unit.power_w for unit in self.units()), self._net_w())
+        units = self.units()
+        batteries = (unit.power_w for unit in units if unit.is_battery)
+        return measured((unit.power_w for unit in units), self._net_w(), batteries)
 
     def _net_w(self) -> int | None:
         root = self._root

@@ -49,8 +49,17 @@ BY_USER = frozenset(
         Code.CANNOT_DISPLAY,
     }
 )
-REPEATABLE = frozenset({Code.OPTED_OUT, Code.OPTED_IN, Code.SUPERSEDED, Code.RESUMED})
-"""May be true of one event more than once."""
+REPEATABLE = frozenset(
+    {
+        Code.OPTED_OUT,
+        Code.OPTED_IN,
+        Code.SUPERSEDED,
+        Code.RESUMED,
+        Code.REJECTED_UNSUPPORTED,
+        Code.REJECTED_INVALID,
+    }
+)
+"""May be true of one event more than once, of a rejection for other modes."""
 MESSAGE_ONLY = frozenset({Code.ACKNOWLEDGED, Code.CANNOT_DISPLAY})
 EVENT_CODES = frozenset(Code) - MESSAGE_ONLY
 

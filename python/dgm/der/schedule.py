@@ -69,12 +69,13 @@ class Notice(Generic[V]):
 class Event(Generic[V]):
     """One event as this device follows it.
 
-    lanes: those that this device acts on. start_draw_s, duration_draw_s: the random parts, drawn once. start_ms,
-    end_ms: effective, as planned; over_ms: when it really ended, None while it lives. lost: lanes that another event
-    took. opted_out: lanes that somebody opted out of, until opt_in_ms (None: for good); was_out: that has happened.
-    overridden_since_ms, override_used_ms: an override that lasts, and what earlier ones took of the allowance. has_run:
-    it held a lane at some time. winding_down: cancelled with randomisation, runs until end_ms. sent: response
-    codes decided, in order. clock_offset_ms: the clock of its FSA less the clock of the engine.
+    lanes: those that this device acts on. unable: lanes that it has, with a value that it cannot follow. start_draw_s,
+    duration_draw_s: the random parts, drawn once. start_ms, end_ms: effective, as planned; over_ms: when it really
+    ended, None while it lives. lost: lanes that another event took. opted_out: lanes that somebody opted out of, until
+    opt_in_ms (None: for good); was_out: that has happened. overridden_since_ms, override_used_ms: an override that
+    lasts, and what earlier ones took of the allowance. has_run: it held a lane at some time. winding_down: cancelled
+    with randomisation, runs until end_ms. sent: response codes decided, in order. clock_offset_ms: the clock of its FSA
+    less the clock of the engine.
     """
 
     notice: Notice[V]
@@ -89,6 +90,7 @@ class Event(Generic[V]):
     over_ms: int | None = None
     phase: Phase = Phase.SCHEDULED
     lost: frozenset[str] = frozenset()
+    unable: frozenset[str] = frozenset()
     opted_out: frozenset[str] = frozenset()
     opt_in_ms: int | None = None
     overridden_since_ms: int | None = None

@@ -24,7 +24,7 @@ from typing import assert_never
 from dgm.api.der.v1.profile_pb2 import UtilityProfile
 from dgm.der import record
 from dgm.der.engine import EventEngine
-from dgm.der.orders import Damaged, Device, Listed, OptIn, OptOut, Respond, ResponseTaken, Source
+from dgm.der.orders import Damaged, Device, Listed, OptIn, OptOut, Respond, ResponseTaken, Source, Unable
 from dgm.der.profile import PROTECTED_FAMILY, STANDARD, der_rules
 from dgm.der.resource import LIMIT_MODES, AssignedProgram, ControlMode, DefaultDERControl, DERControl
 from dgm.der.schedule import ControlEvent, ControlSegment, Notice, Phase, Segment, segment
@@ -55,7 +55,7 @@ class StoredDefault:
     control: DefaultDERControl
 
 
-SchedulerEvent = ProgramsKnown | ResponseTaken | OptOut | OptIn | Tick
+SchedulerEvent = ProgramsKnown | ResponseTaken | OptOut | OptIn | Unable | Tick
 
 
 class Scheduler:
@@ -91,7 +91,7 @@ class Scheduler:
                 responds = self.engine.handle(Listed(sources=tuple(_sources(event))), now)
                 self._take_defaults(event.programs)
                 return responds
-            case ResponseTaken() | OptOut() | OptIn() | Tick():
+            case ResponseTaken() | OptOut() | OptIn() | Unable() | Tick():
                 return self.engine.handle(event, now)
             case _:
                 assert_never(event)

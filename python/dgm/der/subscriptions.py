@@ -4,11 +4,14 @@
                                     renewed each day ──cancelled, moved, gone, lost──> polled again at its pollRate
 
 Pure bookkeeping for `discovery`. A held document is still polled, as a heartbeat: a notification that did not come is
-found out by what the poll brings. What is not subscribable, or refused, is polled as ever. Not kept over a restart.
+found out by what the poll brings. What is not subscribable, or refused, is polled as ever. After a restart the server's
+list says what it tells us still: that is adopted, not made anew. Conditions are of Readings alone (S18 Condition), and
+this client reads none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -40,6 +43,32 @@ class Subscriptions:
         self._notification_url = notification_url
         self._held: dict[Node, _Held] = {}
         self._refused_ms: dict[Node, int] = {}
+        self._listed: dict[str, str] = {}
+
+    @property
+    def is_wanted(self) -> bool:
+        """We have a place for notifications."""
+        return self._notification_url is not None
+
+    def listed(self, items: Iterable[r.Subscription]) -> None:
+        """What the server holds for us: of an earlier start what is as we would ask for it."""
+        own = (item for item in items if item.href and self._is_as_ours(item))
+        urls = {item.subscribed: resolve(self._base, item.href or "") for item in own}
+        self._listed = {_local(path): url for path, url in urls.items() if url is not None}
+
+    def adopt(self, documents: Documents, at_ms: int) -> list[Node]:
+        """Documents that the server tells us about already."""
+        found = []
+        for node, document in documents.items() if self._listed else ():
+            path = _path(document, node)
+            if path in self._listed and node not in self._held and self._is_due(node, document, at_ms):
+                self._held[node] = _Held(url=self._listed.pop(path), since_ms=at_ms)
+                found.append(node)
+        return found
+
+    def _is_as_ours(self, item: r.Subscription) -> bool:
+        is_plain = item.condition is None and item.encoding == ENCODING_XML
+        return is_plain and item.notification_uri == self._notification_url
 
     def __len__(self) -> int:
         return len(self._held)
@@ -102,6 +131,7 @@ class Subscriptions:
     def drop_all(self) -> None:
         """The server was away: what it still remembers of us is not known."""
         self._held.clear()
+        self._listed.clear()
 
     def forget(self, node: Node) -> None:
         """A document that is no longer linked needs no subscription."""
@@ -112,4 +142,8 @@ class Subscriptions:
 def _path(document: Document, node: Node) -> str:
     """The resource as the server names it, without its host: servers refuse an absolute one."""
     href = getattr(document, "href", None)
-    return urlsplit(href if isinstance(href, str) else node.url)._replace(scheme="", netloc="").geturl()
+    return _local(href if isinstance(href, str) else node.url)
+
+
+def _local(url: str) -> str:
+    return urlsplit(url)._replace(scheme="", netloc="").geturl()

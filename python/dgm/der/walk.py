@@ -21,6 +21,8 @@ from dgm.der import resource as r
 from dgm.der.groups import NOTHING, Groups, Sets
 from dgm.der.nodes import VERSIONS_PATH, Document, Documents, EntryPoint, Kind, Node, poll_s_of, resolve
 
+SUBSCRIPTIONS_POLL_S = 86_400
+"""As often as they are renewed."""
 CURVE_POLL_S = 900
 """The default pollRate (S18)."""
 
@@ -30,7 +32,7 @@ class Identity:
     """Who we are and where the walk starts. pin None: not checked. poll_s: where the server gives no pollRate.
 
     is_pin_required: a server that shows no Registration gives no controls (utility profile); else that is no reason.
-    curve_modes: modes whose DERCurves are fetched.
+    curve_modes: modes whose DERCurves are fetched. subscribes: subscriptions of an earlier start are looked for.
     """
 
     url: str
@@ -40,6 +42,7 @@ class Identity:
     poll_s: int
     is_pin_required: bool = False
     curve_modes: frozenset[str] = frozenset()
+    subscribes: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,6 +130,8 @@ class _Walker:
         if own is None or own.enabled is False:
             self._nothing()
             return
+        if own.subscription_list_link and self._identity.subscribes:
+            self._want(Kind.SUBSCRIPTIONS, own.subscription_list_link, poll_s=SUBSCRIPTIONS_POLL_S)
         if own.der_list_link:
             ders = self._want(Kind.DERS, own.der_list_link)
             if isinstance(ders, r.DERList) and ders.items:

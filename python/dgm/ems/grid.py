@@ -14,15 +14,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dgm.api.config.v1.config_pb2 import AssetConfig, DgmConfig
 from dgm.api.core.v1.field_pb2 import ModelAnswer
 from dgm.api.ems.v1.grid_pb2 import (
+    CheckModeResponse,
     DeleteModeRequest,
     DeleteModeResponse,
     GridFunction,
+    GridMode,
     InverterGrid,
     ListModesResponse,
+    ModeFit,
     PutModeRequest,
     PutModeResponse,
 )
-from dgm.ems.grid_modes import GridBook, left
+from dgm.ems.grid_modes import GridBook, GridEntry, left
+from dgm.ems.grid_modes import check as check_mode
 from dgm.ems.grid_plan import Wants, plan
 from dgm.ems.inverter import Effect, Inverter, Store, Stored
 from dgm.ems.inverter_points import points_of
@@ -33,6 +37,8 @@ JOURNAL_TABLE = "grid"
 """Own settings of inverters: key `asset/model`."""
 
 NO_ASSET = "no asset of this id with a SunSpec device in site.yaml"
+CHECKED = "api:check"
+"""Id and source of a mode that is only looked at."""
 ASKS_MAX = 4
 """Transactions in flight: what one line takes."""
 
@@ -79,6 +85,22 @@ class GridDesk:
             one.settings.extend(settings)
             found.inverters.append(one)
         return found
+
+    def check(self, asked: GridMode, now: Now) -> CheckModeResponse | Refusal:
+        """Which inverters could be told a mode, were it the only one."""
+        mode = GridMode()
+        mode.CopyFrom(asked)
+        mode.id, mode.source, mode.ttl_ms = CHECKED, CHECKED, 1
+        refusal = check_mode(mode)
+        if refusal is not None:
+            return refusal
+        alone = GridEntry(mode=mode, before=None, began_ms=now.mono_ms, end_ms=now.mono_ms + 1, order=0)
+        able = [one for one in self._inverters.values() if one.is_surveyed and mode.function in one.able]
+        wants = plan([alone], [one.facts(None) for one in able], now.mono_ms)
+        found = {one.asset_id: one.declines(wants.get(one.asset_id, {})) for one in able}
+        return CheckModeResponse(
+            inverters=[ModeFit(asset_id=name, is_fit=why is None, why=why or "") for name, why in found.items()]
+        )
 
     def advance(self, powers: Powers, now: Now) -> list[Effect]:
         """What is due now; effects are to be executed in order."""

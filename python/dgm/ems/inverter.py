@@ -154,6 +154,16 @@ class Inverter:
             found.append(GridSetting(model=number, state=_state(model, want), why=model.why))
         return found
 
+    def declines(self, wants: Wants) -> str | None:
+        """Why this inverter, as it was last read, could not be told something; None: it could."""
+        for number, want in wants.items():
+            points = self._of(number).points
+            try:
+                apply(number, self._of(number).own or points, points, want)
+            except Unable as error:
+                return str(error)
+        return None
+
     # -- what to do next ---------------------------------------------------------------------------------------------
 
     def next(self, wants: Wants, now_ms: int) -> list[Effect]:

@@ -29,7 +29,10 @@ from dgm.site.refusal import Reason, Refusal
 from dgm.site.topology import AssetEntry, Topology
 
 NEED_TABLE = "need"
-SOURCES = ("cpo", "api", "ocpp")
+CAR = "car"
+"""What a car says of itself: any other source replaces it, and it replaces none."""
+
+SOURCES = ("cpo", "api", "ocpp", CAR)
 ENERGY_WH_MAX = 1_000_000
 """1 MWh: more than any battery of a vehicle."""
 
@@ -318,9 +321,9 @@ class NeedBook:
 
     def _check_owner(self, asked: ChargingNeed, asset: AssetEntry | None) -> Refusal | None:
         held = None if asset is None else self._entries.get(asset.index)
-        if held is not None and held.need.source != asked.source:
-            return _not_owner(asked.asset_id, held.need.source)
-        return None
+        if held is None or held.need.source == asked.source or _is_of_car(held.need):
+            return None
+        return _not_owner(asked.asset_id, held.need.source)
 
     def _remove(self, index: int) -> Forget:
         entry = self._entries.pop(index)
@@ -415,6 +418,10 @@ def _check(asked: ChargingNeed, asset: AssetEntry | None, now: Now) -> Refusal |
     if asked.HasField("power_max_w") and asked.power_max_w <= 0:
         return out_of_range("need.power_max_w", asked.power_max_w, "1 W or more, or absent")
     return None
+
+
+def _is_of_car(need: ChargingNeed) -> bool:
+    return need.source.partition(":")[0] == CAR
 
 
 def _clamped(asked: ChargingNeed, asset: AssetEntry, voltage_mv: int) -> tuple[ChargingNeed, list[str]]:

@@ -301,8 +301,20 @@ class DerSeen:
     urgent: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarNeed:
+    """What the car at an EVSE has told its station that it needs, by when. power_max_w: the most it can take."""
+
+    asset_id: str
+    station_id: str
+    energy_wh: int
+    departure_utc_ms: int
+    power_max_w: int | None
+
+
 Effect = (
     DerSeen
+    | CarNeed
     | PasswordTaken
     | Send
     | Close

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.ocpp import stamp
+from dgm.ocpp.charging_needs import Needed
 from dgm.ocpp.frame import Payload
 from dgm.ocpp.sampled import Reading, newest
 
@@ -124,7 +125,9 @@ class Breach:
     what: str
 
 
-Observation = Breach | Metered | Status | Starting | Stopped | Booted | Wrong | Socket | Transacted | DerTold | DerModes
+Observation = (
+    Breach | Metered | Status | Starting | Stopped | Booted | Wrong | Socket | Transacted | DerTold | DerModes | Needed
+)
 
 
 def observe(action: str, payload: Payload | None) -> Observation | None:

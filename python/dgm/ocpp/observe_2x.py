@@ -2,7 +2,7 @@
 
     BootNotification ─> Booted            StatusNotification, NotifyEvent, NotifyReport ─> Socket, ...
     MeterValues ─> Metered                TransactionEvent ─> Transacted (with its reading)
-    ReportDERControl, NotifyDERAlarm, NotifyDERStartStop ─> DerTold
+    ReportDERControl, NotifyDERAlarm, NotifyDERStartStop ─> DerTold            NotifyEVChargingNeeds ─> Needed
 
 A payload that makes no sense is a `Wrong`. Of NotifyEvent and NotifyReport only the AvailabilityState of connectors and
 the ModesSupported of DER controllers are used.
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.ocpp import stamp
+from dgm.ocpp.charging_needs import CHARGING_NEEDS, Needed, needed
 from dgm.ocpp.der_control import CONTROLLERS, TOLD
 from dgm.ocpp.frame import Payload
 from dgm.ocpp.observe import Booted, DerModes, DerTold, Metered, Observation, Socket, Transacted, Wrong
@@ -26,6 +27,7 @@ ACTIONS = (
     "TransactionEvent",
     "NotifyEvent",
     "NotifyReport",
+    CHARGING_NEEDS,
     *TOLD,
 )
 
@@ -63,6 +65,9 @@ def observe_2x(action: str, payload: Payload | None) -> list[Observation]:
             return [_metered(payload, _int(payload.get("evseId"))) or Wrong(what=action)]
         case "TransactionEvent":
             return [_transacted(payload)]
+        case _ if action == CHARGING_NEEDS:
+            need = needed(payload)
+            return [need] if isinstance(need, Needed) else [Wrong(what=action)] if need is None else []
         case _ if action in TOLD:
             return [DerTold(action=action, payload=payload)]
         case _:

@@ -56,7 +56,7 @@ from dgm.ocpp.version import Version, version_of
 from dgm.ocpp.witness import ANSWER_READ, IsValid, Witness
 
 DECODED_SOON = frozenset(
-    {b"MeterValues", b"TransactionEvent", b"NotifyEvent", b"NotifyReport"}
+    {b"MeterValues", b"TransactionEvent", b"NotifyEvent", b"NotifyReport", b"NotifyEVChargingNeeds"}
     | {action.encode() for action in der_control.TOLD}
 )
 """CALLs of the station whose copies may wait a moment: many, and they only tell what is."""

@@ -14,8 +14,9 @@ from dgm.machine import Now
 from dgm.ocpp import der_control, frame, guarded, observe_2x
 from dgm.ocpp import observe as observe_16
 from dgm.ocpp.begin import Begin
+from dgm.ocpp.charging_needs import Needed
 from dgm.ocpp.desk import Desk
-from dgm.ocpp.events import Counted, DerSeen, Effect, Keep, Passed, PasswordTaken
+from dgm.ocpp.events import CarNeed, Counted, DerSeen, Effect, Keep, Passed, PasswordTaken
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.frame import Kind, Payload
 from dgm.ocpp.observe import (
@@ -151,6 +152,8 @@ class Witness:
                 return self._der_seen() if self._der.told(seen.action, seen.payload, now.utc_ms) else []
             case DerModes():
                 return self._der_seen() if self._der.offers(seen.evse_id, seen.names) else []
+            case Needed():
+                return self._needed(seen)
             case Transacted():
                 evse = self._transacting(seen)
                 return [] if evse is None else evse.transacted(seen, now)
@@ -178,6 +181,21 @@ class Witness:
                 return evse.socket(seen, now)
             case _:
                 assert_never(seen)
+
+    def _needed(self, seen: Needed) -> list[Effect]:
+        """What the car of an EVSE needs by when, for the site's plans; its CPO answers the car."""
+        evse = self._by_id.get(seen.evse_id)
+        if evse is None:
+            return []
+        settings = evse.settings
+        need = CarNeed(
+            asset_id=settings.asset_id,
+            station_id=settings.station_id,
+            energy_wh=seen.energy_wh,
+            departure_utc_ms=seen.departure_utc_ms,
+            power_max_w=seen.power_w(settings.nominal_voltage_mv),
+        )
+        return [need]
 
     def _stopped(self, seen: Stopped) -> None:
         for evse in self._evses:

@@ -233,7 +233,7 @@ class Fleet:
                 world.count(f"counted {effect.name}")
             case ocpp.Keep():
                 line.stored[effect.name] = effect.body
-            case ocpp.CpoLimit():
+            case ocpp.CpoLimit() | ocpp.CarNeed():
                 pass
             case _:
                 assert_never(effect)

@@ -27,6 +27,7 @@ from dgm.ems.events import (
     CoreDecided,
     Effect,
     Event,
+    Planned,
     PublishSetpoints,
     Reply,
     SendLimits,
@@ -34,10 +35,12 @@ from dgm.ems.events import (
     SendOutcomes,
     SendSamples,
     SendTargets,
+    SolvePlan,
     SubscriberHeard,
 )
 from dgm.ems.guidance import TABLES
 from dgm.ems.limits import JOURNAL_TABLE, Forget, Keep
+from dgm.ems.planner.problem import Plan, Problem
 from dgm.ems.setpoints import SetpointSubscriber
 from dgm.machine import Now, Tick
 from dgm.ocpp.events import DerSeen, Outcome, Sampled
@@ -119,11 +122,20 @@ class EmsNode:
                     self._journal.pop((table, key), None)
                 case PublishSetpoints():
                     publish = True
+                case SolvePlan(problem=problem, deadline_s=deadline_s):
+                    publish |= self._run(self.cycle.handle(Planned(answer=_solved(problem, deadline_s)), now), now)
                 case Reply(message=Refusal() as refusal):
                     self.refused.append(refusal)
                 case _:
                     pass
         return publish
+
+
+def _solved(problem: Problem, deadline_s: int) -> Plan:
+    """What the process of its own would answer, at once: in virtual time a plan takes none."""
+    from dgm.ems.planner.solve import solve  # numpy and HiGHS are loaded only where a site plans
+
+    return solve(problem, time_limit_s=deadline_s)
 
 
 def _table(journal: dict[tuple[str, str], bytes], name: str) -> dict[str, bytes]:

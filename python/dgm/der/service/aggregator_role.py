@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -32,7 +32,7 @@ from dgm.der.service.ems_link import LimitSync, SiteWatch
 from dgm.der.service.end_devices import EndDevice, load
 from dgm.der.service.many import ManyDevices
 from dgm.der.service.needs_link import NeedsWatch
-from dgm.der.service.price_link import PriceSync
+from dgm.der.service.plan_link import Statement, StatementSync, blocks_of, prices_of
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
@@ -46,7 +46,7 @@ SHOW_INTERVAL_S = 5.0
 SITE_INTERVAL_MS = 5_000
 """How often a site is looked at: 200 of them each second would cost more than all the polls."""
 TARGET_INTERVAL_S = 5.0
-PRICE_INTERVAL_S, NEEDS_INTERVAL_S = 30.0, 120.0
+STATEMENT_INTERVAL_S, NEEDS_INTERVAL_S = 30.0, 120.0
 
 
 class AggregatorRole:
@@ -190,9 +190,14 @@ class _Site:
             now=lambda: role.server_now(device.lfdi),
             interval_s=TARGET_INTERVAL_S,
         )
-        self._prices = PriceSync(
-            channel, prices=core.prices, is_known=lambda: core.is_informed, interval_s=PRICE_INTERVAL_S
+        states: tuple[Callable[[], Statement], ...] = (
+            lambda: prices_of(core.prices()),
+            lambda: blocks_of(core.flow_plans(clock.now()), ahead_ms=core.offset_ms),
         )
+        self._statements = [
+            StatementSync(channel, state=state, is_known=lambda: core.is_informed, interval_s=STATEMENT_INTERVAL_S)
+            for state in states
+        ]
         self._needs = NeedsWatch(
             channel, seen=lambda needs: role.step(device.lfdi, NeedsSeen(needs=needs)), interval_s=NEEDS_INTERVAL_S
         )
@@ -212,7 +217,8 @@ class _Site:
         """Work for as long as the group lives."""
         tasks.create_task(self._limits.run(), name=f"limits {self._lfdi}")
         tasks.create_task(self._targets.run(), name=f"targets {self._lfdi}")
-        tasks.create_task(self._prices.run(), name=f"prices {self._lfdi}")
+        for statement in self._statements:
+            tasks.create_task(statement.run(), name=f"statements {self._lfdi}")
         tasks.create_task(self._needs.run(), name=f"needs {self._lfdi}")
         tasks.create_task(self._watch.run(), name=f"site {self._lfdi}")
 
@@ -230,7 +236,8 @@ class _Site:
     def _back(self) -> None:
         self._limits.forget()
         self._targets.forget()
-        self._prices.forget()
+        for statement in self._statements:
+            statement.forget()
 
 
 class _Metrics:

@@ -1,6 +1,7 @@
 """Keeps the utility's grid-code modes at the EMS equal to what rules now, and learns what the inverters can do.
 
     asked() every second ──GridSync──PutMode / DeleteMode──> ems ──ListModes──> able functions ──> core
+    unchecked() ──CheckMode──> ems ──> GridChecked ──> core        before a control starts, where that is in time
 
 Leases of at most LEASE_MS that never outlive their event: if this role dies, inverters get their own settings back. The
 EMS may be away at any time.
@@ -15,10 +16,11 @@ from dataclasses import dataclass
 import grpc
 import grpc.aio
 
-from dgm.api.ems.v1.grid_pb2 import DeleteModeRequest, GridMode, ListModesRequest, PutModeRequest
+from dgm.api.ems.v1.grid_pb2 import CheckModeRequest, DeleteModeRequest, GridMode, ListModesRequest, PutModeRequest
 from dgm.api.ems.v1.grid_pb2_grpc import GridServiceStub
 from dgm.der.curves import SEEN_LATE_MS, Asked
 from dgm.der.envelope import SOURCE
+from dgm.der.fitness import Fit, GridChecked
 from dgm.der.service.ems_link import AWAY, CALL_TIMEOUT_S
 from dgm.log import logger
 from dgm.machine import Now
@@ -26,7 +28,9 @@ from dgm.machine import Now
 LEASE_MS, RENEW_MS, LEASE_MS_MIN = 60_000, 20_000, 1000
 INTERVAL_S = 1.0
 LOOK_MS = 5000
-"""How often the EMS is asked what the inverters can do."""
+"""How often the EMS is asked what the inverters can do, and again for a verdict that it could not give."""
+CHECKS_MAX = 16
+"""Modes that are judged at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,10 @@ class _Held:
 
 
 class GridSync:
-    """asked: what is asked now, by mode. able: takes the functions of all inverters. now: with the server's UTC."""
+    """asked: what is asked now, by mode. able: takes the functions of all inverters. now: with the server's UTC.
+
+    unchecked: modes to be judged; checked: takes the verdicts.
+    """
 
     def __init__(
         self,
@@ -47,11 +54,15 @@ class GridSync:
         *,
         asked: Callable[[], Mapping[str, Asked]],
         able: Callable[[frozenset[int]], None],
+        unchecked: Callable[[], Mapping[bytes, GridMode]],
+        checked: Callable[[GridChecked], None],
         now: Callable[[], Now],
     ) -> None:
         self._stub = GridServiceStub(channel)
         self._asked = asked
         self._able = able
+        self._unchecked, self._checked = unchecked, checked
+        self._check_from_ms = 0
         self._now = now
         self._held: dict[str, _Held] = {}
         self._looked_ms: int | None = None
@@ -61,6 +72,7 @@ class GridSync:
         """The EMS was away: tell it everything again."""
         self._held.clear()
         self._looked_ms = None
+        self._check_from_ms = 0
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -73,6 +85,7 @@ class GridSync:
 
     async def sync(self) -> None:
         """Tell what is new, look what there is. AioRpcError: the EMS is away."""
+        await self._check()
         asked = self._asked()
         for name, one in asked.items():
             mode = self._with_ramp(name, one)
@@ -125,3 +138,28 @@ class GridSync:
         self._looked_ms = now_ms
         if found.inverters:
             self._able(frozenset(function for inverter in found.inverters for function in inverter.able))
+
+    async def _check(self) -> None:
+        now_ms = self._now().mono_ms
+        if now_ms < self._check_from_ms:
+            return
+        for key, mode in list(self._unchecked().items())[:CHECKS_MAX]:
+            fit = await self._judge(mode)
+            if fit is None:
+                self._check_from_ms = now_ms + LOOK_MS
+            else:
+                self._checked(GridChecked(mode=key, fit=fit))
+
+    async def _judge(self, mode: GridMode) -> Fit | None:
+        """None: no inverter was looked at yet. An EMS that does not judge has nothing against it."""
+        try:
+            found = await self._stub.CheckMode(CheckModeRequest(mode=mode), timeout=CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in AWAY:
+                raise
+            is_known = error.code() is not grpc.StatusCode.UNIMPLEMENTED
+            return Fit.INVALID if is_known else Fit.YES
+        if not found.inverters or any(one.is_fit for one in found.inverters):
+            return Fit.YES if found.inverters else None
+        self._log.warning("no inverter can follow a control of the utility", why=found.inverters[0].why)
+        return Fit.NO

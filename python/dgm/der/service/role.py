@@ -18,6 +18,7 @@ from typing import assert_never
 
 from dgm import clock
 from dgm.api.der.v1 import der_pb2, der_pb2_grpc
+from dgm.api.ems.v1.policy_pb2 import PutFlowBlocksRequest, PutPricesRequest
 from dgm.api.site.v1.site_pb2 import WatchSiteResponse
 from dgm.der import resource as r
 from dgm.der.core import DerCore
@@ -33,7 +34,7 @@ from dgm.der.service.facade import DerFacade
 from dgm.der.service.grid_link import GridSync
 from dgm.der.service.metrics import DerMetrics
 from dgm.der.service.needs_link import NeedsWatch
-from dgm.der.service.price_link import PriceSync
+from dgm.der.service.plan_link import StatementSync, blocks_of, prices_of
 from dgm.der.service.servicer import Bells, DerService
 from dgm.der.service.talk import Talk
 from dgm.der.service.target_link import TargetSync
@@ -90,8 +91,18 @@ class DerRole:
         self._targets = TargetSync(channel, wanted=self._wanted, now=self._server_now)
         self._grid: GridSync | None = None
         if grid_functions(context.config):
-            self._grid = GridSync(channel, asked=self.core.grid, able=self._grid_seen, now=self._server_now)
-        self._prices = PriceSync(channel, prices=self.core.prices, is_known=lambda: self.core.is_informed)
+            self._grid = GridSync(
+                channel,
+                asked=self.core.grid,
+                able=self._grid_seen,
+                unchecked=self.core.unchecked,
+                checked=self.step,
+                now=self._server_now,
+            )
+        self._statements = [
+            StatementSync(channel, state=state, is_known=lambda: self.core.is_informed)
+            for state in (self._prices_now, self._flows_now)
+        ]
         self._site = SiteWatch(channel, seen=self._site_seen, lost=self._site_lost, back=self._ems_back)
         self._needs = NeedsWatch(channel, seen=lambda needs: self.step(NeedsSeen(needs=needs)))
         self._restore()
@@ -126,7 +137,8 @@ class DerRole:
                 if self._grid is not None:
                     tasks.create_task(self._grid.run(), name="grid")
                 tasks.create_task(self._needs.run(), name="needs")
-                tasks.create_task(self._prices.run(), name="prices")
+                for statement in self._statements:
+                    tasks.create_task(statement.run(), name="statements")
                 tasks.create_task(self._talk.run(), name="http")
                 tasks.create_task(self._keep_time(), name="time")
                 tasks.create_task(self._show_forever(), name="show")
@@ -239,10 +251,17 @@ class DerRole:
         """For our EMS; where PV and batteries are another EMS's it reads what is asked of them on the facade."""
         return {} if self._context.config.ems.third_party else self.core.wanted(clock.now())
 
+    def _prices_now(self) -> PutPricesRequest:
+        return prices_of(self.core.prices())
+
+    def _flows_now(self) -> PutFlowBlocksRequest:
+        return blocks_of(self.core.flow_plans(clock.now()), ahead_ms=self.core.offset_ms)
+
     def _ems_back(self) -> None:
         self._limits.forget()
         self._targets.forget()
-        self._prices.forget()
+        for statement in self._statements:
+            statement.forget()
         if self._grid is not None:
             self._grid.forget()
 

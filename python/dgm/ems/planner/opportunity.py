@@ -12,20 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import ceil
 
 from dgm.ems.planner.problem import Battery
 
 DAY_STEPS = 96
 """Quarter hours of a day: prices are taken to come again after that."""
 
-KEPT = 0.98
-"""Of that worth: at equal prices energy is used within the horizon, which is known better than what follows."""
+STAYS = 1
+"""Per MWh more than that: what gains nothing by being moved stays where it is."""
 
 
 def left_price(costs: Sequence[int], batteries: Sequence[Battery], *, wear_price: int) -> int:
     """Per MWh stored at the end, of the battery that loses most. costs: of a MWh in each step of the horizon."""
     one_way = min((battery.efficiency_permille for battery in batteries), default=1000) / 1000
-    return int(KEPT * stored_worth(costs[-DAY_STEPS:], one_way=one_way, wear_price=wear_price))
+    worth = stored_worth(costs[-DAY_STEPS:], one_way=one_way, wear_price=wear_price)
+    return ceil(worth) + STAYS if worth else 0
 
 
 def costs_of(

@@ -204,6 +204,10 @@ class GridService(grid_pb2_grpc.GridServiceServicer):
         self._shell.advance(self._clock())
         return await answer(reply, context)
 
+    async def CheckMode(self, request: grid_pb2.CheckModeRequest, context: Context) -> Any:
+        """Say which inverters could be told a mode; nothing is put."""
+        return await answer(self._shell.desk.check(request.mode, self._clock()), context)
+
     async def ListModes(self, request: grid_pb2.ListModesRequest, context: Context) -> grid_pb2.ListModesResponse:
         """Modes, and what stands on inverters because of them."""
         return self._shell.desk.listed(self._clock())

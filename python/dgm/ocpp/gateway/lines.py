@@ -25,6 +25,7 @@ from dgm.machine import Tick
 from dgm.ocpp.books import DropMessage, PutMessage, Refused
 from dgm.ocpp.events import (
     BooksWritten,
+    CarNeed,
     Close,
     Copied,
     Counted,
@@ -127,7 +128,7 @@ class Lines:
         *,
         metrics: GatewayMetrics,
         audit: AuditFile,
-        report: Callable[[Sampled | Outcome | CpoLimit | DerSeen], None],
+        report: Callable[[Sampled | Outcome | CpoLimit | DerSeen | CarNeed], None],
         keep: Callable[[str, Keep], None],
         keys: Keys | None = None,
         admissions: Admissions | None = None,
@@ -196,7 +197,7 @@ class Lines:
                         self._send(line, effect, started_s)
                     case Later():
                         events.append(effect.event)
-                    case Sampled() | Outcome() | CpoLimit() | DerSeen():
+                    case Sampled() | Outcome() | CpoLimit() | DerSeen() | CarNeed():
                         self._report(effect)
                     case Keep():
                         self._keep(line.session.settings.station_id, effect)

@@ -26,7 +26,7 @@ from websockets.typing import Subprotocol
 from dgm import clock
 from dgm.errors import TransportError
 from dgm.log import logger
-from dgm.ocpp.events import CpoLimit, DerSeen, Keep, Leg, LegDown, LegUp, Outcome, Sampled, SetpointIn
+from dgm.ocpp.events import CarNeed, CpoLimit, DerSeen, Keep, Leg, LegDown, LegUp, Outcome, Sampled, SetpointIn
 from dgm.ocpp.frame import MAX_FRAME_BYTES
 from dgm.ocpp.gateway.admissions import Admissions
 from dgm.ocpp.gateway.audit import AuditFile
@@ -78,7 +78,7 @@ class Gateway:
         *,
         metrics: GatewayMetrics,
         audit: AuditFile,
-        report: Callable[[Sampled | Outcome | CpoLimit | DerSeen], None],
+        report: Callable[[Sampled | Outcome | CpoLimit | DerSeen | CarNeed], None],
         keep: Callable[[str, Keep], None],
         security: Security | None = None,
         compression: bool = True,

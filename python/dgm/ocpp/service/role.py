@@ -25,10 +25,11 @@ from dgm.journal import Journal
 from dgm.log import logger
 from dgm.machine import Now
 from dgm.metrics import CountersCollector
-from dgm.ocpp.events import CpoLimit, DerSeen, Keep, Outcome, Sampled, SetpointIn
+from dgm.ocpp.events import CarNeed, CpoLimit, DerSeen, Keep, Outcome, Sampled, SetpointIn
 from dgm.ocpp.evse import Evse
 from dgm.ocpp.gateway import ADMISSION, AuditFile, Gateway, GatewayMetrics, Schemas, Security, station_tls
 from dgm.ocpp.gateway.counts import Certificates
+from dgm.ocpp.service.car_needs import CarNeeds
 from dgm.ocpp.service.cpo_limits import CpoLimits
 from dgm.ocpp.service.facade import EvseFacade, SiteNames
 from dgm.ocpp.service.outages import Outages
@@ -97,6 +98,7 @@ class OcppRole:
         self._reports = Reports(self._channel, source=self._subscriber, standing=self._standing)
         cpos = {evse.settings.asset_id: evse.settings.cpo_id for _, evse in self._evses()}
         self._cpo_limits = CpoLimits(self._channel, cpos)
+        self._car_needs = CarNeeds(self._channel)
         security = Security.of(context.config, context.base_dir, context.state_dir)
         self.gateway = Gateway(
             self._sessions,
@@ -133,6 +135,7 @@ class OcppRole:
                 group.create_task(self._reports.run())
                 group.create_task(self._follow_setpoints())
                 group.create_task(self._cpo_limits.run())
+                group.create_task(self._car_needs.run())
                 group.create_task(self._own.run())
                 if self._config.HasField("facade"):
                     self._facade = EvseFacade(self._facade_config, self._evses(), self._channel, self._names)
@@ -182,9 +185,11 @@ class OcppRole:
     def _evses(self) -> list[tuple[Session, Evse]]:
         return [(session, evse) for session in self._sessions.values() for evse in session.evses]
 
-    def _report(self, report: Sampled | Outcome | CpoLimit | DerSeen) -> None:
+    def _report(self, report: Sampled | Outcome | CpoLimit | DerSeen | CarNeed) -> None:
         if isinstance(report, CpoLimit):
             self._cpo_limits.put(report)
+        elif isinstance(report, CarNeed):
+            self._car_needs.put(report)
         else:
             self._reports.put(report)
 

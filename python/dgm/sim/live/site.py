@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,26 @@ class Child:
 class LiveSite:
     """Owns the simulator processes. `directory` receives site.yaml, certificates, traces and logs."""
 
-    def __init__(self, timeline: Timeline, directory: Path, run_dir: Path, *, lead_s: float, tail_s: float) -> None:
-        """lead_s: from the start of the utility to the timeline's zero. tail_s: how long all may outlive its end."""
+    def __init__(
+        self,
+        timeline: Timeline,
+        directory: Path,
+        run_dir: Path,
+        *,
+        lead_s: float,
+        tail_s: float,
+        ems: Mapping[str, Any] | None = None,
+    ) -> None:
+        """lead_s: from the start of the utility to the timeline's zero. tail_s: how long all may outlive its end.
+
+        ems: what site.yaml says of the EMS besides.
+        """
         self.timeline = timeline
         self.directory = directory
         self.site_file = directory / "site.yaml"
         self.start_utc_ms = 0
         self._run_dir = run_dir
+        self._ems = dict(ems or {})
         self._lead_s = lead_s
         self._max_seconds = lead_s + timeline.seconds + tail_s
         self._children: dict[str, Child] = {}
@@ -171,7 +185,9 @@ class LiveSite:
             metrics_ports=(metrics[0], metrics[1], metrics[2]),
             utility=utility,
         )
-        return site_document(self.timeline, endpoints)
+        document = site_document(self.timeline, endpoints)
+        document["ems"] |= self._ems
+        return document
 
 
 def free_ports(count: int) -> list[int]:

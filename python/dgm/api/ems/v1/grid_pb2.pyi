@@ -214,3 +214,25 @@ class ListModesResponse(_message.Message):
     modes: _containers.RepeatedCompositeFieldContainer[GridMode]
     inverters: _containers.RepeatedCompositeFieldContainer[InverterGrid]
     def __init__(self, modes: _Optional[_Iterable[_Union[GridMode, _Mapping]]] = ..., inverters: _Optional[_Iterable[_Union[InverterGrid, _Mapping]]] = ...) -> None: ...
+
+class CheckModeRequest(_message.Message):
+    __slots__ = ("mode",)
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    mode: GridMode
+    def __init__(self, mode: _Optional[_Union[GridMode, _Mapping]] = ...) -> None: ...
+
+class CheckModeResponse(_message.Message):
+    __slots__ = ("inverters",)
+    INVERTERS_FIELD_NUMBER: _ClassVar[int]
+    inverters: _containers.RepeatedCompositeFieldContainer[ModeFit]
+    def __init__(self, inverters: _Optional[_Iterable[_Union[ModeFit, _Mapping]]] = ...) -> None: ...
+
+class ModeFit(_message.Message):
+    __slots__ = ("asset_id", "is_fit", "why")
+    ASSET_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_FIT_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    asset_id: str
+    is_fit: bool
+    why: str
+    def __init__(self, asset_id: _Optional[str] = ..., is_fit: _Optional[bool] = ..., why: _Optional[str] = ...) -> None: ...

@@ -45,6 +45,11 @@ class GridServiceStub:
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.DeleteModeRequest.SerializeToString,
                 response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.DeleteModeResponse.FromString,
                 _registered_method=True)
+        self.CheckMode = channel.unary_unary(
+                '/dgm.api.ems.v1.GridService/CheckMode',
+                request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.CheckModeRequest.SerializeToString,
+                response_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.CheckModeResponse.FromString,
+                _registered_method=True)
         self.ListModes = channel.unary_unary(
                 '/dgm.api.ems.v1.GridService/ListModes',
                 request_serializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.ListModesRequest.SerializeToString,
@@ -68,6 +73,12 @@ class GridServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckMode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModes(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -86,6 +97,11 @@ def add_GridServiceServicer_to_server(servicer, server):
                     servicer.DeleteMode,
                     request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.DeleteModeRequest.FromString,
                     response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.DeleteModeResponse.SerializeToString,
+            ),
+            'CheckMode': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckMode,
+                    request_deserializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.CheckModeRequest.FromString,
+                    response_serializer=dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.CheckModeResponse.SerializeToString,
             ),
             'ListModes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModes,
@@ -148,6 +164,33 @@ class GridService:
             '/dgm.api.ems.v1.GridService/DeleteMode',
             dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.DeleteModeRequest.SerializeToString,
             dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.DeleteModeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckMode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dgm.api.ems.v1.GridService/CheckMode',
+            dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.CheckModeRequest.SerializeToString,
+            dgm_dot_api_dot_ems_dot_v1_dot_grid__pb2.CheckModeResponse.FromString,
             options,
             channel_credentials,
             insecure,
