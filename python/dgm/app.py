@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -302,6 +303,9 @@ async def _run_until_told(role: str, work: Role, server: rpc.RoleServer) -> None
 
 async def _report_ready(role: str, work: Role, server: rpc.RoleServer) -> None:
     await work.ready.wait()
+    # What a role has built by now it keeps: the collector need not look through it again and again, in a cycle.
+    gc.collect()
+    gc.freeze()
     await server.set_ready(True)
     logger("app").info("ready", epoch_role=role)
 

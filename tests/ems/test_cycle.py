@@ -41,7 +41,7 @@ from dgm.api.ems.v1.ems_pb2 import (
     Target,
 )
 from dgm.api.site.v1.site_pb2 import PlugState, Quality, ReportSamplesRequest, Sample
-from dgm.ems.cycle import Cycle
+from dgm.ems.cycle import SPACING_MS, Cycle
 from dgm.ems.events import (
     Effect,
     PublishLimits,
@@ -189,8 +189,26 @@ def test_a_target_reaches_the_core_at_once_and_leaves_when_deleted() -> None:
     wanted = Target(id="t", source="api:test", asset_id="b1", want_w=4000, ttl_ms=60_000)
     effects = cycle.handle(PutTargetRequest(target=wanted), at(0))
     assert one(effects, SendTargets).rows[B1][0] == 4000
-    effects = cycle.handle(DeleteTargetRequest(id="t", source="api:test"), at(0))
+    effects = cycle.handle(DeleteTargetRequest(id="t", source="api:test"), at(SPACING_MS))
     assert one(effects, SendTargets).rows[B1][0] == 0
+
+
+def test_many_requests_within_a_second_ask_the_policies_a_few_times_and_the_newest_counts() -> None:
+    cycle = new_cycle()
+    cycle.handle(Tick(), at(0))
+    asked_ms, want_w = [], 0
+    for mono_ms in range(10, 1000, 10):
+        effects = []
+        if cycle.wake_time() is not None and cycle.wake_time() <= mono_ms:  # type: ignore[operator]
+            effects += cycle.handle(Tick(), at(mono_ms))
+        want_w = mono_ms
+        wanted = Target(id="t", source="api:test", asset_id="b1", want_w=want_w, ttl_ms=60_000)
+        effects += cycle.handle(PutTargetRequest(target=wanted), at(mono_ms))
+        asked_ms += [mono_ms for effect in effects if isinstance(effect, SendTargets)]
+    assert asked_ms == [10, 210, 410, 610, 810]
+    owed_ms = cycle.wake_time()
+    assert owed_ms == 1000
+    assert one(cycle.handle(Tick(), at(owed_ms)), SendTargets).rows[B1][0] == want_w
 
 
 def test_a_target_expires_by_itself() -> None:

@@ -70,6 +70,11 @@ from dgm.site.topology import AssetEntry, Topology
 TARGET_CYCLES = 3
 """Lease of the wants in the core, in cycles."""
 
+SPACING_MS = 200
+"""What clients ask for acts at once, but they have the policies asked no more often than this: a hundred requests
+within a second cost a few runs, and the cycle is not held.
+"""
+
 LINK_MS = 5_000
 """No sign of the ocpp role for this long: every EVSE counts as unreachable."""
 
@@ -100,6 +105,9 @@ class Cycle:
         self._cycle_ms = config.ems.cycle_ms
         self._setpoint_ttl_ms = config.ems.setpoint_ttl_ms
         self._next_cycle_ms: int | None = None
+        self._asked_ms: int | None = None
+        self._owed_ms: int | None = None
+        self._work_ms: int | None = None
         self._memory = PolicyMemory()
         self._wants: list[Want] = []
         self._stores = stores(config)
@@ -132,7 +140,7 @@ class Cycle:
                 return self._desk.delete(event, self.decision, now)
             case PutTargetRequest():
                 answer = self._targets.put(event.target, now)
-                return [*([] if isinstance(answer, Refusal) else self._send_targets(now)), Reply(message=answer)]
+                return [*([] if isinstance(answer, Refusal) else self._send_soon(now)), Reply(message=answer)]
             case DeleteTargetRequest():
                 return self._delete_target(event, now)
             case ReportSamplesRequest():
@@ -158,9 +166,9 @@ class Cycle:
                 assert_never(event)
 
     def wake_time(self) -> int | None:
-        """Next cycle, or the next start or end of a limit, whichever is earlier."""
-        times = [time for time in (self._next_cycle_ms, self._desk.wake_ms) if time is not None]
-        return min(times, default=0)
+        """Next cycle, what is owed to clients, work between cycles, or a start or end of a limit: the earliest."""
+        times = (self._next_cycle_ms, self._owed_ms, self._work_ms, self._desk.wake_ms)
+        return min((time for time in times if time is not None), default=0)
 
     def limits(self, now: Now) -> list[LimitStatus]:
         """Status of every limit put, then of those that ended within the last minute."""
@@ -226,11 +234,21 @@ class Cycle:
         answer = self._targets.delete(request.id, request.source)
         if isinstance(answer, Refusal):
             return [Reply(message=answer)]
-        sent = self._send_targets(now) if answer else []
+        sent = self._send_soon(now) if answer else []
         return [*sent, Reply(message=DeleteTargetResponse(existed=answer))]
+
+    def _send_soon(self, now: Now) -> list[Effect]:
+        """For a client: at once, or SPACING_MS after the last time; then with all that has come meanwhile."""
+        due_ms = now.mono_ms if self._asked_ms is None else self._asked_ms + SPACING_MS
+        if now.mono_ms >= due_ms:
+            self._asked_ms = now.mono_ms
+            return self._send_targets(now)
+        self._owed_ms = due_ms
+        return []
 
     def _send_targets(self, now: Now) -> list[Effect]:
         """Ask the policies and tell the core: caps first, which may tighten, then wants, then the journal."""
+        self._owed_ms = None
         targets = self._targets.winners(now)
         grants = () if self.decision is None else self.decision.grants
         steering, journal = self.guidance.steer(
@@ -246,7 +264,7 @@ class Cycle:
         event: SetChargingNeedRequest | ClearChargingNeedRequest | ReportGuardRequest | PutPricesRequest,
         now: Now,
     ) -> list[Effect]:
-        """What the policies are told acts at once; what is durable is so before the reply."""
+        """What the policies are told acts at once or soon, a guard at once; what is durable is so before the reply."""
         answer: Message | Refusal
         journal: Sequence[Keep | Forget] = ()
         match event:
@@ -264,7 +282,7 @@ class Cycle:
                 assert_never(event)
         if isinstance(answer, Refusal):
             return [Reply(message=answer)]
-        return [*self._send_targets(now), *journal, Reply(message=answer)]
+        return [*self._send_soon(now), *journal, Reply(message=answer)]
 
     def _decided(self, event: CoreDecided, now: Now) -> list[Effect]:
         decision = Decision.FromString(event.decision)
@@ -279,11 +297,20 @@ class Cycle:
     def _tick(self, now: Now) -> list[Effect]:
         effects = self._desk.advance(self.decision, now)
         if self._next_cycle_ms is not None and now.mono_ms < self._next_cycle_ms:
-            return effects
+            return [*effects, *self._between(now)]
         self._schedule(now)
         self.state.age(now)
         sent = self._send_targets(now)
+        self._work_ms = now.mono_ms + self._cycle_ms // 2 if self.guidance.needs.has_work else None
         return [*effects, *self._link(now), *sent, *self._desk.listed(self.decision, now), *self._plan(now)]
+
+    def _between(self, now: Now) -> list[Effect]:
+        """Between two cycles: work that no setpoint waits for, and what is owed to clients."""
+        if self._work_ms is not None and now.mono_ms >= self._work_ms:
+            self.guidance.needs.work()
+            self._work_ms = None
+        is_owed = self._owed_ms is not None and now.mono_ms >= self._owed_ms
+        return self._send_soon(now) if is_owed else []
 
     def _plan(self, now: Now) -> list[Effect]:
         desk = self.guidance.desk

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from dgm.api.config.v1.config_pb2 import DgmConfig
 from dgm.api.core.v1.core_pb2 import AssetGrant
@@ -59,6 +58,7 @@ from dgm.ems.snapshot import (
     net_power,
     solar_views,
     storage_views,
+    with_plan,
 )
 from dgm.ems.stack import SOURCE, Chosen, Seat, Stack
 from dgm.ems.steering import NO_STEERING, CircuitCap, Steering
@@ -131,7 +131,7 @@ class Guidance:
         self.needs.note_stuck({grant.asset_index: grant.counted_ma for grant in grants if _is_stuck(grant)})
         limits = [limit_view(entry, self._topology, now) for entry in entries]
         prices = self._prices_now(now)
-        views = evse_views(state, now, {})
+        views = evse_views(state, now)
         effects = self.needs.follow(views, [*limits, *self._own_limits(now)], prices, now)
         planned = self.needs.planned()
         net_w = net_power(state, now)
@@ -142,7 +142,7 @@ class Guidance:
             cycle_ms=self._cycle_ms,
             topology=self._topology,
             net_w=net_w,
-            evses=[replace(view, planned=planned.get(view.asset.index)) for view in views] if planned else views,
+            evses=[with_plan(view, planned.get(view.asset.index)) for view in views] if planned else views,
             batteries=storage_views(state, now),
             solars=solar_views(state, now),
             limits=limits,

@@ -7,7 +7,8 @@
 Needs that were promised are entered first, the earliest departure first; the others take what is left. Where there are
 prices the cheapest slots are tried first, and the earliest instead if a promise would then not be covered. It is
 greedy: that all is covered is a proof (the plan stands in the book), that something is not may be too pessimistic.
-Minimum currents are averages here: over a slot a car that pauses and charges in turns has them.
+Minimum currents are averages here: over a slot a car that pauses and charges in turns has them. A plan of everybody is
+made bit by bit (`Sheet`), so that no cycle waits for it; a newcomer is entered into what the others leave.
 """
 
 from __future__ import annotations
@@ -83,28 +84,32 @@ class Ledger:
         stuck_ma: Mapping[int, int] = NOTHING_STUCK,
     ) -> dict[int, Plan]:
         """The plan of every car, by asset index. stuck_ma: of EVSEs that cannot be moved; one with a demand is not."""
-        asked = {demand.asset.index for demand in demands}
-        stuck = {index: current_ma for index, current_ma in stuck_ma.items() if index not in asked}
-        ordered = sorted(demands, key=lambda demand: (not demand.is_firm, demand.departure_utc_ms, demand.asset.index))
-        earliest = self._entered(ordered, limits, (), utc_ms, stuck)
-        if not prices:
-            return earliest
-        cheapest = self._entered(ordered, limits, prices, utc_ms, stuck)
-        worse = any(cheapest[one.asset.index].short_wh > earliest[one.asset.index].short_wh for one in demands)
-        return earliest if worse else cheapest
+        sheet = self.sheet(demands, limits, prices, utc_ms, stuck_ma)
+        sheet.advance(len(demands))
+        return sheet.plans
 
-    def _entered(
+    def sheet(
         self,
-        ordered: Sequence[Demand],
+        demands: Sequence[Demand],
         limits: Sequence[LimitView],
         prices: Sequence[Price],
         utc_ms: int,
-        stuck_ma: Mapping[int, int],
-    ) -> dict[int, Plan]:
-        page = _Page(self._rooms, self._topology, utc_ms, stuck_ma)
+        stuck_ma: Mapping[int, int] = NOTHING_STUCK,
+    ) -> Sheet:
+        """The same to be entered bit by bit: `Sheet.advance`."""
+        asked = {demand.asset.index for demand in demands}
+        stuck = {index: current_ma for index, current_ma in stuck_ma.items() if index not in asked}
+        ordered = sorted(demands, key=lambda demand: (not demand.is_firm, demand.departure_utc_ms, demand.asset.index))
+        orders: list[Sequence[Price]] = [(), prices] if prices else [()]
+        return Sheet([self._page(limits, order, utc_ms, stuck) for order in orders], ordered)
+
+    def _page(
+        self, limits: Sequence[LimitView], prices: Sequence[Price], utc_ms: int, stuck_ma: Mapping[int, int]
+    ) -> _Page:
+        page = _Page(self._rooms, self._topology, prices, utc_ms, stuck_ma)
         for limit in limits:
             page.tighten(limit, self._uncontrolled_w, self._margin)
-        return {demand.asset.index: page.enter(demand, prices) for demand in ordered}
+        return page
 
     def _room(self, index: int) -> Room:
         circuit, uncontrolled_w = self._topology.circuits[index], self._uncontrolled_w[index]
@@ -118,10 +123,69 @@ class Ledger:
         return Room(power_w=max(0, power_w), current_ma=max(0, current_ma))
 
 
-class _Page:
-    """The book of one planning: what is left in each circuit and slot."""
+class Sheet:
+    """One planning: demands entered in their order, a few at a time, and then newcomers into what is left.
 
-    def __init__(self, rooms: Sequence[Room], topology: Topology, utc_ms: int, stuck_ma: Mapping[int, int]) -> None:
+    With prices there are two pages, the earliest slots first and the cheapest first; the second counts unless it
+    leaves somebody with less.
+    """
+
+    def __init__(self, pages: Sequence[_Page], ordered: Sequence[Demand]) -> None:
+        self._pages = pages
+        self._ordered = ordered
+        self._entered = 0
+        self._chosen = pages[0]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every demand has been entered."""
+        return self._entered == len(self._ordered)
+
+    @property
+    def plans(self) -> dict[int, Plan]:
+        """By asset index; whole once it is done."""
+        return self._chosen.plans
+
+    def advance(self, most: int) -> int:
+        """Enter at most so many demands; how many it were."""
+        some = self._ordered[self._entered : self._entered + most]
+        for page in self._pages:
+            for demand in some:
+                page.enter(demand)
+        self._entered += len(some)
+        if self.is_done and len(self._pages) > 1:
+            earliest, cheapest = self._pages
+            worse = any(plan.short_wh > earliest.plans[index].short_wh for index, plan in cheapest.plans.items())
+            self._chosen = earliest if worse else cheapest
+        return len(some)
+
+    def add(self, demand: Demand) -> Plan:
+        """A newcomer, or another need of a car that is in: into what the others leave. Nobody else's plan changes."""
+        assert self.is_done, "those who were there go first"
+        self.drop(demand.asset.index)
+        return self._chosen.enter(demand)
+
+    def drop(self, asset_index: int) -> None:
+        """Give back what is entered for a car, if anything is."""
+        self._chosen.give_back(asset_index)
+
+
+class _Page:
+    """The book of one planning: what is left in each circuit and slot. prices: none: the earliest slots first."""
+
+    def __init__(
+        self,
+        rooms: Sequence[Room],
+        topology: Topology,
+        prices: Sequence[Price],
+        utc_ms: int,
+        stuck_ma: Mapping[int, int],
+    ) -> None:
+        self.plans: dict[int, Plan] = {}
+        self._prices = prices
+        self._price_of: dict[int, int] = {}
+        self._taken: dict[int, list[tuple[int, int]]] = {}
+        self._paths: dict[tuple[int, int], list[list[int]]] = {}
         self._stuck = _by_circuit(stuck_ma, topology)
         self._rooms = rooms
         self._topology = topology
@@ -163,32 +227,47 @@ class _Page:
             case _:
                 return None
 
-    def enter(self, demand: Demand, prices: Sequence[Price]) -> Plan:
+    def enter(self, demand: Demand) -> Plan:
         """Enter one car's plan: energy into slots until all of it is in, or its departure."""
+        plan = self.plans[demand.asset.index] = self._filled(demand)
+        return plan
+
+    def give_back(self, asset_index: int) -> None:
+        """Undo what was entered for a car."""
+        self.plans.pop(asset_index, None)
+        for slot, power_w in self._taken.pop(asset_index, ()):
+            self._take(self._topology.assets[asset_index], slot, -power_w)
+
+    def _filled(self, demand: Demand) -> Plan:
         slots = self._slots_until(demand.departure_utc_ms)
-        if prices:
-            slots = sorted(slots, key=lambda slot: (price_at(prices, self._begin(slot)), slot))
-        due_wms, now_w, done_ms, blocker = demand.due_wh * 3_600_000, 0, None, ""
+        if self._prices:
+            slots = sorted(slots, key=self._price_rank)
+        taken = self._taken.setdefault(demand.asset.index, [])
+        due_wms, now_w, done_ms = demand.due_wh * 3_600_000, 0, None
+        most_w, is_capped = demand.power_max_w, demand.asset.index in self._asset_caps
+        blocked = -1
         for slot in slots:
             if due_wms <= 0:
                 break
-            span_ms = self._span_ms(slot, demand.departure_utc_ms)
-            room_w, blocked_by = self._room_w(demand.asset, slot)
-            power_w = min(demand.power_max_w, self._asset_room_w(demand.asset, slot), room_w)
-            if power_w == room_w < demand.power_max_w and blocked_by:
-                blocker = blocked_by
-            power_w = min(power_w, -(-due_wms // span_ms))
+            room_w = self._room_w(demand.asset, slot)
+            power_w = min(most_w, room_w, self._asset_room_w(demand.asset, slot)) if is_capped else min(most_w, room_w)
+            blocked = slot if power_w == room_w < most_w else blocked
             if power_w <= 0:
                 continue
+            span_ms = self._span_ms(slot, demand.departure_utc_ms)
+            power_w = min(power_w, -(-due_wms // span_ms))
             self._take(demand.asset, slot, power_w)
+            taken.append((slot, power_w))
             due_wms -= power_w * span_ms
             now_w = power_w if slot == self._first else now_w
             done_ms = max(done_ms or 0, self._begin(slot) + SLOT_MS)
         short_wh = -(-max(0, due_wms) // 3_600_000)
-        if short_wh and not blocker:
-            blocker = "the time left and the power of the car or its EVSE"
+        blocker = ""
+        if short_wh:
+            out_of_time = "the time left and the power of the car or its EVSE"
+            blocker = self._tightest(demand.asset, blocked) if blocked >= 0 else out_of_time
         done = None if short_wh or done_ms is None else min(done_ms, demand.departure_utc_ms)
-        return Plan(now_w=now_w, short_wh=short_wh, done_utc_ms=done, blocker=blocker if short_wh else "")
+        return Plan(now_w=now_w, short_wh=short_wh, done_utc_ms=done, blocker=blocker)
 
     def _span_ms(self, slot: int, departure_utc_ms: int) -> int:
         """What a plan may count on of a slot: its rest, and before the departure a little less."""
@@ -199,19 +278,46 @@ class _Page:
         last = -(-departure_utc_ms // SLOT_MS)
         return list(range(self._first, min(last, self._first + SLOTS_MAX)))
 
+    def _price_rank(self, slot: int) -> tuple[int, int]:
+        found = self._price_of.get(slot)
+        if found is None:
+            found = self._price_of[slot] = price_at(self._prices, self._begin(slot))
+        return found, slot
+
     def _begin(self, slot: int) -> int:
         return slot * SLOT_MS
 
-    def _room_w(self, asset: AssetEntry, slot: int) -> tuple[int, str]:
-        """W that every circuit above has left for this EVSE, and what has the least."""
-        best_w, blocked_by = UNBOUND, ""
-        for index in self._topology.path_of(asset):
-            left = self._left_of(index, slot)
-            tightest_ma = min(left[phase] for phase in asset.phases)
-            for room_w in (left[0], watts(tightest_ma, len(asset.phases), self._topology.nominal_voltage_mv)):
-                if room_w < best_w:
-                    best_w, blocked_by = room_w, f"circuit {self._topology.circuits[index].id}"
-        return max(0, best_w), blocked_by
+    def _room_w(self, asset: AssetEntry, slot: int) -> int:
+        """W that every circuit above has left for this EVSE; never below 0."""
+        phases, room_w, room_ma = asset.phases, UNBOUND, UNBOUND
+        for left in self._paths.get((asset.circuit_index, slot)) or self._lefts(asset, slot):
+            if left[0] < room_w:
+                room_w = left[0]
+            for phase in phases:
+                if left[phase] < room_ma:
+                    room_ma = left[phase]
+        if room_w <= 0 or room_ma <= 0:
+            return 0
+        return min(room_w, watts(room_ma, len(phases), self._topology.nominal_voltage_mv))
+
+    def _tightest(self, asset: AssetEntry, slot: int) -> str:
+        """The circuit that has the least left in a slot; of equal ones that next to the root."""
+        phases, voltage_mv = asset.phases, self._topology.nominal_voltage_mv
+        rooms_w = [
+            min(left[0], watts(min([left[phase] for phase in phases]), len(phases), voltage_mv))
+            for left in self._lefts(asset, slot)
+        ]
+        index = self._topology.path_of(asset)[rooms_w.index(min(rooms_w))]
+        return f"circuit {self._topology.circuits[index].id}"
+
+    def _lefts(self, asset: AssetEntry, slot: int) -> list[list[int]]:
+        """What the circuits above an EVSE have left, the root first; kept by circuit of the EVSE."""
+        key = (asset.circuit_index, slot)
+        found = self._paths.get(key)
+        if found is None:
+            path = self._topology.path_of(asset)
+            found = self._paths[key] = [self._left_of(index, slot) for index in path]
+        return found
 
     def _asset_room_w(self, asset: AssetEntry, slot: int) -> int:
         bounds = [
@@ -235,9 +341,10 @@ class _Page:
         return self._left[key]
 
     def _take(self, asset: AssetEntry, slot: int, power_w: int) -> None:
-        current_ma = milliamps(power_w, len(asset.phases), self._topology.nominal_voltage_mv)
-        for index in self._topology.path_of(asset):
-            left = self._left_of(index, slot)
+        """Take power, or give it back where it is negative: then to the mA what was taken with it."""
+        current_ma = milliamps(abs(power_w), len(asset.phases), self._topology.nominal_voltage_mv)
+        current_ma = current_ma if power_w > 0 else -current_ma
+        for left in self._lefts(asset, slot):
             left[0] -= power_w
             for phase in asset.phases:
                 left[phase] -= current_ma

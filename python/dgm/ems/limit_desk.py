@@ -13,7 +13,7 @@ from collections import deque
 from dgm.api.core.v1.core_pb2 import Decision, LimitSet
 from dgm.api.ems.v1.ems_pb2 import DeleteLimitRequest, DeleteLimitResponse, LimitStatus, PutLimitRequest
 from dgm.ems.events import Effect, PublishLimits, Reply, SendLimits
-from dgm.ems.limit_status import ended_status, limit_status
+from dgm.ems.limit_status import Seen, ended_status, limit_status
 from dgm.ems.limits import Change, Entry, LimitBook
 from dgm.ems.stack import Stack
 from dgm.machine import Now
@@ -97,7 +97,8 @@ class LimitDesk:
     def statuses(self, decision: Decision | None, now: Now) -> list[LimitStatus]:
         """Status of every limit put, then of those that ended within the last minute."""
         entries = (*self.book.entries(), *self._stack.book.entries())
-        held = [limit_status(entry, decision, self._state, now) for entry in entries]
+        seen = Seen(self._state, now)
+        held = [limit_status(entry, decision, seen) for entry in entries]
         known = {status.limit.id for status in held}
         recent = [entry for at_ms, entry in self._ended if now.mono_ms - at_ms < ENDED_MS]
         return held + [ended_status(entry) for entry in recent if entry.limit.id not in known]

@@ -12,27 +12,44 @@ from collections.abc import Iterable
 
 from dgm.api.core.v1.core_pb2 import Decision, Row
 from dgm.api.ems.v1.ems_pb2 import Limit, LimitState, LimitStatus, Quantity
-from dgm.api.site.v1.site_pb2 import AssetType, PlugState, Quality
+from dgm.api.site.v1.site_pb2 import AssetType, PlugState
 from dgm.ems.limits import Entry, Stage
 from dgm.machine import Now
-from dgm.site.state import SiteState, max_current_ma
+from dgm.site.state import GOOD, SiteState, max_current_ma
 from dgm.site.topology import AssetEntry, CircuitEntry
 
 LOST_REASON = "failsafe in force: the source was silent to the end of its lease"
 
 LOADS = (AssetType.ASSET_TYPE_EVSE, AssetType.ASSET_TYPE_BATTERY)
 GENERATORS = (AssetType.ASSET_TYPE_PV, AssetType.ASSET_TYPE_BATTERY)
+AVAILABLE = PlugState.PLUG_STATE_AVAILABLE
 
 
-def limit_status(entry: Entry, decision: Decision | None, state: SiteState, now: Now) -> LimitStatus:
+class Seen:
+    """What is seen of the site at one moment, looked up once for any number of limits."""
+
+    def __init__(self, state: SiteState, now: Now) -> None:
+        self.state = state
+        self.now = now
+        self._powers: list[int | None] | None = None
+
+    def power_w(self, index: int) -> int | None:
+        """W of an asset; None: not seen."""
+        if self._powers is None:
+            self._powers = [_power_w(asset, self.state, self.now) for asset in self.state.topology.assets]
+        return self._powers[index]
+
+
+def limit_status(entry: Entry, decision: Decision | None, seen: Seen) -> LimitStatus:
     """Status of a limit of the book."""
+    state, now = seen.state, seen.now
     remaining_ms = entry.remaining_ms(now)
     status = LimitStatus(limit=shown(entry), remaining_ms=-1 if remaining_ms is None else remaining_ms)
     if entry.stage is Stage.PENDING:
         status.state = LimitState.LIMIT_STATE_PENDING
         return status
     rows = rows_of(entry.limit, decision, state)
-    measured = measured_of(entry.limit, state, now)
+    measured = measured_of(entry.limit, seen)
     if measured is not None and entry.limit.quantity != Quantity.QUANTITY_CURRENT:
         status.measured_w = measured
     status.shortfall_w = shortfall_w(entry.bound, rows, state.topology.nominal_voltage_mv)
@@ -82,12 +99,14 @@ def shortfall_w(bound: int, rows: Iterable[Row], nominal_voltage_mv: int) -> int
     return total_w
 
 
-def measured_of(limit: Limit, state: SiteState, now: Now) -> int | None:
+def measured_of(limit: Limit, seen: Seen) -> int | None:
     """What meters show of the limited quantity, W or mA of the largest phase; None: not all of it is seen."""
+    state, now = seen.state, seen.now
     if limit.asset_id:
         asset = state.topology.asset(limit.asset_id)
-        seen = asset is not None and state.quality(asset.index, now) == Quality.QUALITY_GOOD
-        return max_current_ma(state.reading(asset.index)) if asset is not None and seen else None
+        if asset is None or state.quality(asset.index, now) != GOOD:
+            return None
+        return max_current_ma(state.reading(asset.index))
     circuit = state.topology.circuit(limit.circuit_id)
     if circuit is None or limit.each_evse:
         return None
@@ -100,11 +119,11 @@ def measured_of(limit: Limit, state: SiteState, now: Now) -> int | None:
         case Quantity.QUANTITY_CURRENT:
             return _circuit_current_ma(circuit, state, now)
         case Quantity.QUANTITY_GROSS_LOAD:
-            return _gross_w(circuit, state, now, kinds=LOADS, sign=1)
+            return _gross_w(circuit, seen, kinds=LOADS, sign=1)
         case Quantity.QUANTITY_GROSS_GENERATION:
-            return _gross_w(circuit, state, now, kinds=GENERATORS, sign=-1)
+            return _gross_w(circuit, seen, kinds=GENERATORS, sign=-1)
         case Quantity.QUANTITY_DER_OUTPUT:
-            return _der_output_w(circuit, state, now)
+            return _der_output_w(circuit, seen)
         case _:
             return None
 
@@ -124,29 +143,28 @@ def _is_proved(entry: Entry, decision: Decision | None, state: SiteState) -> boo
 
 
 def _net_w(circuit: CircuitEntry, state: SiteState, now: Now) -> int | None:
-    if circuit.meter_index is None or state.quality(circuit.meter_index, now) != Quality.QUALITY_GOOD:
+    if circuit.meter_index is None or state.quality(circuit.meter_index, now) != GOOD:
         return None
     return state.reading(circuit.meter_index).power_w
 
 
 def _circuit_current_ma(circuit: CircuitEntry, state: SiteState, now: Now) -> int | None:
-    if circuit.meter_index is None or state.quality(circuit.meter_index, now) != Quality.QUALITY_GOOD:
+    if circuit.meter_index is None or state.quality(circuit.meter_index, now) != GOOD:
         return None
     return max_current_ma(state.reading(circuit.meter_index))
 
 
-def _gross_w(
-    circuit: CircuitEntry, state: SiteState, now: Now, *, kinds: tuple[AssetType, ...], sign: int
-) -> int | None:
-    powers = [_power_w(asset, state, now) for asset in state.topology.below(circuit.index) if asset.type in kinds]
+def _gross_w(circuit: CircuitEntry, seen: Seen, *, kinds: tuple[AssetType, ...], sign: int) -> int | None:
+    below = seen.state.topology.below(circuit.index)
+    powers = [seen.power_w(asset.index) for asset in below if asset.type in kinds]
     if any(power_w is None for power_w in powers):
         return None
     return sum(max(0, sign * power_w) for power_w in powers if power_w is not None)
 
 
-def _der_output_w(circuit: CircuitEntry, state: SiteState, now: Now) -> int | None:
-    units = [asset for asset in state.topology.below(circuit.index) if asset.type in GENERATORS]
-    powers = [_power_w(asset, state, now) for asset in units]
+def _der_output_w(circuit: CircuitEntry, seen: Seen) -> int | None:
+    units = (asset for asset in seen.state.topology.below(circuit.index) if asset.type in GENERATORS)
+    powers = [seen.power_w(asset.index) for asset in units]
     if any(power_w is None for power_w in powers):
         return None
     return -sum(power_w for power_w in powers if power_w is not None)
@@ -154,6 +172,6 @@ def _der_output_w(circuit: CircuitEntry, state: SiteState, now: Now) -> int | No
 
 def _power_w(asset: AssetEntry, state: SiteState, now: Now) -> int | None:
     reading = state.reading(asset.index)
-    if reading.plug_state == PlugState.PLUG_STATE_AVAILABLE:
+    if reading.plug_state == AVAILABLE:
         return reading.power_w or 0  # an idle EVSE reports seldom; without a car it draws nothing
-    return reading.power_w if state.quality(asset.index, now) == Quality.QUALITY_GOOD else None
+    return reading.power_w if state.quality(asset.index, now) == GOOD else None

@@ -22,6 +22,7 @@ from dgm.api.site.v1.site_pb2 import PlugState
 from dgm.ems.ledger import Demand, Ledger, Plan, milliamps, power_max
 from dgm.ems.limit_rules import ID_LENGTH_MAX, invalid, out_of_range
 from dgm.ems.limits import Forget, Keep
+from dgm.ems.plan_book import Finished, PlanBook, Setting
 from dgm.ems.snapshot import EvseView, LimitView, Planned, Price
 from dgm.machine import Now
 from dgm.site.refusal import Reason, Refusal
@@ -40,7 +41,10 @@ AFTER_MS = 3_600_000
 """How long a need is still listed after its departure."""
 
 REPLAN_MS = 60_000
-"""Plans are made anew this often, and at each change of needs, limits or prices."""
+"""A plan of everybody is begun anew this often, and when needs end or limits or prices change."""
+
+CHANGES_MS = 5_000
+"""Changes follow each other no faster: a limit that moves each second does not have everybody planned each second."""
 
 KEEP_MS = 300_000
 """What was delivered is journaled this often, at most KEPT_AT_ONCE of all needs in one cycle."""
@@ -54,6 +58,8 @@ KEPT_PERMILLE = 990
 """Delivered is what reaches this part: the counter of a car and that of its EVSE never agree to the last Wh."""
 
 WMS_PER_WH = 3_600_000
+
+NO_PLAN = Plan(now_w=0, short_wh=0, done_utc_ms=None, blocker="")
 
 NO_KEEPER = "no policy of this site keeps promises: list `promise` under ems.policies"
 
@@ -70,6 +76,11 @@ class NeedEntry:
     looked_ms: int | None = None
     has_come: bool = False
     is_firm: bool = False
+
+    @property
+    def departure_utc_ms(self) -> int:
+        """When the car leaves."""
+        return self.need.departure_utc_ms
 
     @property
     def delivered_wh(self) -> int:
@@ -90,12 +101,13 @@ class NeedBook:
     def __init__(self, topology: Topology, ledger: Ledger, *, is_kept: bool) -> None:
         """is_kept: the site has a policy that keeps promises; without one nothing is promised."""
         self._topology = topology
-        self._ledger = ledger
         self._is_kept = is_kept
         self._entries: dict[int, NeedEntry] = {}
-        self._plans: dict[int, Plan] = {}
+        self._book = PlanBook(ledger)
+        self._waiting: dict[int, None] = {}
         self._planned_ms: int | None = None
         self._kept_ms: defaultdict[int, int] = defaultdict(int)
+        self._is_due = True
         self._seen: object = None
         self._stuck_ma: Mapping[int, int] = {}
 
@@ -118,7 +130,7 @@ class NeedBook:
             fresh = replace(fresh, counter_wh=held.counter_wh, looked_ms=held.looked_ms, has_come=held.has_come)
         self._entries[asset.index] = fresh
         self._kept_ms[asset.index] = now.mono_ms
-        self._admit(asset.index, limits, prices, now)
+        self._admit(asset.index, self._setting(limits, prices, now), now)
         kept = self._entries[asset.index]
         answer = SetChargingNeedResponse(promise=self.promise(kept, now), clamp_reasons=reasons)
         return answer, [Keep(id=need.asset_id, record=record_of(kept), table=NEED_TABLE)]
@@ -159,10 +171,52 @@ class NeedBook:
         effects += self._kept_now(now)
         seen = [(limit.id, limit.bound, limit.is_pending) for limit in limits], [price.per_mwh for price in prices]
         due = self._planned_ms is None or now.mono_ms - self._planned_ms >= REPLAN_MS
-        if due or ended or seen != self._seen:
-            self._seen = seen
-            self._plan(limits, prices, now)
+        self._is_due = self._is_due or due or ended or seen != self._seen
+        self._seen = seen
+        self._book.new_cycle(len(self._entries))
+        self._begin_due(self._setting(limits, prices, now), now)
+        if self._book.affords(len(self._entries)):
+            self.work()
         return effects
+
+    @property
+    def has_work(self) -> bool:
+        """Whether plans of everybody are being made: `work` does a part of it, best between two cycles."""
+        return self._book.is_busy
+
+    def work(self) -> None:
+        """A cycle's part of a plan of everybody; the policies see it in the next cycle once it is whole."""
+        self._finish(self._book.advance())
+
+    def _begin_due(self, setting: Setting, now: Now) -> None:
+        """Begin to plan everybody where that is due, else the trial of the next who waits for one."""
+        if not self._book.is_busy:
+            is_spaced = self._planned_ms is None or now.mono_ms - self._planned_ms >= CHANGES_MS
+            if self._is_due and is_spaced:
+                self._begin(setting, now)
+            elif self._waiting:
+                trial = next(iter(self._waiting))
+                self._begin_trial(trial, setting)
+
+    def _begin(self, setting: Setting, now: Now) -> None:
+        self._is_due, self._planned_ms = False, now.mono_ms
+        self._book.begin(self._demands(setting.utc_ms), setting)
+
+    def _begin_trial(self, index: int, setting: Setting) -> None:
+        demands = self._demands(setting.utc_ms)
+        firm = [replace(one, is_firm=True) if one.asset.index == index else one for one in demands]
+        self._book.begin(firm, setting, trial=index)
+
+    def _finish(self, finished: Finished | None) -> None:
+        if finished is None:
+            return
+        if finished.trial is None or finished.is_overtaken:
+            self._is_due = self._is_due or finished.is_overtaken
+            return
+        self._waiting.pop(finished.trial, None)
+        entry = self._entries.get(finished.trial)
+        if entry is not None and finished.is_in_force:
+            self._entries[finished.trial] = replace(entry, is_firm=True)
 
     def _kept_now(self, now: Now) -> list[Keep | Forget]:
         due = [entry for entry in self._entries.values() if now.mono_ms - self._kept_ms[entry.asset.index] >= KEEP_MS]
@@ -172,19 +226,17 @@ class NeedBook:
 
     def planned(self) -> dict[int, Planned]:
         """What the policies are told, by asset index."""
-        voltage_mv = self._topology.nominal_voltage_mv
-        return {
-            index: Planned(
-                due_wh=entry.due_wh,
-                departure_utc_ms=entry.need.departure_utc_ms,
-                now_ma=_on_step(milliamps(plan.now_w, len(entry.asset.phases), voltage_mv), entry)
-                if entry.due_wh
-                else 0,
-                is_promised=not plan.short_wh,
+        plans, voltage_mv, found = self._book.plans, self._topology.nominal_voltage_mv, {}
+        for index, entry in self._entries.items() if self._book.is_made else ():
+            plan, due_wh = plans.get(index, NO_PLAN), entry.due_wh
+            now_ma = _on_step(milliamps(plan.now_w, len(entry.asset.phases), voltage_mv), entry) if plan.now_w else 0
+            found[index] = Planned(
+                due_wh=due_wh,
+                departure_utc_ms=entry.departure_utc_ms,
+                now_ma=now_ma if due_wh else 0,
+                is_promised=not plan.short_wh if index in plans else not due_wh,
             )
-            for index, entry in self._entries.items()
-            if (plan := self._plans.get(index)) is not None
-        }
+        return found
 
     def promises(self, now: Now) -> list[ChargingPromise]:
         """What is promised of every need, in column order."""
@@ -192,7 +244,7 @@ class NeedBook:
 
     def promise(self, entry: NeedEntry, now: Now) -> ChargingPromise:
         """What is promised of one need."""
-        plan = self._plans.get(entry.asset.index)
+        plan = self._book.plans.get(entry.asset.index)
         answer = ChargingPromise(need=entry.need, delivered_wh=entry.delivered_wh)
         if entry.due_wh == 0:
             answer.state = PromiseState.PROMISE_STATE_KEPT
@@ -224,27 +276,37 @@ class NeedBook:
                 self._entries[entry.asset.index] = entry
         return lost
 
-    def _admit(self, index: int, limits: Sequence[LimitView], prices: Sequence[Price], now: Now) -> None:
-        """Promise the newcomer if that breaks no earlier promise; else it takes what the promised leave."""
-        before = {other: entry.is_firm for other, entry in self._entries.items()}
-        self._entries[index] = replace(self._entries[index], is_firm=True)
-        self._plan(limits, prices, now)
-        # What a plan was short of before the newcomer came is not the newcomer's doing.
-        broken = any(is_firm and self._plans[other].short_wh for other, is_firm in before.items() if other != index)
-        if broken or self._plans[index].short_wh:
-            self._entries[index] = replace(self._entries[index], is_firm=False)
-            self._plan(limits, prices, now)
-            covered = not self._plans[index].short_wh
-            self._entries[index] = replace(self._entries[index], is_firm=covered)
+    def _admit(self, index: int, setting: Setting, now: Now) -> None:
+        """Promise the newcomer if that breaks no earlier promise; else it takes what the others leave.
 
-    def _plan(self, limits: Sequence[LimitView], prices: Sequence[Price], now: Now) -> None:
-        self._planned_ms = now.mono_ms
-        demands = [self._demand(entry) for entry in self._entries.values() if entry.due_wh > 0]
-        open_now = [one for one in demands if one.departure_utc_ms > now.utc_ms]
-        self._plans = self._ledger.plan(open_now, limits, prices, now.utc_ms, self._stuck_ma)
-        nothing = Plan(now_w=0, short_wh=0, done_utc_ms=None, blocker="")
-        for index, entry in self._entries.items():
-            self._plans.setdefault(index, replace(nothing, short_wh=entry.due_wh))
+        What the others leave is looked at first. Whether it fits where everybody is entered anew is found out at once
+        where few are, else by a trial within the next cycles: until then it is at risk, and so it is told.
+        """
+        self._waiting.pop(index, None)
+        plan = self._book.enter(self._demand(self._entries[index]))
+        if plan is None or plan.short_wh:
+            if self._book.is_busy or not self._book.affords(2 * len(self._entries)):
+                self._waiting[index] = None
+                return
+            self._try(index, setting, now)
+            plan = self._book.plans[index]
+        self._entries[index] = replace(self._entries[index], is_firm=not plan.short_wh)
+
+    def _try(self, index: int, setting: Setting, now: Now) -> None:
+        """A trial from its beginning to its end; without success and without a sheet, a sheet of everybody."""
+        self._begin_trial(index, setting)
+        self._finish(self._book.advance())
+        if not self._book.is_made:
+            self._begin(setting, now)
+            self._finish(self._book.advance())
+
+    def _setting(self, limits: Sequence[LimitView], prices: Sequence[Price], now: Now) -> Setting:
+        return Setting(limits=limits, prices=prices, utc_ms=now.utc_ms, stuck_ma=self._stuck_ma)
+
+    def _demands(self, utc_ms: int) -> list[Demand]:
+        """Of all needs that are open."""
+        entries = (entry for entry in self._entries.values() if entry.departure_utc_ms > utc_ms and entry.due_wh > 0)
+        return [self._demand(entry) for entry in entries]
 
     def _demand(self, entry: NeedEntry) -> Demand:
         own_w = power_max(entry.asset, self._topology.nominal_voltage_mv)
@@ -252,7 +314,7 @@ class NeedBook:
         return Demand(
             asset=entry.asset,
             due_wh=entry.due_wh,
-            departure_utc_ms=entry.need.departure_utc_ms,
+            departure_utc_ms=entry.departure_utc_ms,
             power_max_w=most_w,
             is_firm=entry.is_firm,
         )
@@ -265,25 +327,36 @@ class NeedBook:
 
     def _remove(self, index: int) -> Forget:
         entry = self._entries.pop(index)
-        self._plans.pop(index, None)
-        self._planned_ms = None
+        self._waiting.pop(index, None)
+        self._book.drop(index)
+        self._is_due = True
         return Forget(id=entry.need.asset_id, table=NEED_TABLE)
 
 
 def progressed(entry: NeedEntry, view: EvseView, now: Now) -> NeedEntry:
     """The entry after one look at its EVSE. Power counts from look to look until the counter has moved."""
     since_ms = 0 if entry.looked_ms is None else now.mono_ms - entry.looked_ms
-    entry = replace(entry, looked_ms=now.mono_ms, has_come=entry.has_come or view.has_car)
+    counted_wh, by_power_wms, counter_wh = entry.counted_wh, entry.by_power_wms, entry.counter_wh
     if view.power_w is not None and 0 < since_ms <= GAP_MS_MAX:
-        entry = replace(entry, by_power_wms=entry.by_power_wms + max(0, view.power_w) * since_ms)
-    if view.energy_wh is None or view.energy_wh == entry.counter_wh:
-        return entry
-    if entry.counter_wh is None or view.energy_wh < entry.counter_wh:
-        # The first count, or a counter that began anew: what came before it is known by power alone.
-        counted_wh = entry.delivered_wh
-        return replace(entry, counter_wh=view.energy_wh, counted_wh=counted_wh, by_power_wms=0)
-    counted_wh = entry.counted_wh + view.energy_wh - entry.counter_wh
-    return replace(entry, counter_wh=view.energy_wh, counted_wh=counted_wh, by_power_wms=0)
+        by_power_wms += max(0, view.power_w) * since_ms
+    if view.energy_wh is not None and view.energy_wh != counter_wh:
+        if counter_wh is None or view.energy_wh < counter_wh:
+            # The first count, or a counter that began anew: what came before it is known by power alone.
+            counted_wh += by_power_wms // WMS_PER_WH
+        else:
+            counted_wh += view.energy_wh - counter_wh
+        by_power_wms, counter_wh = 0, view.energy_wh
+    # Written out: `replace` takes twice as long, per car and cycle.
+    return NeedEntry(
+        need=entry.need,
+        asset=entry.asset,
+        counted_wh=counted_wh,
+        by_power_wms=by_power_wms,
+        counter_wh=counter_wh,
+        looked_ms=now.mono_ms,
+        has_come=entry.has_come or view.has_car,
+        is_firm=entry.is_firm,
+    )
 
 
 def record_of(entry: NeedEntry) -> bytes:

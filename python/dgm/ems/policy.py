@@ -189,30 +189,37 @@ def evse_want(
     """Want of one EVSE in mA per phase."""
     if memory.plug_state in NO_CAR:
         return Want(value=0, reason=WantReason.NO_CAR)
-    wants = [Want(value=asset.current_max_ma or 0, reason=WantReason.CAR)]
-    if target is not None:
-        wants = [Want(value=target.value, reason=WantReason.TARGET, target_id=target.id)]
-    elif steer.want is not None:
-        wants = [Want(value=steer.want, reason=WantReason.POLICY, why=steer.want_why)]
-    if steer.high is not None:
-        wants.append(Want(value=steer.high, reason=WantReason.POLICY, why=steer.high_why))
-    if memory.ceiling_ma is not None:
-        wants.append(Want(value=memory.ceiling_ma, reason=WantReason.UNDERDRAW))
-    paused = memory.plug_state == SUSPENDED_EV
-    if paused and now.mono_ms - memory.plug_since_ms >= SUSPENDED_MS:
-        wants.append(Want(value=asset.current_min_ma, reason=WantReason.SUSPENDED_EV))
-    least = min(wants, key=lambda want: want.value or 0)
-    if target is not None:
-        least = replace(least, weight=target.weight, keeps_on=target.keeps_on)
-    if steer is NO_STEER:
-        return least
-    return replace(
-        least,
+    value_ma, reason, why = _least(asset, memory, target, now, steer)
+    return Want(
+        value=value_ma,
+        reason=reason,
+        target_id=target.id if target is not None and reason is WantReason.TARGET else "",
+        weight=None if target is None else target.weight,
+        keeps_on=steer.keeps_on or (target is not None and target.keeps_on),
         factor=steer.factor,
         stratum=steer.stratum,
-        keeps_on=least.keeps_on or steer.keeps_on,
+        why=why,
         share_whys=steer.share_whys,
     )
+
+
+def _least(
+    asset: AssetEntry, memory: EvseMemory, target: WantedTarget | None, now: Now, steer: Steer
+) -> tuple[int, WantReason, str]:
+    """The least of all that bounds the want, mA, and why; of equal ones the first."""
+    value_ma, reason, why = asset.current_max_ma or 0, WantReason.CAR, ""
+    if target is not None:
+        value_ma, reason = target.value, WantReason.TARGET
+    elif steer.want is not None:
+        value_ma, reason, why = steer.want, WantReason.POLICY, steer.want_why
+    if steer.high is not None and steer.high < value_ma:
+        value_ma, reason, why = steer.high, WantReason.POLICY, steer.high_why
+    if memory.ceiling_ma is not None and memory.ceiling_ma < value_ma:
+        value_ma, reason, why = memory.ceiling_ma, WantReason.UNDERDRAW, ""
+    paused = memory.plug_state == SUSPENDED_EV and now.mono_ms - memory.plug_since_ms >= SUSPENDED_MS
+    if paused and asset.current_min_ma < value_ma:
+        value_ma, reason, why = asset.current_min_ma, WantReason.SUSPENDED_EV, ""
+    return value_ma, reason, why
 
 
 def bounded(want: Want, steer: Steer) -> Want:

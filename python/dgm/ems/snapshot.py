@@ -23,14 +23,16 @@ from dgm.machine import Now
 from dgm.site.state import GOOD, NO_PHASES, PhaseTriple, SiteState
 from dgm.site.topology import AssetEntry, Topology
 
-NO_CAR = (
-    PlugState.PLUG_STATE_UNSPECIFIED,
-    PlugState.PLUG_STATE_AVAILABLE,
-    PlugState.PLUG_STATE_FINISHING,
-    PlugState.PLUG_STATE_RESERVED,
-    PlugState.PLUG_STATE_UNAVAILABLE,
-    PlugState.PLUG_STATE_FAULTED,
-    PlugState.PLUG_STATE_OFFLINE,
+NO_CAR = frozenset(
+    (
+        PlugState.PLUG_STATE_UNSPECIFIED,
+        PlugState.PLUG_STATE_AVAILABLE,
+        PlugState.PLUG_STATE_FINISHING,
+        PlugState.PLUG_STATE_RESERVED,
+        PlugState.PLUG_STATE_UNAVAILABLE,
+        PlugState.PLUG_STATE_FAULTED,
+        PlugState.PLUG_STATE_OFFLINE,
+    )
 )
 """Plug states in which there is no car that could charge."""
 
@@ -222,16 +224,31 @@ class Snapshot:
         return max(0, net_w + solar_w - storage_w - evse_w)
 
 
-def evse_views(state: SiteState, now: Now, planned: Mapping[int, Planned]) -> list[EvseView]:
-    """The EVSEs in column order."""
-    return [_evse_view(asset, state, now, planned.get(asset.index)) for asset in state.topology.evses()]
+def evse_views(state: SiteState, now: Now) -> list[EvseView]:
+    """The EVSEs in column order, without plans."""
+    return [_evse_view(asset, state, now) for asset in state.topology.evses()]
 
 
-def _evse_view(asset: AssetEntry, state: SiteState, now: Now, planned: Planned | None) -> EvseView:
+def with_plan(view: EvseView, planned: Planned | None) -> EvseView:
+    """The view with what the ledger holds for its car. Written out: `replace` takes twice as long, per EVSE."""
+    if planned is None:
+        return view
+    return EvseView(
+        asset=view.asset,
+        plug_state=view.plug_state,
+        power_w=view.power_w,
+        current_ma=view.current_ma,
+        energy_wh=view.energy_wh,
+        grant_ma=view.grant_ma,
+        planned=planned,
+    )
+
+
+def _evse_view(asset: AssetEntry, state: SiteState, now: Now) -> EvseView:
     reading, grant = state.reading(asset.index), state.grant(asset.index)
     good = _good(state, asset.index, now)
     power_w = reading.power_w
-    if power_w is None and any(value is not None for value in reading.current_ma):
+    if power_w is None and reading.current_ma != NO_PHASES:
         total_ma = sum(value or 0 for value in reading.current_ma)
         power_w = -(-total_ma * state.topology.nominal_voltage_mv // 1_000_000)
     return EvseView(
@@ -241,7 +258,6 @@ def _evse_view(asset: AssetEntry, state: SiteState, now: Now, planned: Planned |
         current_ma=reading.current_ma if good else NO_PHASES,
         energy_wh=reading.energy_wh if good else None,
         grant_ma=grant.current_ma if grant is not None and grant.HasField("current_ma") else 0,
-        planned=planned,
     )
 
 

@@ -233,7 +233,7 @@ def _answer(seat: Seat, snapshot: Snapshot, topology: Topology) -> tuple[Targets
     chosen = seat.chosen
     try:
         answer = chosen.policy.decide(replace(snapshot, memory=seat.memory), chosen.params)
-        found = nonsense(answer, topology)
+        found = nonsense(answer, topology, seat.held)
     except Exception as error:  # a policy is a guest: whatever it raises, the others go on
         return None, Aside.RAISED, f"{type(error).__name__}: {error}"[:DETAIL_LENGTH_MAX]
     return (answer, None, "") if found is None else (None, Aside.NONSENSE, found[:DETAIL_LENGTH_MAX])

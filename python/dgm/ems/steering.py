@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.ems.limit_rules import BOUND_MAX, ID_LENGTH_MAX, NET_QUANTITIES
 from dgm.site.topology import AssetEntry, Topology
+
+Item = TypeVar("Item")
 
 FACTOR_MAX = 1000.0
 """Largest factor of a weight, and the inverse of the smallest."""
@@ -222,8 +224,11 @@ def whole_weights(weights: Sequence[float]) -> list[int]:
     return [min(max(round(weight * scale), 1), WEIGHT_MAX) for weight in weights]
 
 
-def nonsense(targets: object, topology: Topology) -> str | None:
-    """What cannot be meant in a policy's result; None: it can be used."""
+def nonsense(targets: object, topology: Topology, checked: Targets | None = None) -> str | None:
+    """What cannot be meant in a policy's result; None: it can be used.
+
+    checked: a result of before that was found good: a tuple that is the same object in both is not looked at again.
+    """
     if not isinstance(targets, Targets):
         return f"found {type(targets).__name__}; expected Targets"
     for items in (targets.circuit_caps, targets.asset_caps, targets.wants, targets.shares):
@@ -232,12 +237,31 @@ def nonsense(targets: object, topology: Topology) -> str | None:
     keys = [cap.key for cap in targets.circuit_caps]
     if len(set(keys)) != len(keys):
         return "two circuit caps with one key; expected each once"
-    checks = [_cap_nonsense(cap, topology) for cap in targets.circuit_caps]
-    checks += [_asset_cap_nonsense(cap, topology) for cap in targets.asset_caps]
-    checks += [_want_nonsense(want, topology) for want in targets.wants]
-    checks += [_share_nonsense(share, topology) for share in targets.shares]
+    held = Targets() if checked is None else checked
+    checks = [_cap_nonsense(cap, topology) for cap in _unchecked(targets.circuit_caps, held.circuit_caps)]
+    checks += [_asset_cap_nonsense(cap, topology) for cap in _unchecked(targets.asset_caps, held.asset_caps)]
+    checks += [_want_nonsense(want, topology) for want in _unchecked(targets.wants, held.wants)]
+    shares = _unchecked(targets.shares, held.shares)
+    checks += [_share_nonsense(share, topology) for share in shares if not _is_plain(share, topology.assets)]
     checks += [None if _asset(index, topology) else f"alone: asset {index!r}: unknown" for index in targets.alone]
     return next((found for found in checks if found is not None), None)
+
+
+def _unchecked(items: Sequence[Item], checked: Sequence[Item]) -> Sequence[Item]:
+    return () if items is checked and isinstance(items, tuple) else items
+
+
+def _is_plain(share: Share, assets: Sequence[AssetEntry]) -> bool:
+    """Whether a share is good at first sight, as nearly all are: some policies make one per EVSE and cycle."""
+    index, stratum = share.asset_index, share.stratum
+    return (
+        type(index) is int
+        and 0 <= index < len(assets)
+        and assets[index].is_evse
+        and type(share.factor) in (int, float)
+        and 1 / FACTOR_MAX <= share.factor <= FACTOR_MAX
+        and (stratum is None or (type(stratum) is int and 0 <= stratum <= STRATUM_MAX))
+    )
 
 
 def _cap_nonsense(cap: CircuitCap, topology: Topology) -> str | None:

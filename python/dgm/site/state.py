@@ -33,8 +33,8 @@ PhaseTriple = tuple[int | None, int | None, int | None]
 """L1, L2, L3 of the site; None: not measured, or not wired."""
 
 NO_PHASES: PhaseTriple = (None, None, None)
-GOOD = Quality.QUALITY_GOOD
-"""Looked up once, as it is asked for per asset and cycle."""
+GOOD, STALE = Quality.QUALITY_GOOD, Quality.QUALITY_STALE
+"""Looked up once, as they are asked for per asset and cycle."""
 
 SOURCES_MAX = 16
 """Reporting roles remembered; a site has three."""
@@ -125,7 +125,10 @@ class SiteState:
 
     def quality(self, index: int, now: Now) -> Quality:
         """Quality by age: what was GOOD and is older than `sample_max_age_ms` is STALE."""
-        return self._aged(self.reading(index), now).quality
+        reading = self._readings.get(index, NEVER)
+        if reading.quality == GOOD and now.mono_ms - reading.measured_ms > self.sample_max_age_ms:
+            return STALE
+        return reading.quality
 
     def grant(self, index: int) -> Grant | None:
         """Newest grant of an asset, None before the first decision."""
@@ -215,7 +218,7 @@ class SiteState:
 
     def _aged(self, reading: Reading, now: Now) -> Reading:
         if reading.quality == GOOD and reading.age_ms(now) > self.sample_max_age_ms:
-            return replace(reading, quality=Quality.QUALITY_STALE)
+            return replace(reading, quality=STALE)
         return reading
 
     def _put_grant(self, granted: AssetGrant) -> None:

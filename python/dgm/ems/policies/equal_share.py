@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgm.ems.snapshot import Snapshot
+from dgm.ems.snapshot import EvseView, Snapshot
 from dgm.ems.stack import Policy
 from dgm.ems.steering import FACTOR_MAX, Share, Targets
 
@@ -20,18 +20,18 @@ class Params:
 
 
 def decide(snapshot: Snapshot, params: Params) -> Targets:
-    """One share for every EVSE."""
+    """One share for every EVSE: always the same ones."""
     del params
-    return Targets(
-        shares=[
-            Share(
-                asset_index=view.asset.index,
-                factor=max(1 / max(1, view.asset.weight), 1 / FACTOR_MAX),
-                stratum=STRATUM,
-                why="every car counts alike",
-            )
-            for view in snapshot.evses
-        ]
+    shares = snapshot.memory if isinstance(snapshot.memory, tuple) else tuple(_share(view) for view in snapshot.evses)
+    return Targets(shares=shares, memory=shares)
+
+
+def _share(view: EvseView) -> Share:
+    return Share(
+        asset_index=view.asset.index,
+        factor=max(1 / max(1, view.asset.weight), 1 / FACTOR_MAX),
+        stratum=STRATUM,
+        why="every car counts alike",
     )
 
 

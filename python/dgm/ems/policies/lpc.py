@@ -16,12 +16,11 @@ from dataclasses import dataclass, replace
 
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.api.ems.v1.policy_pb2 import GuardState
-from dgm.api.site.v1.site_pb2 import AssetType
 from dgm.ems.limit_rules import BOUND_MAX
 from dgm.ems.policies.parameters import flag, number, text
 from dgm.ems.snapshot import GUARD_SILENT_MS, GuardSeen, Snapshot
 from dgm.ems.stack import Policy
-from dgm.ems.steering import CircuitCap, Targets
+from dgm.ems.steering import BATTERY, CircuitCap, Targets
 from dgm.site.topology import AssetEntry, Topology
 
 STATEMENT_MS = 120_000
@@ -190,7 +189,7 @@ def credit(snapshot: Snapshot, params: Params) -> int:
 def _load_w(asset: AssetEntry, topology: Topology) -> int:
     if asset.is_evse:
         return (asset.current_max_ma or 0) * len(asset.phases) * topology.nominal_voltage_mv // 1_000_000
-    if asset.type == AssetType.ASSET_TYPE_BATTERY:
+    if asset.type == BATTERY:
         return (asset.charge_max_w if asset.charge_max_w is not None else asset.power_max_w) or 0
     return 0
 

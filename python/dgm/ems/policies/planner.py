@@ -48,7 +48,9 @@ def decide(snapshot: Snapshot, params: Params) -> Targets:
         return Targets()
     cars = {car_id: plan.car_w[at][step] for at, car_id in enumerate(plan.car_ids)}
     views = [view for view in snapshot.evses if view.has_car and view.asset.id in cars]
-    caps = [_waits(view, plan) for view in views if params.shift and _may_wait(view, cars[view.asset.id], plan)]
+    places = {car_id: at for at, car_id in enumerate(plan.car_ids)}
+    waiting = [(view, places[view.asset.id]) for view in views if params.shift and not cars[view.asset.id]]
+    caps = [_waits(view, at, plan) for view, at in waiting if _may_wait(view, at, plan)]
     return Targets(
         circuit_caps=[_envelope(plan, snapshot)] if params.peak_price else [],
         asset_caps=caps,
@@ -88,18 +90,17 @@ def _shares(views: list[EvseView], cars: dict[str, int]) -> Iterator[Share]:
         yield Share(asset_index=view.asset.index, factor=bounded, keeps_on=planned_w > 0, why=why)
 
 
-def _may_wait(view: EvseView, planned_w: int, plan: Plan) -> bool:
-    """Nothing in this step, all of the need in others, and the capacity ledger does not count on this moment either.
+def _may_wait(view: EvseView, at: int, plan: Plan) -> bool:
+    """Of a car without anything in this step: all of its need is in others, and the capacity ledger has nothing now.
 
     The plan hopes for its forecasts, the ledger for nothing: what was promised is not put off for a better price.
     """
     in_ledger_now = view.planned is None or view.planned.now_ma > 0
-    return planned_w == 0 and not in_ledger_now and plan.short_wh[plan.car_ids.index(view.asset.id)] == 0
+    return not in_ledger_now and plan.short_wh[at] == 0
 
 
-def _waits(view: EvseView, plan: Plan) -> AssetCap:
-    powers = plan.car_w[plan.car_ids.index(view.asset.id)]
-    first = next((at for at, power in enumerate(powers) if power), None)
+def _waits(view: EvseView, at: int, plan: Plan) -> AssetCap:
+    first = next((step for step, power in enumerate(plan.car_w[at]) if power), None)
     when = "" if first is None else f", from {(first * plan.step_ms) // 60_000} min after the plan on"
     return AssetCap(asset_index=view.asset.index, high=0, why=f"planned for a cheaper step{when}")
 

@@ -8,7 +8,7 @@ to the others. A car that nobody stated a need for is taken to want the usual en
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dgm import _core
@@ -22,6 +22,7 @@ from dgm.ems.problem import Answer, Column, Line, Problem
 from dgm.ems.snapshot import EvseView, Snapshot
 from dgm.ems.stack import Policy
 from dgm.ems.steering import Share, Targets
+from dgm.site.topology import CircuitEntry
 
 STEP_S = 60.0
 """For how long a share is meant to hold."""
@@ -30,6 +31,10 @@ FACTOR_MIN = 0.05
 """Of a car that can wait: it still gets its part of what others leave."""
 
 USUAL_MA = 16_000
+
+TAKEN = (Quantity.QUANTITY_NET_IMPORT, Quantity.QUANTITY_GROSS_LOAD)
+UNBOUND_W = 1 << 60
+"""No limit: more than any circuit takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,35 +49,61 @@ class Params:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """When each car was first seen, monotonic ms by asset index."""
-
-    since_ms: Mapping[int, int] = field(default_factory=dict)
-
-
 Group = tuple[int, tuple[int, ...]]
 """EVSEs on the same circuit and phases."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One bound of a circuit and the columns below it, two per group. phase 0: of its W, else of its mA."""
+
+    circuit: CircuitEntry
+    phase: int
+    columns: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """When each car was first seen, monotonic ms by asset index; and what stands as long as the same groups have cars.
+
+    group_of: by asset index. numbers: of the groups in order.
+    """
+
+    since_ms: Mapping[int, int] = field(default_factory=dict)
+    group_of: Mapping[int, Group] = field(default_factory=dict)
+    numbers: Mapping[Group, int] = field(default_factory=dict)
+    rows: Sequence[Row] = ()
+
+
 def decide(snapshot: Snapshot, params: Params) -> Targets:
     """A weight for every car."""
-    held = snapshot.memory.since_ms if isinstance(snapshot.memory, Memory) else {}
-    now_ms = snapshot.now.mono_ms
     cars = [view for view in snapshot.evses if view.has_car and view.asset.current_max_ma]
-    memory = Memory(since_ms={view.asset.index: held.get(view.asset.index, now_ms) for view in cars})
+    memory = _remember(cars, snapshot)
     if not cars:
         return Targets(memory=memory)
-    keys = [_group(view) for view in cars]
-    groups = sorted(set(keys))
+    now_ms = snapshot.now.mono_ms
+    numbers = [memory.numbers[memory.group_of[view.asset.index]] for view in cars]
     sessions = [
-        _session(view, groups.index(key), snapshot, params, now_ms - memory.since_ms[view.asset.index])
-        for view, key in zip(cars, keys, strict=True)
+        _session(view, number, snapshot, params, now_ms - memory.since_ms[view.asset.index])
+        for view, number in zip(cars, numbers, strict=True)
     ]
-    trunk = Problem(2 * len(groups), _lines(groups, snapshot), [])
-    caps_ma = two_pass(sessions, len(groups), lambda asks: _share(trunk, asks), STEP_S)
+    groups = len(memory.numbers)
+    trunk = Problem(2 * groups, _lines(memory.rows, snapshot), [])
+    caps_ma = two_pass(sessions, groups, lambda asks: _share(trunk, asks), STEP_S)
     shares = [_weight(view, cap_ma) for view, cap_ma in zip(cars, caps_ma, strict=True)]
     return Targets(shares=shares, memory=memory)
+
+
+def _remember(cars: Sequence[EvseView], snapshot: Snapshot) -> Memory:
+    held = snapshot.memory if isinstance(snapshot.memory, Memory) else Memory()
+    group_of = held.group_of or {view.asset.index: _group(view) for view in snapshot.evses}
+    since_ms = {view.asset.index: held.since_ms.get(view.asset.index, snapshot.now.mono_ms) for view in cars}
+    present = {group_of[index] for index in since_ms}
+    numbers, rows = held.numbers, held.rows
+    if present != numbers.keys():
+        numbers = {group: number for number, group in enumerate(sorted(present))}
+        rows = list(_rows(list(numbers), snapshot))
+    return Memory(since_ms=since_ms, group_of=group_of, numbers=numbers, rows=rows)
 
 
 def _group(view: EvseView) -> Group:
@@ -93,39 +124,53 @@ def _session(view: EvseView, group: int, snapshot: Snapshot, params: Params, see
     )
 
 
-def _lines(groups: Sequence[Group], snapshot: Snapshot) -> list[Line]:
-    """What every circuit has for cars: its phases in mA, and its W as mA of one phase; two columns per group."""
-    topology, lines = snapshot.topology, []
-    for circuit in topology.circuits:
-        below = [number for number, (index, _) in enumerate(groups) if circuit.index in topology.circuits[index].path]
-        load_w = (snapshot.building_w or 0) if circuit.parent_index is None else 0
+def _rows(groups: Sequence[Group], snapshot: Snapshot) -> Iterator[Row]:
+    """What bounds the cars: of every circuit its W, as mA of one phase, and the mA of its phases."""
+    for circuit in snapshot.topology.circuits:
+        below = [
+            number
+            for number, (index, _) in enumerate(groups)
+            if circuit.index in snapshot.topology.circuits[index].path
+        ]
         if not below:
             continue
-        power_w = _power_limit(snapshot, circuit.index, circuit.import_limit_w)
-        if power_w is not None:
-            room_ma = milliamps(max(0, power_w - load_w), 1, topology.nominal_voltage_mv)
-            lines.append(_line(room_ma, {number: len(groups[number][1]) for number in below}))
-        if circuit.current_limit_ma is not None:
-            used_ma = milliamps(load_w, 3, topology.nominal_voltage_mv)
-            room_ma = max(0, circuit.current_limit_ma - used_ma)
-            on_phase = ({number: 1 for number in below if phase in groups[number][1]} for phase in (1, 2, 3))
-            lines += [_line(room_ma, members) for members in on_phase if members]
+        yield Row(circuit=circuit, phase=0, columns=_columns({number: len(groups[number][1]) for number in below}))
+        for phase in (1, 2, 3) if circuit.current_limit_ma is not None else ():
+            on_phase = {number: 1 for number in below if phase in groups[number][1]}
+            if on_phase:
+                yield Row(circuit=circuit, phase=phase, columns=_columns(on_phase))
+
+
+def _columns(times: Mapping[int, int]) -> dict[int, int]:
+    return {2 * number + half: count for number, count in times.items() for half in (0, 1)}
+
+
+def _lines(rows: Sequence[Row], snapshot: Snapshot) -> list[Line]:
+    """What every row has for cars now."""
+    voltage_mv, building_w = snapshot.topology.nominal_voltage_mv, snapshot.building_w or 0
+    limits_w = _power_limits(snapshot)
+    lines = []
+    for row in rows:
+        load_w = building_w if row.circuit.parent_index is None else 0
+        own_w = UNBOUND_W if row.circuit.import_limit_w is None else row.circuit.import_limit_w
+        power_w = min(own_w, limits_w.get(row.circuit.index, UNBOUND_W))
+        room_ma = (row.circuit.current_limit_ma or 0) - milliamps(load_w, 3, voltage_mv)
+        if row.phase == 0:
+            if power_w == UNBOUND_W:
+                continue
+            room_ma = milliamps(max(0, power_w - load_w), 1, voltage_mv)
+        lines.append(Line(budget_ma=min(max(0, room_ma), BOUND_MAX), coefficients=row.columns))
     return lines
 
 
-def _line(room_ma: int, members: Mapping[int, int]) -> Line:
-    columns = {2 * number + half: times for number, times in members.items() for half in (0, 1)}
-    return Line(budget_ma=min(room_ma, BOUND_MAX), coefficients=columns)
-
-
-def _power_limit(snapshot: Snapshot, circuit_index: int, configured_w: int | None) -> int | None:
-    quantities = (Quantity.QUANTITY_NET_IMPORT, Quantity.QUANTITY_GROSS_LOAD)
-    bounds = [
-        limit.bound
-        for limit in snapshot.limits
-        if not limit.is_pending and limit.circuit_index == circuit_index and limit.quantity in quantities
-    ]
-    return min([*bounds, *([] if configured_w is None else [configured_w])], default=None)
+def _power_limits(snapshot: Snapshot) -> dict[int, int]:
+    """W of the tightest limit in force on what each circuit takes, by its index."""
+    found: dict[int, int] = {}
+    for limit in snapshot.limits:
+        if limit.is_pending or limit.circuit_index is None or limit.quantity not in TAKEN:
+            continue
+        found[limit.circuit_index] = min(limit.bound, found.get(limit.circuit_index, UNBOUND_W))
+    return found
 
 
 def _share(trunk: Problem, asks: Sequence[Ask]) -> list[int]:
