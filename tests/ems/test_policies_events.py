@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from policy_examples import Run, picture
+from policy_examples import Run, evse, picture
 
 from dgm.api.ems.v1.ems_pb2 import Quantity
 from dgm.ems.history import QUARTER_MS, History
 from dgm.ems.policies.demand_response import Params, baseline
-from dgm.ems.snapshot import LimitView, Snapshot
+from dgm.ems.snapshot import ApiTarget, LimitView, Snapshot
 
 DAY_MS = 86_400_000
 WEDNESDAY = 1_767_744_000_000
@@ -117,6 +117,8 @@ def test_an_event_by_hand_takes_so_much_off_the_baseline() -> None:
     "more",
     [
         {"source": "cpo:a"},
+        {"id": "utility:flowReservation"},
+        {"circuit_index": 1},
         {"end_utc_ms": None},
         {"end_utc_ms": START + 25 * 3_600_000},
         {"quantity": Quantity.QUANTITY_NET_EXPORT},
@@ -158,3 +160,67 @@ def test_a_baseline_lies_between_the_least_and_the_most_that_it_counts(
     found = base(history, days=max(wanted, highest), highest=highest)
     assert found is not None
     assert min(values) <= found <= max(values)
+
+
+QUANTITIES = [
+    (Quantity.QUANTITY_NET_IMPORT, {"net_w": 420_000}),
+    (Quantity.QUANTITY_NET_EXPORT, {"net_w": -420_000}),
+    (Quantity.QUANTITY_GROSS_LOAD, {"evses": [evse(1, power_w=400_000)], "battery": (20_000, 500)}),
+    (Quantity.QUANTITY_GROSS_GENERATION, {"solar_w": 400_000, "battery": (-20_000, 500)}),
+    (Quantity.QUANTITY_DER_OUTPUT, {"solar_w": 400_000, "battery": (-20_000, 500)}),
+]
+
+
+@pytest.mark.parametrize(("quantity", "seen"), QUANTITIES)
+def test_every_quantity_is_met_when_its_event_begins(quantity: Quantity, seen: dict[str, Any]) -> None:
+    early = START - 30_000
+    targets = Run("demand_response")(at_utc(early, limits=event(early, quantity=quantity), **seen))
+    assert [(cap.quantity, cap.bound) for cap in targets.circuit_caps] == [(quantity, 270_000)]
+
+
+def test_load_has_a_rebound_after_its_event_and_generation_has_none() -> None:
+    run = Run("demand_response")
+    seen = {"evses": [evse(1, power_w=400_000)], "battery": (20_000, 500)}
+    for back in range(20, 0, -1):
+        caps(run, START - back * 60_000, limits=[], **seen)
+    load = event(START + 1000, quantity=Quantity.QUANTITY_GROSS_LOAD)
+    assert not caps(run, START + 1000, limits=load, battery=(0, 500))
+    [cap] = run(at_utc(END + 1000, limits=[], battery=(0, 500))).circuit_caps
+    assert (cap.quantity, cap.bound) == (Quantity.QUANTITY_GROSS_LOAD, 441_000)
+    gave = Run("demand_response")
+    caps(gave, START + 1000, limits=event(START + 1000, quantity=Quantity.QUANTITY_GROSS_GENERATION))
+    assert not caps(gave, END + 1000, limits=[], history=days({}))
+
+
+def test_a_shed_is_held_exactly_by_the_batteries_where_asked() -> None:
+    run = Run("demand_response", shed="2026-01-07 16:00-18:00 150000", baseline_w="420000", exact="true")
+    more = run(at_utc(START, limits=[], net_w=275_000, battery=(-5_000, 500)))
+    assert [(want.value, want.why) for want in more.wants] == [(-10_000, "holds the import at 270000 W")]
+    assert more.circuit_caps[0].bound == 270_000
+    less = run(at_utc(START + 1000, limits=[], net_w=262_000, battery=(0, 500)))
+    assert [want.value for want in less.wants] == [8_000]
+    assert not run(at_utc(START + 2000, limits=[], net_w=None)).wants
+
+
+def test_what_batteries_give_for_a_utility_is_not_drawn_by_the_evs() -> None:
+    run, history = Run("demand_response"), days({})
+    battery = next(asset.index for asset in at_utc(START).topology.assets if asset.id == "b1")
+    calm = {"limits": [], "history": history, "solar_w": 60_000}
+    caps(run, START - 60_000, **calm)
+    target = {battery: ApiTarget(id="t", source="utility:der", value=-15_000, end_mono_ms=10**12)}
+    assert caps(run, START, targets=target, **calm) == {"targets": 385_000}
+    mine = {battery: ApiTarget(id="t", source="api:me", value=-15_000, end_mono_ms=10**12)}
+    assert not caps(Run("demand_response"), START, targets=mine, **calm)
+    assert caps(run, START + 7_200_000, **calm) == {"rebound": 420_000}
+
+
+def test_plans_are_told_of_an_event_by_hand_before_it_comes_and_of_the_end_of_each_cap() -> None:
+    run, early = Run("demand_response", shed="2026-01-07 16:00-18:00 150000", baseline_w="400000"), START - 3_600_000
+    (cap,) = run(at_utc(early, limits=[])).circuit_caps
+    assert [(begin, bound) for begin, _, bound in cap.outlook(early)] == [
+        (early, cap.bound),
+        (START, 250_000),
+        (END, cap.bound),
+    ]
+    (during,) = run(at_utc(START, limits=[])).circuit_caps
+    assert during.outlook(START) == [(START, END, 250_000), (END, None, cap.bound)]

@@ -6,21 +6,25 @@ Exit codes: 0 all holds, 1 there are warnings, 2 the site must not run so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import grpc
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from dgm import rpc
 from dgm.api.config.v1.config_pb2 import DgmConfig
-from dgm.app import examine
+from dgm.api.ocpp.v1 import ocpp_pb2, ocpp_pb2_grpc
+from dgm.app import examine, run_dir
 from dgm.der.client import certificate_warnings
 from dgm.errors import ConfigError, Problem
 from dgm.log import logger
 from dgm.site.electrical import electrical_rows
 from dgm.site.finding import RULES, RuleRow, State
+from dgm.site.installed import installed_rows
 from dgm.site.lines import LineProof, line_proofs
 from dgm.site.proof import RowProof, fallback_proof, fallback_rows
 from dgm.site.share import shared
@@ -28,6 +32,7 @@ from dgm.site.timing import timing_rows
 
 WARNED = 1
 BAD_INPUT = 2
+GATEWAY_TIMEOUT_S = 2.0
 TABLE_WIDTH = 170
 """Of the table where the output is no terminal."""
 
@@ -46,7 +51,8 @@ def run_check(site: Path, *, json_out: bool, today: date | None = None) -> int:
         unverified = unverified_devices(examined.config)
         certificates = certificate_warnings(examined.config, site.resolve().parent)
         if not examined.in_file and not examined.config.der.end_devices:
-            rules = rule_rows(examined.config, today or datetime.now(UTC).date())
+            found = installed_floors(examined.config, site)
+            rules = rule_rows(examined.config, today or datetime.now(UTC).date(), found)
             rows = fallback_proof(examined.config)
             lines = line_proofs(shared(examined.config))
     except ConfigError as error:
@@ -65,11 +71,28 @@ def run_check(site: Path, *, json_out: bool, today: date | None = None) -> int:
     return (WARNED if warned else 0) if passed else BAD_INPUT
 
 
-def rule_rows(config: DgmConfig, today: date) -> list[RuleRow]:
-    """Rules C01 to C14 of an accepted configuration, in their order."""
+def installed_floors(config: DgmConfig, site: Path) -> dict[str, int | None] | None:
+    """mA that the running gateway has proved installed, by EVSE; None: no gateway of this site answers."""
+    address = rpc.socket_path(run_dir(config, site.resolve().parent), "ocpp")
+    if not config.stations or not address.exists():
+        return None
+    with grpc.insecure_channel(f"unix:{address}") as channel:
+        try:
+            answer = ocpp_pb2_grpc.OcppServiceStub(channel).ListStations(
+                ocpp_pb2.ListStationsRequest(), timeout=GATEWAY_TIMEOUT_S
+            )
+        except grpc.RpcError:
+            return None
+    evses = [evse for station in answer.stations for evse in station.evses]
+    return {evse.asset_id: evse.fallback_ma if evse.HasField("fallback_ma") else None for evse in evses}
+
+
+def rule_rows(config: DgmConfig, today: date, installed: Mapping[str, int | None] | None = None) -> list[RuleRow]:
+    """Rules C01 to C15 of an accepted configuration, in their order. installed: what its gateway has proved, if any."""
     drilled_on = config.site.drilled_on
     days = (today - date.fromisoformat(drilled_on)).days if drilled_on else None
-    return [*electrical_rows(config), *fallback_rows(config), *timing_rows(config, drilled_days_ago=days)]
+    timing = timing_rows(config, drilled_days_ago=days)
+    return [*electrical_rows(config), *fallback_rows(config), *timing, *installed_rows(config, installed)]
 
 
 def unverified_devices(config: DgmConfig) -> list[str]:

@@ -156,6 +156,7 @@ class Evse:
             power_w=found.power_w,
             transaction_id=transaction_id if isinstance(transaction_id, int) else None,
             transaction="" if transaction_id is None else str(transaction_id),
+            fallback_ma=self.enforcer.fallback_ma,
         )
 
     def standing(self, now: Now, *, is_up: bool) -> list[Sampled | Outcome]:

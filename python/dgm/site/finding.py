@@ -36,6 +36,7 @@ RULES = {
     "C12": "every fallback holds before the utility counts on it",
     "C13": "what is renewed is renewed twice before its fallback",
     "C14": "the fallbacks were drilled within 90 days",
+    "C15": "the floor that is installed in each station is the planned one",
 }
 """Rules by number, as a sentence that is true where they hold."""
 

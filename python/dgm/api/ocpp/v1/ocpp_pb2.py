@@ -25,31 +25,31 @@ _sym_db = _symbol_database.Default()
 from dgm.api.site.v1 import site_pb2 as dgm_dot_api_dot_site_dot_v1_dot_site__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64gm/api/ocpp/v1/ocpp.proto\x12\x0f\x64gm.api.ocpp.v1\x1a\x1a\x64gm/api/site/v1/site.proto\"\x81\x03\n\x07Station\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x63po_id\x18\x02 \x01(\t\x12\x13\n\x0bsubprotocol\x18\x03 \x01(\t\x12)\n\x05south\x18\x04 \x01(\x0e\x32\x1a.dgm.api.ocpp.v1.LinkState\x12)\n\x05north\x18\x05 \x01(\x0e\x32\x1a.dgm.api.ocpp.v1.LinkState\x12.\n\x04mode\x18\x06 \x01(\x0e\x32 .dgm.api.ocpp.v1.EnforcementMode\x12$\n\x05\x65vses\x18\x07 \x03(\x0b\x32\x15.dgm.api.ocpp.v1.Evse\x12\x14\n\x0c\x66rames_north\x18\x08 \x01(\x03\x12\x14\n\x0c\x66rames_south\x18\t \x01(\x03\x12\x17\n\x0f\x66rames_excepted\x18\n \x01(\x03\x12\x0e\n\x06vendor\x18\x0b \x01(\t\x12\r\n\x05model\x18\x0c \x01(\t\x12\x13\n\x0bmode_reason\x18\r \x01(\t\x12\x10\n\x08\x66irmware\x18\x0e \x01(\t\x12\x0e\n\x06quirks\x18\x0f \x01(\t\"\x8f\x02\n\x04\x45vse\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63onnector_id\x18\x02 \x01(\x03\x12.\n\nplug_state\x18\x03 \x01(\x0e\x32\x1a.dgm.api.site.v1.PlugState\x12\x15\n\x08limit_ma\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tproved_ma\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x14\n\x07power_w\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x1b\n\x0etransaction_id\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x13\n\x0btransaction\x18\x08 \x01(\tB\x0b\n\t_limit_maB\x0c\n\n_proved_maB\n\n\x08_power_wB\x11\n\x0f_transaction_id\"\xa6\x01\n\x0bOwnIdentity\x12\x0e\n\x06\x63po_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12(\n\x04link\x18\x03 \x01(\x0e\x32\x1a.dgm.api.ocpp.v1.LinkState\x12\x13\n\x0bsubprotocol\x18\x04 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x05 \x01(\x08\x12\x19\n\x0ctold_limit_w\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_told_limit_w\"\x15\n\x13ListStationsRequest\"m\n\x14ListStationsResponse\x12*\n\x08stations\x18\x01 \x03(\x0b\x32\x18.dgm.api.ocpp.v1.Station\x12)\n\x03own\x18\x02 \x03(\x0b\x32\x1c.dgm.api.ocpp.v1.OwnIdentity\"+\n\x14WatchStationsRequest\x12\x13\n\x0binterval_ms\x18\x01 \x01(\x03\"C\n\x15WatchStationsResponse\x12*\n\x08stations\x18\x01 \x03(\x0b\x32\x18.dgm.api.ocpp.v1.Station*O\n\tLinkState\x12\x1a\n\x16LINK_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLINK_STATE_DOWN\x10\x01\x12\x11\n\rLINK_STATE_UP\x10\x02*\xa1\x01\n\x0f\x45nforcementMode\x12 \n\x1c\x45NFORCEMENT_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NFORCEMENT_MODE_MAX\x10\x01\x12\x1a\n\x16\x45NFORCEMENT_MODE_MERGE\x10\x02\x12\x1b\n\x17\x45NFORCEMENT_MODE_NATIVE\x10\x03\x12\x19\n\x15\x45NFORCEMENT_MODE_NONE\x10\x04\x32\xcc\x01\n\x0bOcppService\x12[\n\x0cListStations\x12$.dgm.api.ocpp.v1.ListStationsRequest\x1a%.dgm.api.ocpp.v1.ListStationsResponse\x12`\n\rWatchStations\x12%.dgm.api.ocpp.v1.WatchStationsRequest\x1a&.dgm.api.ocpp.v1.WatchStationsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64gm/api/ocpp/v1/ocpp.proto\x12\x0f\x64gm.api.ocpp.v1\x1a\x1a\x64gm/api/site/v1/site.proto\"\x81\x03\n\x07Station\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x63po_id\x18\x02 \x01(\t\x12\x13\n\x0bsubprotocol\x18\x03 \x01(\t\x12)\n\x05south\x18\x04 \x01(\x0e\x32\x1a.dgm.api.ocpp.v1.LinkState\x12)\n\x05north\x18\x05 \x01(\x0e\x32\x1a.dgm.api.ocpp.v1.LinkState\x12.\n\x04mode\x18\x06 \x01(\x0e\x32 .dgm.api.ocpp.v1.EnforcementMode\x12$\n\x05\x65vses\x18\x07 \x03(\x0b\x32\x15.dgm.api.ocpp.v1.Evse\x12\x14\n\x0c\x66rames_north\x18\x08 \x01(\x03\x12\x14\n\x0c\x66rames_south\x18\t \x01(\x03\x12\x17\n\x0f\x66rames_excepted\x18\n \x01(\x03\x12\x0e\n\x06vendor\x18\x0b \x01(\t\x12\r\n\x05model\x18\x0c \x01(\t\x12\x13\n\x0bmode_reason\x18\r \x01(\t\x12\x10\n\x08\x66irmware\x18\x0e \x01(\t\x12\x0e\n\x06quirks\x18\x0f \x01(\t\"\xb9\x02\n\x04\x45vse\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63onnector_id\x18\x02 \x01(\x03\x12.\n\nplug_state\x18\x03 \x01(\x0e\x32\x1a.dgm.api.site.v1.PlugState\x12\x15\n\x08limit_ma\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tproved_ma\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x14\n\x07power_w\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x1b\n\x0etransaction_id\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x13\n\x0btransaction\x18\x08 \x01(\t\x12\x18\n\x0b\x66\x61llback_ma\x18\t \x01(\x03H\x04\x88\x01\x01\x42\x0b\n\t_limit_maB\x0c\n\n_proved_maB\n\n\x08_power_wB\x11\n\x0f_transaction_idB\x0e\n\x0c_fallback_ma\"\xa6\x01\n\x0bOwnIdentity\x12\x0e\n\x06\x63po_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12(\n\x04link\x18\x03 \x01(\x0e\x32\x1a.dgm.api.ocpp.v1.LinkState\x12\x13\n\x0bsubprotocol\x18\x04 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x05 \x01(\x08\x12\x19\n\x0ctold_limit_w\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_told_limit_w\"\x15\n\x13ListStationsRequest\"m\n\x14ListStationsResponse\x12*\n\x08stations\x18\x01 \x03(\x0b\x32\x18.dgm.api.ocpp.v1.Station\x12)\n\x03own\x18\x02 \x03(\x0b\x32\x1c.dgm.api.ocpp.v1.OwnIdentity\"+\n\x14WatchStationsRequest\x12\x13\n\x0binterval_ms\x18\x01 \x01(\x03\"C\n\x15WatchStationsResponse\x12*\n\x08stations\x18\x01 \x03(\x0b\x32\x18.dgm.api.ocpp.v1.Station*O\n\tLinkState\x12\x1a\n\x16LINK_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLINK_STATE_DOWN\x10\x01\x12\x11\n\rLINK_STATE_UP\x10\x02*\xa1\x01\n\x0f\x45nforcementMode\x12 \n\x1c\x45NFORCEMENT_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NFORCEMENT_MODE_MAX\x10\x01\x12\x1a\n\x16\x45NFORCEMENT_MODE_MERGE\x10\x02\x12\x1b\n\x17\x45NFORCEMENT_MODE_NATIVE\x10\x03\x12\x19\n\x15\x45NFORCEMENT_MODE_NONE\x10\x04\x32\xcc\x01\n\x0bOcppService\x12[\n\x0cListStations\x12$.dgm.api.ocpp.v1.ListStationsRequest\x1a%.dgm.api.ocpp.v1.ListStationsResponse\x12`\n\rWatchStations\x12%.dgm.api.ocpp.v1.WatchStationsRequest\x1a&.dgm.api.ocpp.v1.WatchStationsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dgm.api.ocpp.v1.ocpp_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LINKSTATE']._serialized_start=1154
-  _globals['_LINKSTATE']._serialized_end=1233
-  _globals['_ENFORCEMENTMODE']._serialized_start=1236
-  _globals['_ENFORCEMENTMODE']._serialized_end=1397
+  _globals['_LINKSTATE']._serialized_start=1196
+  _globals['_LINKSTATE']._serialized_end=1275
+  _globals['_ENFORCEMENTMODE']._serialized_start=1278
+  _globals['_ENFORCEMENTMODE']._serialized_end=1439
   _globals['_STATION']._serialized_start=76
   _globals['_STATION']._serialized_end=461
   _globals['_EVSE']._serialized_start=464
-  _globals['_EVSE']._serialized_end=735
-  _globals['_OWNIDENTITY']._serialized_start=738
-  _globals['_OWNIDENTITY']._serialized_end=904
-  _globals['_LISTSTATIONSREQUEST']._serialized_start=906
-  _globals['_LISTSTATIONSREQUEST']._serialized_end=927
-  _globals['_LISTSTATIONSRESPONSE']._serialized_start=929
-  _globals['_LISTSTATIONSRESPONSE']._serialized_end=1038
-  _globals['_WATCHSTATIONSREQUEST']._serialized_start=1040
-  _globals['_WATCHSTATIONSREQUEST']._serialized_end=1083
-  _globals['_WATCHSTATIONSRESPONSE']._serialized_start=1085
-  _globals['_WATCHSTATIONSRESPONSE']._serialized_end=1152
-  _globals['_OCPPSERVICE']._serialized_start=1400
-  _globals['_OCPPSERVICE']._serialized_end=1604
+  _globals['_EVSE']._serialized_end=777
+  _globals['_OWNIDENTITY']._serialized_start=780
+  _globals['_OWNIDENTITY']._serialized_end=946
+  _globals['_LISTSTATIONSREQUEST']._serialized_start=948
+  _globals['_LISTSTATIONSREQUEST']._serialized_end=969
+  _globals['_LISTSTATIONSRESPONSE']._serialized_start=971
+  _globals['_LISTSTATIONSRESPONSE']._serialized_end=1080
+  _globals['_WATCHSTATIONSREQUEST']._serialized_start=1082
+  _globals['_WATCHSTATIONSREQUEST']._serialized_end=1125
+  _globals['_WATCHSTATIONSRESPONSE']._serialized_start=1127
+  _globals['_WATCHSTATIONSRESPONSE']._serialized_end=1194
+  _globals['_OCPPSERVICE']._serialized_start=1442
+  _globals['_OCPPSERVICE']._serialized_end=1646
 # @@protoc_insertion_point(module_scope)

@@ -65,7 +65,7 @@ class Station(_message.Message):
     def __init__(self, id: _Optional[str] = ..., cpo_id: _Optional[str] = ..., subprotocol: _Optional[str] = ..., south: _Optional[_Union[LinkState, str]] = ..., north: _Optional[_Union[LinkState, str]] = ..., mode: _Optional[_Union[EnforcementMode, str]] = ..., evses: _Optional[_Iterable[_Union[Evse, _Mapping]]] = ..., frames_north: _Optional[int] = ..., frames_south: _Optional[int] = ..., frames_excepted: _Optional[int] = ..., vendor: _Optional[str] = ..., model: _Optional[str] = ..., mode_reason: _Optional[str] = ..., firmware: _Optional[str] = ..., quirks: _Optional[str] = ...) -> None: ...
 
 class Evse(_message.Message):
-    __slots__ = ("asset_id", "connector_id", "plug_state", "limit_ma", "proved_ma", "power_w", "transaction_id", "transaction")
+    __slots__ = ("asset_id", "connector_id", "plug_state", "limit_ma", "proved_ma", "power_w", "transaction_id", "transaction", "fallback_ma")
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTOR_ID_FIELD_NUMBER: _ClassVar[int]
     PLUG_STATE_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class Evse(_message.Message):
     POWER_W_FIELD_NUMBER: _ClassVar[int]
     TRANSACTION_ID_FIELD_NUMBER: _ClassVar[int]
     TRANSACTION_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_MA_FIELD_NUMBER: _ClassVar[int]
     asset_id: str
     connector_id: int
     plug_state: _site_pb2.PlugState
@@ -82,7 +83,8 @@ class Evse(_message.Message):
     power_w: int
     transaction_id: int
     transaction: str
-    def __init__(self, asset_id: _Optional[str] = ..., connector_id: _Optional[int] = ..., plug_state: _Optional[_Union[_site_pb2.PlugState, str]] = ..., limit_ma: _Optional[int] = ..., proved_ma: _Optional[int] = ..., power_w: _Optional[int] = ..., transaction_id: _Optional[int] = ..., transaction: _Optional[str] = ...) -> None: ...
+    fallback_ma: int
+    def __init__(self, asset_id: _Optional[str] = ..., connector_id: _Optional[int] = ..., plug_state: _Optional[_Union[_site_pb2.PlugState, str]] = ..., limit_ma: _Optional[int] = ..., proved_ma: _Optional[int] = ..., power_w: _Optional[int] = ..., transaction_id: _Optional[int] = ..., transaction: _Optional[str] = ..., fallback_ma: _Optional[int] = ...) -> None: ...
 
 class OwnIdentity(_message.Message):
     __slots__ = ("cpo_id", "id", "link", "subprotocol", "accepted", "told_limit_w")
