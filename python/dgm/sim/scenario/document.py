@@ -76,6 +76,8 @@ def tasks(
         world = ScenarioWorld()
         world.CopyFrom(scenario.world)
         world.MergeFrom(run.world)
+        if is_full and world.HasField("full_length_s"):
+            world.length_s = world.full_length_s
         steps = sorted([*scenario.timeline, *run.timeline], key=lambda step: step.at_s)
         yield Task(
             scenario=scenario.name,
@@ -100,6 +102,7 @@ def mark_of(raw: ScenarioMark) -> Mark:
         at_least=float(raw.at_least) if raw.at_least else None,
         at_most=float(raw.at_most) if raw.at_most else None,
         tag=Tag.LIVE if raw.live else Tag.VIRTUAL,
+        not_built=raw.not_built,
     )
 
 
@@ -172,9 +175,9 @@ def _marks(where: str, marks: Iterable[ScenarioMark], has_runner: bool) -> Itera
         for name in ("bound", "at_least", "at_most"):
             if getattr(mark, name) and not _is_number(getattr(mark, name)):
                 yield f"{path}.{name}", repr(getattr(mark, name)), "a number"
-        if not mark.at_least and not mark.at_most:
+        if not mark.at_least and not mark.at_most and not mark.not_built:
             yield path, "neither at_least nor at_most", "at least one of them"
-        if not has_runner and not mark.live:
+        if not has_runner and not mark.live and not mark.not_built:
             yield from _measure_problems(path, mark)
 
 
