@@ -22,7 +22,7 @@ from dgm.api.config.v1.scenario_pb2 import (
 from dgm.errors import ConfigError, Problem
 from dgm.sim.draw import Draw
 from dgm.sim.scenario.mark import Mark, Tag
-from dgm.sim.scenario.measures import MEASURES
+from dgm.sim.scenario.measures import MEASURES, RESPONSE_MEASURES
 from dgm.sim.scenario.runners.table import RUNNERS, TIMELINE
 from dgm.sim.scenario.task import Task
 
@@ -76,6 +76,8 @@ def tasks(
         world = ScenarioWorld()
         world.CopyFrom(scenario.world)
         world.MergeFrom(run.world)
+        if is_full and world.HasField("full_length_s"):
+            world.length_s = world.full_length_s
         steps = sorted([*scenario.timeline, *run.timeline], key=lambda step: step.at_s)
         yield Task(
             scenario=scenario.name,
@@ -100,6 +102,7 @@ def mark_of(raw: ScenarioMark) -> Mark:
         at_least=float(raw.at_least) if raw.at_least else None,
         at_most=float(raw.at_most) if raw.at_most else None,
         tag=Tag.LIVE if raw.live else Tag.VIRTUAL,
+        not_built=raw.not_built,
     )
 
 
@@ -172,16 +175,17 @@ def _marks(where: str, marks: Iterable[ScenarioMark], has_runner: bool) -> Itera
         for name in ("bound", "at_least", "at_most"):
             if getattr(mark, name) and not _is_number(getattr(mark, name)):
                 yield f"{path}.{name}", repr(getattr(mark, name)), "a number"
-        if not mark.at_least and not mark.at_most:
+        if not mark.at_least and not mark.at_most and not mark.not_built:
             yield path, "neither at_least nor at_most", "at least one of them"
-        if not has_runner and not mark.live:
+        if not has_runner and not mark.live and not mark.not_built:
             yield from _measure_problems(path, mark)
 
 
 def _measure_problems(path: str, mark: ScenarioMark) -> Iterator[Finding]:
     measure = MEASURES.get(mark.measure)
     if measure is None:
-        yield f"{path}.measure", repr(mark.measure), "one of " + ", ".join(sorted(MEASURES))
+        if mark.measure not in RESPONSE_MEASURES:
+            yield f"{path}.measure", repr(mark.measure), "one of " + ", ".join(sorted([*MEASURES, *RESPONSE_MEASURES]))
         return
     if not mark.of:
         yield f"{path}.of", "nothing", "a series of the trace"

@@ -43,6 +43,8 @@ class Mark:
     at_least: float | None = None
     at_most: float | None = None
     tag: Tag = Tag.VIRTUAL
+    not_built: str = ""
+    """What of the product is absent; empty: nothing."""
 
     @property
     def bound(self) -> str:
@@ -77,6 +79,8 @@ class Figure:
         """For people."""
         if self.state is State.LIVE:
             return "live: measured by --live"
+        if self.state is State.NOT_BUILT:
+            return "not built"
         return "never" if self.value is None else f"{self.value:.6g} {self.mark.unit}".strip()
 
 
@@ -98,6 +102,8 @@ class Verdict:
 
 def figure(mark: Mark, measured: Measured | None, *, is_live: bool) -> Figure:
     """Judge one mark. measured None: nobody measured it, which fails unless it is to be measured live."""
+    if mark.not_built:
+        return Figure(mark=mark, state=State.NOT_BUILT, detail=mark.not_built)
     if mark.tag is Tag.LIVE and not is_live:
         return Figure(mark=mark, state=State.LIVE)
     if measured is None:
@@ -116,5 +122,5 @@ def verdict(scenario: str, run: str, figures: Iterable[Figure], *, why: str = ""
     """Of all figures: one that failed fails the run, and so does a run that broke off or in which nothing passed."""
     found = tuple(figures)
     is_good = not why and any(one.state is State.PASSED for one in found)
-    failed = not is_good or any(one.state is State.FAILED for one in found)
+    failed = not is_good or any(one.state in (State.FAILED, State.NOT_BUILT) for one in found)
     return Verdict(scenario=scenario, run=run, state=State.FAILED if failed else State.PASSED, figures=found, why=why)

@@ -21,12 +21,14 @@ from dgm.api.config.v1.scenario_pb2 import (
     MeterFaultKind,
     RoleDeath,
     ScenarioStep,
+    StationBehaviour,
     UtilityControl,
     UtilityDefault,
 )
 from dgm.api.ems.v1.policy_pb2 import ChargingNeed, SetChargingNeedRequest
 from dgm.sim.car import CarSpec
 from dgm.sim.meter import MeterFault as Fault
+from dgm.sim.scenario.manner import behave
 from dgm.sim.scenario.stage import Stage
 from dgm.sim.timeline import EvsePlan
 
@@ -172,6 +174,10 @@ class Script:
 
     def _join_utility(self) -> None:
         self._stage.utility.is_cut = False
+
+    def _stations(self, behaviour: StationBehaviour) -> None:
+        for plan in choose(self._stage.site.timeline.evses, behaviour.at):
+            behave(self._stage.world.fleet.by_asset[plan.id], behaviour.manner, behaviour.late_ms)
 
     def _later(self, for_s: int, action: Callable[[], None]) -> None:
         if for_s:

@@ -78,9 +78,10 @@ def rs_1(world: ScenarioWorld) -> ScenarioSite:
     if world.ems.policies:
         del config.ems.policies[:]
     config.ems.MergeFrom(world.ems)
+    wired = [_turned(plan) if plan.id in world.wrong_phase_maps else plan for plan in evses]
     return ScenarioSite(
         config=config,
-        timeline=_timeline(world, evses),
+        timeline=_timeline(world, wired),
         feeder_of={plan.id: _feeder(plan) for plan in evses},
         sun_full_w=PV_W * PV_COUNT,
     )
@@ -249,7 +250,6 @@ def _station(plan: EvsePlan) -> dict[str, Any]:
     return {"id": plan.station.id, "cpo": plan.cpo_id, "evses": [evse]}
 
 
-def rewired(plan: EvsePlan, grid_phases: tuple[int, ...]) -> EvsePlan:
-    """The same EVSE on other phases of the grid."""
-    connector = replace(plan.station.connectors[0], phases=len(grid_phases))
-    return replace(plan, grid_phases=grid_phases, station=replace(plan.station, connectors=(connector,)))
+def _turned(plan: EvsePlan) -> EvsePlan:
+    """The same EVSE, wired one phase further than the site says."""
+    return replace(plan, grid_phases=tuple(phase % 3 + 1 for phase in plan.grid_phases))

@@ -12,6 +12,7 @@ from typing import cast
 
 from dgm.errors import ConfigError, Problem
 from dgm.sim.car import CURRENT_MIN_MA
+from dgm.sim.line import Line
 from dgm.sim.nodes import UtilityNode
 from dgm.sim.plant import Reading
 from dgm.sim.scenario.field import Feeders, MeteredField
@@ -50,7 +51,16 @@ class Stage:
         )
         # It is asked for what the world asks its own; what acts on that one is the script's, on this one.
         self.world.utility = cast(UtilityNode, self.utility)
+        self._shown = self._asked_for()
         self._begin()
+
+    def _asked_for(self) -> list[tuple[str, str, Line]]:
+        """Series of single EVSEs that a mark is about: "current_a:ID", "energy_wh:ID"."""
+        names = {mark.of for mark in self.task.marks if mark.of.startswith(("current_a:", "energy_wh:"))}
+        found = [(name, name.split(":", 1)[1]) for name in sorted(names)]
+        return [
+            (name, evse, self.world.fleet.by_asset[evse]) for name, evse in found if evse in self.world.fleet.by_asset
+        ]
 
     def _begin(self) -> None:
         world, start = self.world, self.task.world
@@ -120,6 +130,7 @@ class Stage:
                 "phase_max_a": max(amps),
                 "building_w": seen.building_w,
                 "pv_w": sum(seen.pv_w),
+                "curtailed_w": max(0.0, self._sun_w(world.plant.weather.held or 0.0) - sum(seen.pv_w)),
                 "battery_w": seen.battery_w,
                 "discharge_w": -seen.battery_w,
                 "ev_w": seen.ev_w,
@@ -139,12 +150,34 @@ class Stage:
         extra.setdefault("cars", []).append(float(len(wanting)))
         charging = sum(port.current_ma >= CHARGING_MA for port in wanting)
         extra.setdefault("cars_charging", []).append(float(charging))
+        extra.setdefault("says_meter_lost", []).append(float(self._is_meter_lost()))
+        for name, evse, line in self._shown:
+            known = extra.setdefault(name, [])
+            car = line.port(evse).car
+            if name.startswith("current_a:"):
+                known.append(0.0 if car is None else car.current_ma / 1000)
+            else:
+                known.append((known[-1] if known else 0.0) if car is None else car.energy_wh)
+        rejected = max((line.station.counters.profiles_rejected for line in self.world.lines), default=0)
+        extra.setdefault("rejections_most", []).append(float(rejected))
+        extra.setdefault("says_deaf", []).append(float(self._deaf_count()))
         worst = 0.0
         for name, amps in self.feeders.amps().items():
             extra.setdefault(f"{name}_a", []).append(max(amps))
             if name in self.feeders.limits_a:
                 worst = max(worst, 100 * max(amps) / self.feeders.limits_a[name])
         extra.setdefault("feeder_worst_percent", []).append(worst)
+
+    def _is_meter_lost(self) -> bool:
+        """What the product says of the meter of the connection point."""
+        decision = None if self.world.ems is None else self.world.ems.decision
+        return decision is not None and any(row.meter_lost for row in decision.rows if row.circuit_index == 0)
+
+    def _deaf_count(self) -> int:
+        """How many EVSEs the product counts at what they draw, above what they were told."""
+        decision = None if self.world.ems is None else self.world.ems.decision
+        grants = () if decision is None else decision.grants
+        return sum(grant.counted_reason == "measured" for grant in grants)
 
     def panels(self) -> tuple[Panel, ...]:
         """What a person would look at: connection point, battery, PV, cars."""

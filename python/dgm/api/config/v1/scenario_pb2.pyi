@@ -80,7 +80,7 @@ class ScenarioRun(_message.Message):
     def __init__(self, name: _Optional[str] = ..., world: _Optional[_Union[ScenarioWorld, _Mapping]] = ..., timeline: _Optional[_Iterable[_Union[ScenarioStep, _Mapping]]] = ..., marks: _Optional[_Iterable[_Union[ScenarioMark, _Mapping]]] = ...) -> None: ...
 
 class ScenarioWorld(_message.Message):
-    __slots__ = ("site", "length_s", "seed", "building_w", "sun_w", "soc_permille", "ems", "evses", "poll_s", "export_limit_w")
+    __slots__ = ("site", "length_s", "seed", "building_w", "sun_w", "soc_permille", "ems", "evses", "poll_s", "export_limit_w", "full_length_s", "wrong_phase_maps")
     SITE_FIELD_NUMBER: _ClassVar[int]
     LENGTH_S_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,8 @@ class ScenarioWorld(_message.Message):
     EVSES_FIELD_NUMBER: _ClassVar[int]
     POLL_S_FIELD_NUMBER: _ClassVar[int]
     EXPORT_LIMIT_W_FIELD_NUMBER: _ClassVar[int]
+    FULL_LENGTH_S_FIELD_NUMBER: _ClassVar[int]
+    WRONG_PHASE_MAPS_FIELD_NUMBER: _ClassVar[int]
     site: str
     length_s: int
     seed: int
@@ -101,7 +103,9 @@ class ScenarioWorld(_message.Message):
     evses: int
     poll_s: int
     export_limit_w: int
-    def __init__(self, site: _Optional[str] = ..., length_s: _Optional[int] = ..., seed: _Optional[int] = ..., building_w: _Optional[int] = ..., sun_w: _Optional[int] = ..., soc_permille: _Optional[int] = ..., ems: _Optional[_Union[_config_pb2.EmsConfig, _Mapping]] = ..., evses: _Optional[int] = ..., poll_s: _Optional[int] = ..., export_limit_w: _Optional[int] = ...) -> None: ...
+    full_length_s: int
+    wrong_phase_maps: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, site: _Optional[str] = ..., length_s: _Optional[int] = ..., seed: _Optional[int] = ..., building_w: _Optional[int] = ..., sun_w: _Optional[int] = ..., soc_permille: _Optional[int] = ..., ems: _Optional[_Union[_config_pb2.EmsConfig, _Mapping]] = ..., evses: _Optional[int] = ..., poll_s: _Optional[int] = ..., export_limit_w: _Optional[int] = ..., full_length_s: _Optional[int] = ..., wrong_phase_maps: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ScenarioStep(_message.Message):
     __slots__ = ("at_s", "cars", "leave", "building", "sun", "battery", "control", "default", "cancel", "meter", "device", "kill", "stations", "cut")
@@ -278,7 +282,7 @@ class LinkCut(_message.Message):
     def __init__(self, of: _Optional[str] = ..., at: _Optional[_Union[EvseChoice, _Mapping]] = ..., for_s: _Optional[int] = ...) -> None: ...
 
 class ScenarioMark(_message.Message):
-    __slots__ = ("name", "expected", "measure", "of", "per", "from_s", "to_s", "bound", "window_s", "at_least", "at_most", "unit", "live")
+    __slots__ = ("name", "expected", "measure", "of", "per", "from_s", "to_s", "bound", "window_s", "at_least", "at_most", "unit", "live", "not_built")
     NAME_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_FIELD_NUMBER: _ClassVar[int]
     MEASURE_FIELD_NUMBER: _ClassVar[int]
@@ -292,6 +296,7 @@ class ScenarioMark(_message.Message):
     AT_MOST_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     LIVE_FIELD_NUMBER: _ClassVar[int]
+    NOT_BUILT_FIELD_NUMBER: _ClassVar[int]
     name: str
     expected: str
     measure: str
@@ -305,4 +310,5 @@ class ScenarioMark(_message.Message):
     at_most: str
     unit: str
     live: bool
-    def __init__(self, name: _Optional[str] = ..., expected: _Optional[str] = ..., measure: _Optional[str] = ..., of: _Optional[str] = ..., per: _Optional[str] = ..., from_s: _Optional[int] = ..., to_s: _Optional[int] = ..., bound: _Optional[str] = ..., window_s: _Optional[int] = ..., at_least: _Optional[str] = ..., at_most: _Optional[str] = ..., unit: _Optional[str] = ..., live: _Optional[bool] = ...) -> None: ...
+    not_built: str
+    def __init__(self, name: _Optional[str] = ..., expected: _Optional[str] = ..., measure: _Optional[str] = ..., of: _Optional[str] = ..., per: _Optional[str] = ..., from_s: _Optional[int] = ..., to_s: _Optional[int] = ..., bound: _Optional[str] = ..., window_s: _Optional[int] = ..., at_least: _Optional[str] = ..., at_most: _Optional[str] = ..., unit: _Optional[str] = ..., live: _Optional[bool] = ..., not_built: _Optional[str] = ...) -> None: ...
