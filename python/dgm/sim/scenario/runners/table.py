@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dgm.sim.scenario.runners import event_algebra, transparency
+from dgm.sim.scenario.runners import event_algebra, guard_limit, transparency
 from dgm.sim.scenario.runners.timeline import play
 from dgm.sim.scenario.task import Runner
 
@@ -12,5 +12,6 @@ TIMELINE = "timeline"
 RUNNERS: dict[str, Runner] = {
     TIMELINE: play,
     "event_algebra": event_algebra.run,
+    "guard_limit": guard_limit.run,
     "transparency": transparency.run,
 }
