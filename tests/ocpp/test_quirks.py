@@ -208,6 +208,14 @@ def test_a_model_that_forgets_counts_at_nameplate_while_it_is_away() -> None:
     assert holds(driver, 10_000)
 
 
+def test_a_model_that_forgets_leaves_its_maximum_behind_when_the_gateway_dies() -> None:
+    driver = meet(Quirky(), "forgets_profiles: true\n")
+    enforcer = driver.session.evses[0].enforcer
+    assert enforcer.fallback_ma == driver.session.evses[0].settings.current_max_ma
+    plain = meet(Quirky(), "no_triggers: true\n").session.evses[0]
+    assert plain.enforcer.fallback_ma == plain.settings.fallback_ma
+
+
 def test_the_first_limit_after_a_pause_is_written_twice_where_it_is_ignored() -> None:
     driver = meet(Quirky(), "rewrite_after_pause_s: 10\n")
     driver.setpoint(0, 2, ttl_ms=LONG)

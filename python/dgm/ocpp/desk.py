@@ -292,6 +292,7 @@ class Desk:
                 lease_ms=max(evse.settings.profile_lease_ms, self.quirks.lease_ms or 0),
                 rewrite_after_pause_ms=self.quirks.rewrite_after_pause_ms,
                 writes_per_day=self.quirks.writes_per_day or WRITES_PER_DAY,
+                forgets_profiles=self.quirks.forgets_profiles,
             )
 
     def _ladder(self) -> list[Manner]:

@@ -64,6 +64,7 @@ class Enforcer:
         self._is_unsure = False
         self._clock_good = True
         self._seen_ma = 0
+        self._forgets_profiles = False
         self._forget_installed()
 
     def _forget_installed(self) -> None:
@@ -77,8 +78,11 @@ class Enforcer:
         """Where the pair is written."""
         return self._written.slot
 
-    def heed(self, *, lease_ms: int, rewrite_after_pause_ms: int | None, writes_per_day: int) -> None:
+    def heed(
+        self, *, lease_ms: int, rewrite_after_pause_ms: int | None, writes_per_day: int, forgets_profiles: bool
+    ) -> None:
         """What the model of the station asks of whoever writes to it."""
+        self._forgets_profiles = forgets_profiles
         self._written.lease_ms = lease_ms
         self._written.rewrite_after_pause_ms = rewrite_after_pause_ms
         self._written.budget = WriteBudget(writes_per_day)
@@ -104,7 +108,12 @@ class Enforcer:
 
     @property
     def fallback_ma(self) -> int | None:
-        """The floor, if it is proved and comes into force when nobody renews; None: none proved."""
+        """The floor, if it is proved and comes into force when nobody renews; None: none proved.
+
+        Of a model that forgets its profiles with the connection no floor is left when this role dies: its maximum.
+        """
+        if self._forgets_profiles:
+            return self._settings.current_max_ma
         leased = self._written.live is None or lease_end_utc_ms(self._written.live) is not None
         return self._settings.fallback_ma if self._is_floor_proved and leased else None
 

@@ -222,7 +222,10 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the station did with a setpoint (ems.v1.Outcome). fallback_ma: floor proved, None: none proved."""
+    """What the station did with a setpoint (ems.v1.Outcome).
+
+    fallback_ma: what holds when this role is gone, the floor or, of a model that forgets, all; None: none proved.
+    """
 
     asset_id: str
     epoch: int

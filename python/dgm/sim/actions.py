@@ -113,7 +113,7 @@ class Actions:
     def command(self, station_id: str, action: str, payload: dict[str, object]) -> None:
         """The CSMS of a station sends a CALL, where it is connected."""
         line = self.line(station_id)
-        if not line.session.has_csms:
+        if not self._world.fleet.has_csms(line):
             return
         self._world.count(f"csms {action}")
         self._world.note(f"CSMS sends {action} to {line.id}")
@@ -122,7 +122,7 @@ class Actions:
     # Roles
 
     def kill(self, role: str, *, for_ms: float | None = None) -> None:
-        """A role dies: ems. It starts again after for_ms, None: see `start`. Its journal survives."""
+        """A role dies: ems or ocpp. It starts again after for_ms, None: see `start`. Its journal survives."""
         self._world.roles.kill(role, for_ms)
 
     def start(self, role: str) -> None:

@@ -35,6 +35,7 @@ class Chance:
             world.at_random(600_000, partial(self._command, line))
         world.outages.plan()
         world.at_random(700_000, self._kill_ems)
+        world.at_random(900_000, self._kill_ocpp)
         world.at_random(600_000, self._silence_meter)
         world.at_random(300_000, self._issue_event)
 
@@ -60,7 +61,7 @@ class Chance:
         self._world.actions.cut(line.id, for_ms=self._world.draw.uniform(1_000, 200_000))
 
     def _command(self, line: Line) -> None:
-        if not line.session.has_csms:
+        if not self._world.fleet.has_csms(line):
             return
         world = self._world
         known = commands(line.version, line.plan.connector_id, line.transaction, world.now.utc_ms)
@@ -73,6 +74,13 @@ class Chance:
             return
         world.count("ems deaths")
         world.actions.kill("ems", for_ms=world.draw.uniform(2_000, 20_000))
+
+    def _kill_ocpp(self) -> None:
+        world = self._world
+        if not world.fleet.is_alive:
+            return
+        world.count("ocpp deaths")
+        world.actions.kill("ocpp", for_ms=world.draw.uniform(2_000, 60_000))
 
     def _silence_meter(self) -> None:
         world = self._world

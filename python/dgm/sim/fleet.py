@@ -17,7 +17,7 @@ from uuid import UUID
 from dgm.api.ems.v1.ems_pb2 import Setpoint
 from dgm.machine import Tick
 from dgm.ocpp import events as ocpp
-from dgm.sim.line import Line, make_line
+from dgm.sim.line import Line, make_line, session_of
 from dgm.sim.nodes import Link, Outbox
 from dgm.sim.plant import EvLoad
 from dgm.sim.station import Connected, Disconnected, Hangup, Received, Send
@@ -29,14 +29,20 @@ if TYPE_CHECKING:
 STATION_STEP_MS = 500
 FIRST_DIAL_MS = (100, 4000)
 RECONNECT_MS = (2_000.0, 15_000.0)
+REDIAL_MS = (3_000.0, 20_000.0)
+"""How long a station waits whose gateway does not answer."""
 
 
 class Fleet:
-    """All lines of one world, by the order of its site and by the asset id of their EVSE."""
+    """All lines of one world, by the order of its site and by the asset id of their EVSE.
+
+    life: how often the ocpp role has started or died; odd while it lives.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._ids = 0
+        self.life = 1
         self.outbox = Outbox(source="ocpp:1")
         stations = groupby(world.timeline.evses, key=lambda plan: plan.station.id)
         self.lines = [make_line(world, at, tuple(plans), self._fresh_id) for at, (_, plans) in enumerate(stations)]
@@ -46,6 +52,32 @@ class Fleet:
     def _fresh_id(self) -> str:
         self._ids += 1
         return str(UUID(int=self._ids + (1 << 100), version=4))
+
+    @property
+    def is_alive(self) -> bool:
+        """The ocpp role lives."""
+        return self.life % 2 == 1
+
+    def has_csms(self, line: Line) -> bool:
+        """Station, gateway and CSMS are connected."""
+        return self.is_alive and line.session.has_csms
+
+    def die(self) -> None:
+        """The ocpp role is gone, and with it every connection and all that is not on disk."""
+        self.life += 1
+        self.outbox = Outbox(source="")
+        for line in self.lines:
+            if line.is_up:
+                self._drop(line)
+                self._world.after(self._world.draw.uniform(*REDIAL_MS), partial(self.connect, line))
+
+    def live(self) -> None:
+        """The ocpp role starts with what is on disk; stations find it when they dial next."""
+        self.life += 1
+        self.outbox = Outbox(source=f"ocpp:{self.life}")
+        for line in self.lines:
+            line.session = session_of(line.settings, line.policy, self._fresh_id, stored=line.stored, disk=line.disk)
+        self.stand_before()
 
     def begin(self) -> None:
         """Let every station run, and dial."""
@@ -83,13 +115,17 @@ class Fleet:
             ttl_ms=setpoint.ttl_ms,
             safety=setpoint.safety,
         )
-        self.tell(self.by_asset[setpoint.asset_id], event)
+        if self.is_alive:
+            self.tell(self.by_asset[setpoint.asset_id], event)
 
     # Connections
 
     def connect(self, line: Line) -> None:
         """The station dials, and gets through."""
         if line.is_up:
+            return
+        if not self.is_alive:
+            self._world.after(self._world.draw.uniform(*REDIAL_MS), partial(self.connect, line))
             return
         line.is_up = True
         line.epoch += 1
@@ -106,20 +142,23 @@ class Fleet:
         """Both ends of the station's connection see it end; it dials again after wait_ms, None: not by itself."""
         if not line.is_up:
             return
-        line.is_up = False
-        line.epoch += 1
-        self._world.outages.cut_north(line)
-        self.station(line, Disconnected())
+        self._drop(line)
         self.tell(line, ocpp.LegDown(leg=ocpp.Leg.SOUTH))
         self.tell(line, ocpp.LegDown(leg=ocpp.Leg.NORTH))
         if wait_ms is not None:
             self._world.after(wait_ms, partial(self.connect, line))
 
+    def _drop(self, line: Line) -> None:
+        line.is_up = False
+        line.epoch += 1
+        self._world.outages.cut_north(line)
+        self.station(line, Disconnected())
+
     # Frames
 
     def _step(self, line: Line) -> None:
         self.station(line, Tick())
-        wake_ms = line.session.wake_time()
+        wake_ms = line.session.wake_time() if self.is_alive else None
         if wake_ms is not None and wake_ms <= self._world.now.mono_ms:
             self.tell(line, Tick())
 
@@ -192,7 +231,9 @@ class Fleet:
                 world.count("password taken")
             case ocpp.Counted():
                 world.count(f"counted {effect.name}")
-            case ocpp.Keep() | ocpp.CpoLimit():
+            case ocpp.Keep():
+                line.stored[effect.name] = effect.body
+            case ocpp.CpoLimit():
                 pass
             case _:
                 assert_never(effect)

@@ -7,17 +7,20 @@ What is on the way, what is owed to whom, and which connection it belongs to; `f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dgm.api.ocpp.v1.evse_model_pb2 import EvseModel
+from dgm.ocpp.books import Books
+from dgm.ocpp.outage import Outage
+from dgm.ocpp.outage_rules import Policy
 from dgm.ocpp.session import Session
-from dgm.ocpp.store import settings_of
+from dgm.ocpp.store import StationSettings, settings_of
 from dgm.sim.connector import Connector
 from dgm.sim.draw import Draw
 from dgm.sim.nodes import Csms, Link
-from dgm.sim.outages import Bills
+from dgm.sim.outages import POLICIES, Bills
 from dgm.sim.quirks import Quirk
 from dgm.sim.station import Station
 from dgm.sim.station_2x import OCPP_21, OCPP_201, Station2x
@@ -36,12 +39,15 @@ MODELS = (EvseModel(name=FORGETFUL, vendor=FORGETFUL, forgets_profiles=True),)
 class Line:
     """One station with both its links and its CSMS. `due_north` are its frames the relay has not dealt with yet.
 
-    plans: its EVSEs, at least one. epoch, north_epoch: of the station's connection, of the one to the CSMS. disk_ms:
-    when its last write is done.
+    plans: its EVSEs, at least one. settings, policy: what the gateway is told of it. epoch, north_epoch: of the
+    station's connection, of the one to the CSMS. stored, disk: what its session has kept and what is in its books on
+    disk, which outlive the session. disk_ms: when its last write is done.
     """
 
     index: int
     plans: tuple[EvsePlan, ...]
+    settings: tuple[StationSettings, ...]
+    policy: Policy
     station: Station | Station2x
     session: Session
     csms: Csms
@@ -55,6 +61,8 @@ class Line:
     due_south: list[bytes] = field(default_factory=list)
     is_csms_there: bool = True
     north_epoch: int = 0
+    stored: dict[str, bytes] = field(default_factory=dict)
+    disk: Books = field(default_factory=Books)
     disk_ms: int = 0
     bills: Bills = field(default_factory=Bills)
 
@@ -115,8 +123,23 @@ def make_line(world: World, index: int, plans: tuple[EvsePlan, ...], fresh_id: C
     settings = tuple(replace(one, enforcement="merge" if is_merged else "") for one in settings)
     known = replace(plan.station, quirks=quirks, vendor=vendor, subprotocol=version)
     station = Station(known, draw) if version == OCPP_16 else Station2x(known, draw, version)
-    session = Session(settings, fresh_id, models=MODELS, outage=world.outages.stand_in(fresh_id))
-    return Line(index, plans, station, session, Csms(version), link(), link(), link(), link())
+    policy = POLICIES[draw.randrange(len(POLICIES))]
+    session = session_of(settings, policy, fresh_id)
+    return Line(index, plans, settings, policy, station, session, Csms(version), link(), link(), link(), link())
+
+
+def session_of(
+    settings: tuple[StationSettings, ...],
+    policy: Policy,
+    fresh_id: Callable[[], str],
+    *,
+    stored: Mapping[str, bytes] | None = None,
+    disk: Books | None = None,
+) -> Session:
+    """The session of a station at the start of a life of the ocpp role: what was kept, and a copy of its books."""
+    books = Books() if disk is None else Books(messages=dict(disk.messages), facts=dict(disk.facts))
+    outage = Outage(policy, books, fresh_id)
+    return Session(settings, fresh_id, models=MODELS, stored=dict(stored or {}), outage=outage)
 
 
 def _version(draw: Draw) -> str:

@@ -70,8 +70,12 @@ class EmsNode:
         publish = self._run(self.cycle.handle(event, now), now)
         return self._published(now) if publish else []
 
-    def tick(self, image: array[int], now: Now) -> list[Setpoint]:
-        """One field tick: decide on this image; on a cycle tell the EMS what was decided."""
+    def subscribed(self) -> None:
+        """A gateway has come that knows nothing yet."""
+        self._subscriber = SetpointSubscriber()
+
+    def tick(self, image: array[int], now: Now, *, is_heard: bool) -> list[Setpoint]:
+        """One field tick: decide on this image; on a cycle tell the EMS what was decided. is_heard: by a gateway."""
         self.arbiter.put_image(image, now.mono_ms)
         is_cycle = self.arbiter.decide(now.mono_ms)
         words = array("q", self.arbiter.grants())
@@ -83,7 +87,8 @@ class EmsNode:
         rows = [image[at : at + IMAGE_WIDTH] for at in range(0, len(image), IMAGE_WIDTH)]
         seen = [(index, reading(row, now)) for index, row in enumerate(rows)]
         readings = [(index, one) for index, one in seen if one.quality != Quality.QUALITY_NEVER]
-        self._run(self.cycle.handle(SubscriberHeard(), now), now)
+        if is_heard:
+            self._run(self.cycle.handle(SubscriberHeard(), now), now)
         self._run(self.cycle.handle(CoreDecided(decision=raw, readings=readings), now), now)
         wake_ms = self.cycle.wake_time()
         if wake_ms is not None and wake_ms <= now.mono_ms:

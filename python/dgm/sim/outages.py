@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dgm.machine import Now
 from dgm.ocpp import events as ocpp
-from dgm.ocpp.books import Books
 from dgm.ocpp.ledger import NO_TRANSACTION
-from dgm.ocpp.outage import Outage
 from dgm.ocpp.outage_rules import BILLING, Policy, Stage
 
 if TYPE_CHECKING:
@@ -85,11 +82,6 @@ class CsmsOutages:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def stand_in(self, ids: Callable[[], str]) -> Outage:
-        """For one station; nothing is on its disk yet."""
-        draw = self._world.draw
-        return Outage(POLICIES[draw.randrange(len(POLICIES))], Books(), ids)
-
     def plan(self) -> None:
         """Each CSMS goes away now and then; they differ, for a CPO's stations do not notice at the same time."""
         for line in self._world.lines:
@@ -136,8 +128,17 @@ class CsmsOutages:
         is_good = world.is_healing or world.draw.randrange(DISK_FAILS_ONE_IN) != 0
         world.count("disk writes" if is_good else "disk failures")
         line.disk_ms = max(line.disk_ms, world.now.mono_ms + round(world.draw.uniform(*DISK_MS)))
-        written = ocpp.BooksWritten(token=effect.token, is_good=is_good)
-        world.after(line.disk_ms - world.now.mono_ms, partial(world.fleet.tell, line, written))
+        done = partial(self._written, line, effect, world.fleet.life, is_good)
+        world.after(line.disk_ms - world.now.mono_ms, done)
+
+    def _written(self, line: Line, effect: ocpp.WriteBooks, life: int, is_good: bool) -> None:
+        """The disk has done it, and it stays; the role that asked may have died meanwhile."""
+        if life != self._world.fleet.life:
+            return
+        if is_good:
+            for change in effect.changes:
+                line.disk.apply(change)
+        self._world.fleet.tell(line, ocpp.BooksWritten(token=effect.token, is_good=is_good))
 
     def faults(self, line: Line, now: Now) -> list[str]:
         """What must be over when the world has healed."""

@@ -1,6 +1,8 @@
 """The roles of the product in the virtual world: which live, what dies with one, and what its journal gives back.
 
-kill ──> the role and all that it held in memory are gone ──> start: a new life, a new epoch, from its journal
+    kill ──> the role and all that it held in memory are gone ──> start: a new life, a new epoch, from its journal
+
+ems: Cycle and Arbiter, and with them the field core. ocpp: all sessions, whose connections end at once.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from dgm.sim.nodes import EmsNode
 if TYPE_CHECKING:
     from dgm.sim.world import World
 
-ROLES = ("ems",)
+EMS, OCPP = "ems", "ocpp"
+ROLES = (EMS, OCPP)
 
 
 class Roles:
@@ -28,15 +31,19 @@ class Roles:
     @property
     def alive(self) -> frozenset[str]:
         """Names of those that live."""
-        return frozenset(() if self.ems is None else ("ems",))
+        lives = {EMS: self.ems is not None, OCPP: self._world.fleet.is_alive}
+        return frozenset(name for name, lives_now in lives.items() if lives_now)
 
     def kill(self, role: str, for_ms: float | None) -> None:
         """A role that lives dies; it starts again after for_ms, None: not by itself."""
         assert role in ROLES, f"no role {role}; there are {', '.join(ROLES)}"
         if role not in self.alive:
             return
-        self.ems = None
         self._world.note(f"{role} role dies")
+        if role == EMS:
+            self.ems = None
+        else:
+            self._world.fleet.die()
         if for_ms is not None:
             self._world.after(for_ms, partial(self.start, role))
 
@@ -45,10 +52,23 @@ class Roles:
         assert role in ROLES, f"no role {role}; there are {', '.join(ROLES)}"
         if role in self.alive:
             return
+        if role == EMS:
+            self._start_ems()
+        else:
+            self._start_ocpp()
+
+    def _start_ems(self) -> None:
         world = self._world
         self._epoch += 1
         self.ems = EmsNode(world.config, self._journal, epoch=self._epoch, now=world.now)
         world.note(f"ems role starts, epoch {self._epoch}")
         for request in world.utility.standing(world.now):
             world.ask(request)
-        world.fleet.stand_before()
+        if world.fleet.is_alive:
+            world.fleet.stand_before()
+
+    def _start_ocpp(self) -> None:
+        self._world.note("ocpp role starts")
+        self._world.fleet.live()
+        if self.ems is not None:
+            self.ems.subscribed()

@@ -191,7 +191,7 @@ class World:
         self.plant.step(TICK_MS / 1000, self.fleet.load())
         if self.ems is None:
             return
-        setpoints = self.ems.tick(self.field.image(), self.now)
+        setpoints = self.ems.tick(self.field.image(), self.now, is_heard=self.fleet.is_alive)
         self.field.write(self.ems.grants)
         self.traced(repr(self.ems.grants).encode())
         self.deliver(setpoints)
