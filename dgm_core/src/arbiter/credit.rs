@@ -2,7 +2,7 @@
 //!
 //! A battery is credited up to the least of: its rating less the bridge reserve, what empties the energy above its reserve
 //! in 15 minutes, and (per row) the overload that the breaker bears until the EVs have followed. One that is silent or that
-//! nobody controls: nothing.
+//! nobody controls: nothing; one that gives less than it is told: what it has shown.
 //! GROSS_GENERATION and DER_OUTPUT limits bind the credit first: help that may not flow is no help.
 
 use super::bound::RowKind;
@@ -103,15 +103,16 @@ pub fn share_up(part: Watts, bound: Watts, whole: Watts) -> Watts {
     Watts::new(i64::try_from((product + whole - 1) / whole).unwrap_or(i64::MAX))
 }
 
-fn storage(scene: &Scene<'_>, unit: usize) -> Watts {
-    let unit = &scene.layout.storages[unit];
+fn storage(scene: &Scene<'_>, index: usize) -> Watts {
+    let unit = &scene.layout.storages[index];
     if !scene.is_storage_relied_on(unit) {
         return Watts::ZERO;
     }
     let battery = &unit.battery;
     let above_reserve = scene.soc(unit).map_or(Permille::ZERO, |soc| (soc - battery.soc_min).max(Permille::ZERO));
     let by_energy = Watts::new(above_reserve.of(battery.energy.get()).saturating_mul(QUARTERS_PER_HOUR));
-    (scene.discharge_max(unit) - battery.bridge_reserve).min(by_energy).max(Watts::ZERO)
+    let by_rating = (scene.discharge_max(unit) - battery.bridge_reserve).min(by_energy).max(Watts::ZERO);
+    scene.storages[index].shown.of(by_rating)
 }
 
 fn overload_w(site: &Site, circuit: CircuitIndex) -> i64 {

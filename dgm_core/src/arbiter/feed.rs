@@ -2,6 +2,7 @@
 
 use super::layout::{Layout, StorageUnit};
 use super::scene::{voltages, Scene, StorageState};
+use super::shown::Shown;
 use super::trace::Trace;
 use crate::site::{AssetKind, Image, Quality, Reading, Site, QUANTITY_MAX};
 use crate::units::{AssetIndex, Millis, Watts};
@@ -76,13 +77,17 @@ impl Feed {
     }
 
     /// Remembers what batteries are told: one that falls silent may still be doing it. `measured` is of those relied on.
-    pub fn command(&mut self, setpoints: &[Watts], measured: &[Option<Watts>]) {
-        for ((state, setpoint), measured) in self.storages.iter_mut().zip(setpoints).zip(measured) {
+    pub fn command(&mut self, layout: &Layout, setpoints: &[Watts], measured: &[Option<Watts>], now: Millis) {
+        let units = self.storages.iter_mut().zip(&layout.storages);
+        for (((state, unit), setpoint), measured) in units.zip(setpoints).zip(measured) {
             if let Some(measured) = measured {
+                state.shown.watch(state.setpoint, *measured, unit.battery.power_max, now);
                 let powers = [*measured, *setpoint, state.setpoint];
                 let most = |powers: [Watts; 3]| powers.into_iter().fold(Watts::ZERO, Watts::max);
                 state.reach_charge = most(powers);
                 state.reach_discharge = most(powers.map(|power| -power));
+            } else {
+                state.shown.unseen();
             }
             state.setpoint = *setpoint;
         }
@@ -90,7 +95,12 @@ impl Feed {
 }
 
 fn unbound(unit: &StorageUnit, setpoint: Watts) -> StorageState {
-    StorageState { setpoint, reach_discharge: unit.battery.power_max, reach_charge: unit.battery.charge_max }
+    StorageState {
+        setpoint,
+        reach_discharge: unit.battery.power_max,
+        reach_charge: unit.battery.charge_max,
+        shown: Shown::default(),
+    }
 }
 
 fn is_possible(reading: &Reading) -> bool {

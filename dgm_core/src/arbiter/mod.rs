@@ -30,6 +30,7 @@ mod sample;
 mod scene;
 mod seat;
 mod sharing;
+mod shown;
 mod storage;
 mod tick;
 mod trace;

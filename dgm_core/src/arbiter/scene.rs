@@ -1,6 +1,7 @@
 //! What every part of one tick looks at: the site, the newest readings, the voltage, the time.
 
 use super::layout::{Layout, PvUnit, StorageUnit};
+use super::shown::Shown;
 use super::trace::{Flow, Trace};
 use crate::site::{Image, PhaseMap, Reading, Site};
 use crate::units::{div_down, AssetIndex, Millis, Millivolts, Permille, Watts};
@@ -17,6 +18,8 @@ pub struct StorageState {
     pub reach_discharge: Watts,
     /// The most it may be charging if it is not relied on.
     pub reach_charge: Watts,
+    /// What it gives when it is told to.
+    pub shown: Shown,
 }
 
 /// The inputs of one tick.

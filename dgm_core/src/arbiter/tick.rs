@@ -169,7 +169,7 @@ impl Arbiter {
         let measured = |unit| scene.storage_power(unit).filter(|_| scene.is_storage_relied_on(unit));
         let measured: Vec<_> = self.layout.storages.iter().map(measured).collect();
         self.pv_caps = caps.iter().map(|(cap, _)| *cap).collect();
-        self.feed.command(&storage.setpoints, &measured);
+        self.feed.command(&self.layout, &storage.setpoints, &measured, now);
         (storage, caps)
     }
 

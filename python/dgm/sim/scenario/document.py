@@ -22,7 +22,7 @@ from dgm.api.config.v1.scenario_pb2 import (
 from dgm.errors import ConfigError, Problem
 from dgm.sim.draw import Draw
 from dgm.sim.scenario.mark import Mark, Tag
-from dgm.sim.scenario.measures import MEASURES
+from dgm.sim.scenario.measures import MEASURES, RESPONSE_MEASURES
 from dgm.sim.scenario.runners.table import RUNNERS, TIMELINE
 from dgm.sim.scenario.task import Task
 
@@ -181,7 +181,8 @@ def _marks(where: str, marks: Iterable[ScenarioMark], has_runner: bool) -> Itera
 def _measure_problems(path: str, mark: ScenarioMark) -> Iterator[Finding]:
     measure = MEASURES.get(mark.measure)
     if measure is None:
-        yield f"{path}.measure", repr(mark.measure), "one of " + ", ".join(sorted(MEASURES))
+        if mark.measure not in RESPONSE_MEASURES:
+            yield f"{path}.measure", repr(mark.measure), "one of " + ", ".join(sorted([*MEASURES, *RESPONSE_MEASURES]))
         return
     if not mark.of:
         yield f"{path}.of", "nothing", "a series of the trace"

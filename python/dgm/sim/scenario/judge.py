@@ -53,10 +53,10 @@ def run(
 
 
 def judged(task: Task, outcome: Outcome) -> Verdict:
-    """Every mark: what a runner measured goes before what the trace shows."""
+    """Every mark: what a runner measured (by the mark's name, or its measure) goes before what the trace shows."""
     figures = []
     for raw in task.marks:
-        found = outcome.figures.get(raw.measure)
+        found = outcome.figures.get(raw.name) or outcome.figures.get(raw.measure)
         if found is None and raw.measure in MEASURES and outcome.trace is not None:
             found = measured(raw, outcome.trace)
         figures.append(figure(mark_of(raw), found, is_live=task.is_live))

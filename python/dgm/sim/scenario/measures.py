@@ -95,6 +95,14 @@ def _change(ask: Ask) -> Measured:
     return Measured(value=ask.series[-1] - ask.series[0] if ask.series else None)
 
 
+def _rise(ask: Ask) -> Measured:
+    return Measured(value=max(ask.series) - ask.series[0] if ask.series else None)
+
+
+def _fall(ask: Ask) -> Measured:
+    return Measured(value=ask.series[0] - min(ask.series) if ask.series else None)
+
+
 def _first(ask: Ask, flags: Iterator[bool]) -> Measured:
     at = next((index for index, flag in enumerate(flags) if flag), None)
     return Measured(value=None if at is None else float(at))
@@ -208,6 +216,8 @@ MEASURES: dict[str, Measure] = {
     "mean": Measure(function=_mean, needs=(), says="mean of the window"),
     "final": Measure(function=_final, needs=(), says="last second of the window"),
     "change": Measure(function=_change, needs=(), says="last second less the first"),
+    "rise": Measure(function=_rise, needs=(), says="largest second less the first"),
+    "fall": Measure(function=_fall, needs=(), says="first second less the smallest"),
     "time_to_below": Measure(function=_time_to_below, needs=("bound",), says="s to the first second at or below"),
     "time_to_above": Measure(function=_time_to_above, needs=("bound",), says="s to the first second at or above"),
     "settles_below": Measure(function=_settles_below, needs=("bound",), says="s until it stays at or below"),
@@ -222,6 +232,15 @@ MEASURES: dict[str, Measure] = {
     "slope": Measure(function=_slope, needs=(), says="per second, least squares"),
     "share": Measure(function=_share, needs=("per",), says="% of the mean of another series"),
 }
+
+
+RESPONSE_MEASURES = {
+    "response_s": "s after the start of the run at which a response says that it was made; of: control, bound: status",
+    "response_taken_s": "s after the start of the run at which the server took it",
+    "response_count": "how many of this status the server took for this control",
+    "responses_twice": "responses that the server took more than once, of all controls",
+}
+"""Of what the utility was told; the player of a timeline measures them."""
 
 
 def measured(mark: ScenarioMark, trace: Trace) -> Measured:

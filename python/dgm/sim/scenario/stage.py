@@ -139,12 +139,18 @@ class Stage:
         extra.setdefault("cars", []).append(float(len(wanting)))
         charging = sum(port.current_ma >= CHARGING_MA for port in wanting)
         extra.setdefault("cars_charging", []).append(float(charging))
+        extra.setdefault("says_meter_lost", []).append(float(self._is_meter_lost()))
         worst = 0.0
         for name, amps in self.feeders.amps().items():
             extra.setdefault(f"{name}_a", []).append(max(amps))
             if name in self.feeders.limits_a:
                 worst = max(worst, 100 * max(amps) / self.feeders.limits_a[name])
         extra.setdefault("feeder_worst_percent", []).append(worst)
+
+    def _is_meter_lost(self) -> bool:
+        """What the product says of the meter of the connection point."""
+        decision = None if self.world.ems is None else self.world.ems.decision
+        return decision is not None and any(row.meter_lost for row in decision.rows if row.circuit_index == 0)
 
     def panels(self) -> tuple[Panel, ...]:
         """What a person would look at: connection point, battery, PV, cars."""

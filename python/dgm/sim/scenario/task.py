@@ -42,7 +42,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run gave. figures: by the `measure` of a mark. why: what broke it off; empty: it ran to its end."""
+    """What a run gave. figures: by the name of a mark, or by its `measure`. why: what broke it off; empty: it ran to its end."""
 
     figures: Mapping[str, Measured] = field(default_factory=dict)
     trace: Trace | None = None

@@ -2,7 +2,7 @@
 
     World, every 100 ms ──add(row)──> Trace ──series(name)──> means of 1 s ──> measures, plots
 
-The truth of every figure: nothing here comes from the books of the controller but what says so (granted_, limit_).
+The truth of every figure: nothing here comes from the books of the controller but what says so (says_, limit_).
 """
 
 from __future__ import annotations

@@ -87,30 +87,32 @@ class Utility:
             found.setdefault(self.names.get(item["mrid"], item["mrid"]), []).append(item["status"])
         return found
 
-    def response_ms(self, name: str, status: int) -> int | None:
-        """When the first such response says that it was made (createdDateTime), UTC ms; None: there is none."""
-        return next((one["utc_ms"] for one in self._of(name, status)), None)
-
-    def _of(self, name: str, status: int) -> list[dict[str, Any]]:
+    def taken(self, name: str, status: int) -> list[dict[str, Any]]:
+        """Every response of a kind to a control, in order: utc_ms when the server took it, created_s as it says."""
         mrid = mrid_of("control", name)
         return [one for one in self.server.records.responses if (one["mrid"], one["status"]) == (mrid, status)]
 
     # What the world's own utility shows
 
     @property
-    def limits(self) -> dict[str, int]:
-        """W by mode, of what the EMS was told and of what it was not told because it was away."""
+    def in_force(self) -> dict[str, int]:
+        """W by mode, as the der role holds them."""
         return {mode: bound.power_w for mode, (bound, _) in self._told.items() if bound is not None}
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Of import, by mode: what the invariants hold the connection point against."""
+        return {mode: watts for mode, watts in self.in_force.items() if mode == IMPORT}
 
     @property
     def of_import(self) -> list[int]:
         """Limits of import in force."""
-        return [watts for mode, watts in self.limits.items() if mode == IMPORT]
+        return list(self.limits.values())
 
     @property
     def of_export(self) -> list[int]:
         """Limits of export in force."""
-        return [watts for mode, watts in self.limits.items() if mode == EXPORT]
+        return [watts for mode, watts in self.in_force.items() if mode == EXPORT]
 
     # The der role
 
