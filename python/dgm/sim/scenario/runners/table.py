@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dgm.sim.scenario.runners import event_algebra, transparency
+from dgm.sim.scenario.runners import cpo_outage, event_algebra, gateway_death, guard_limit, transparency
 from dgm.sim.scenario.runners.timeline import play
 from dgm.sim.scenario.task import Runner
 
@@ -11,6 +11,9 @@ TIMELINE = "timeline"
 
 RUNNERS: dict[str, Runner] = {
     TIMELINE: play,
+    "cpo_outage": cpo_outage.run,
     "event_algebra": event_algebra.run,
+    "gateway_death": gateway_death.run,
+    "guard_limit": guard_limit.run,
     "transparency": transparency.run,
 }
