@@ -16,7 +16,6 @@ from dgm.sim.profiles import Profile, ProfileStore
 from dgm.sim.station import Station
 from dgm.sim.station_2x import Station2x
 
-
 HONEST_DELAY_MS = 10
 
 
